@@ -1,0 +1,22 @@
+"""A user's mistake comes in, one line that states value, rule and remedy leaves."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BlazePoseError(ValueError):
+    """Bad input. The message is one line; the command line prints it and exits with code 2."""
+
+
+def check_name(value: str, known: Iterable[str], what: str) -> str:
+    """Return ``value`` if it is one of ``known``.
+
+    Raises:
+      BlazePoseError: it is not; the message suggests the nearest known name.
+    """
+    names = list(known)
+    if value in names:
+        return value
+    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise BlazePoseError(f"unknown {what} {value!r}: {hint}known are {', '.join(names)}")

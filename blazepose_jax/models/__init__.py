@@ -1,0 +1,101 @@
+"""A network's name comes in, a Flax module leaves."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from blazepose_jax.errors import check_name
+from blazepose_jax.models import paper, pose
+from blazepose_jax.models.detector import Detector, PaperDetector
+from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
+from blazepose_jax.models.layers import FOLDED, Form
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Network
+
+__all__ = ["ALL_HEADS", "FIELDS", "FOLDED", "MODELS", "PAPER_HEADS", "Form", "ModelSpec", "create_model",
+           "create_network"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """What the rest of the package must know of a network before it is built."""
+
+    make: Callable[..., nn.Module]  # (form, **arguments) -> module
+    kind: str  # "detector" or "pose"
+    side: int  # input px
+    mean: float  # input = (grey level - mean) / std
+    std: float
+    anchors: int = 0
+
+
+def _released(name: str) -> ModelSpec:
+    return ModelSpec(lambda form, **kw: pose.PoseNet(form, pose.SIZES[name], **kw), "pose", 256, 0.0, 255.0)
+
+
+def _paper(name: str) -> ModelSpec:
+    return ModelSpec(lambda form, **kw: paper.PaperPose(form, paper.SIZES[name], **kw), "pose", 256, 0.0, 255.0)
+
+
+MODELS = {
+    "detector": ModelSpec(Detector, "detector", 224, 127.5, 127.5, anchors=2254),
+    "lite": _released("lite"),
+    "full": _released("full"),
+    "heavy": _released("heavy"),
+    "paper_full": _paper("paper_full"),
+    "paper_lite": _paper("paper_lite"),
+    "paper_detector": ModelSpec(PaperDetector, "detector", 128, 127.5, 127.5, anchors=896),
+}
+
+
+def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:  # noqa: B008
+    """Build a network by name.
+
+    Args:
+      name: a key of ``MODELS``.
+      form: batch normalisation or folded, compute type.
+      **arguments: of pose nets: ``keypoints``, ``fields``, ``heads``, ``side``.
+
+    Returns:
+      A Flax module: ``module.apply(variables, images, train=False)``.
+
+    Raises:
+      BlazePoseError: unknown name; the message suggests the nearest.
+    """
+    return MODELS[check_name(name, MODELS, "network")].make(form, **arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+    """A module's inference function; equal modules are equal, so that loading twice compiles once."""
+
+    module: nn.Module
+
+    def __call__(self, variables: Any, images: jax.Array) -> Any:
+        """Apply the module with running statistics and without training-only heads."""
+        return self.module.apply(variables, images, train=False)
+
+
+def create_network(name: str, variables: Any, form: Form, skeleton: Skeleton | None = None,
+                   **arguments) -> Network:
+    """Bind variables to a named network, as the pipeline takes it.
+
+    Args:
+      name: a key of ``MODELS``.
+      variables: for this network in this form.
+      form: which form the variables are in.
+      skeleton: what the keypoints of a pose net mean; None for a detector.
+      **arguments: as for ``create_model``.
+
+    Returns:
+      A Network.
+
+    Raises:
+      BlazePoseError: unknown name.
+    """
+    module = create_model(name, form, **arguments)
+    spec = MODELS[name]
+    return Network(variables=variables, apply=Inference(module), side=getattr(module, "side", spec.side),
+                   mean=spec.mean, std=spec.std, skeleton=skeleton, fields=getattr(module, "fields", ()))

@@ -1,0 +1,243 @@
+"""The blocks that every network here is built of: features come in, features leave."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Padding = str | tuple[tuple[int, int], tuple[int, int]]
+
+# Keras' defaults; the released nets are folded, so theirs cannot be recovered.
+BATCH_NORM_EPSILON = 1e-3
+# Gain of the last layer of a residual branch at initialisation: 60 stacked additions then grow the variance
+# (1 + 0.2²)^60 = 10 times, where a gain of 1 would grow it 2^60 times in a folded net.
+RESIDUAL_GAIN = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a network is made of, apart from its architecture.
+
+    Attributes:
+      norm: ``batch`` trains with batch normalisation (kernel, scale, bias, mean, var); ``folded`` has it folded
+        into the convolutions (kernel, bias), as in every released file.
+      dtype: compute type of activations; parameters stay float32.
+      convolution: ``xla`` always lowers to convolutions, as exporters need; ``cpu`` writes depthwise
+        convolutions as sums of shifted products and 1x1 ones as matrix products, which XLA's CPU backend runs
+        several times faster (``make bench``); ``auto`` chooses by the default backend. Same parameters, same function.
+    """
+
+    norm: str = "batch"
+    dtype: Any = jnp.float32
+    convolution: str = "auto"
+
+    @property
+    def fast_on_cpu(self) -> bool:
+        """Whether convolutions are rewritten for XLA's CPU backend."""
+        return self.convolution == "cpu" or (self.convolution == "auto" and jax.default_backend() == "cpu")
+
+
+FOLDED = Form(norm="folded")
+
+
+def symmetric(kernel: int) -> Padding:
+    """Padding of ``kernel // 2`` zeros on every side; unlike SAME it does not depend on the input's parity."""
+    return ((kernel // 2, kernel // 2), (kernel // 2, kernel // 2))
+
+
+def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+    """Depthwise convolution as a sum of shifted products.
+
+    Args:
+      x: (B, H, W, C).
+      kernel: (k, k, 1, C).
+      stride: step in both directions.
+      padding: as for ``lax.conv_general_dilated``.
+
+    Returns:
+      (B, H', W', C).
+    """
+    side = kernel.shape[0]
+    pads = padding
+    if isinstance(padding, str):
+        pads = lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), padding)
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    height, width = ((size - side) // stride + 1 for size in x.shape[1:3])
+    total = jnp.zeros((), x.dtype)
+    for dy in range(side):
+        for dx in range(side):
+            stop = (x.shape[0], dy + (height - 1) * stride + 1, dx + (width - 1) * stride + 1, x.shape[3])
+            window = lax.slice(x, (0, dy, dx, 0), stop, (1, stride, stride, 1))
+            total = total + window * kernel[dy, dx, 0]
+    return total  # (B, H', W', C)
+
+
+class Conv(nn.Module):
+    """One convolution, its normalisation and its activation.
+
+    ``features=None`` makes it depthwise. ``norm=False`` leaves batch normalisation out in both forms; then
+    ``bias`` says whether a bias is added.
+    """
+
+    form: Form
+    features: int | None = None
+    kernel: int = 1
+    stride: int = 1
+    padding: Padding = "SAME"
+    activation: str | None = None
+    norm: bool = True
+    bias: bool = True
+    gain: float = 1.0
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        channels = x.shape[-1]
+        depthwise = self.features is None
+        features = channels if self.features is None else self.features
+        shape = (self.kernel, self.kernel, 1 if depthwise else channels, features)
+        batch_norm = self.norm and self.form.norm == "batch"
+        # He initialisation; under batch normalisation the gain sits in its scale instead.
+        scale = 2.0 if self.activation else 1.0
+        kernel_gain = 1.0 if batch_norm else self.gain
+        init = nn.initializers.variance_scaling(scale * kernel_gain**2, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, shape)
+        x = self._convolve(x.astype(self.form.dtype), kernel.astype(self.form.dtype))
+        if batch_norm:
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.99,
+                epsilon=BATCH_NORM_EPSILON,
+                dtype=self.form.dtype,
+                scale_init=nn.initializers.constant(self.gain),
+                name="norm",
+            )(x)
+        elif self.norm or self.bias:
+            x = x + self.param("bias", self.bias_init, (features,)).astype(self.form.dtype)
+        return activate(x, self.activation)
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        depthwise = self.features is None
+        if self.form.fast_on_cpu and depthwise:
+            return depthwise_by_shifts(x, kernel, self.stride, self.padding)
+        if self.form.fast_on_cpu and self.kernel == 1 and self.stride == 1:
+            return x @ kernel[0, 0]
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (self.stride, self.stride),
+            self.padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=x.shape[-1] if depthwise else 1,
+        )
+
+
+def activate(x: jax.Array, name: str | None) -> jax.Array:
+    """Apply ``relu``, ``relu6`` or, for None, nothing."""
+    return {None: lambda v: v, "relu": jax.nn.relu, "relu6": jax.nn.relu6}[name](x)
+
+
+def upsample2x(x: jax.Array) -> jax.Array:
+    """Bilinear x2 with half-pixel centres, as TFLite's RESIZE_BILINEAR(half_pixel_centers=True).
+
+    Args:
+      x: (B, H, W, C).
+
+    Returns:
+      (B, 2H, 2W, C). Every output is a 3:1 mix of two neighbours per axis, the border repeated.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        before = jnp.concatenate([lax.slice_in_dim(x, 0, 1, axis=axis),
+                                  lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
+        after = jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis),
+                                 lax.slice_in_dim(x, size - 1, size, axis=axis)], axis)
+        pair = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = pair.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+    return x
+
+
+def depth_to_space2x(x: jax.Array) -> jax.Array:
+    """TensorFlow's depth_to_space of block 2: (B, H, W, 4C) -> (B, 2H, 2W, C), channels in (dy, dx, c) order."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def max_pool2x(x: jax.Array) -> jax.Array:
+    """2x2 maximum, stride 2; a reshape and a max, which XLA's CPU backend runs faster than a window."""
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+class Separable(nn.Module):
+    """Depthwise convolution, then 1x1.
+
+    ``between`` is the activation after the depthwise convolution, ``activation`` the one at the end.
+    """
+
+    form: Form
+    features: int
+    activation: str | None
+    between: str | None = None
+    kernel: int = 3
+    stride: int = 1
+    depthwise_norm: bool = True  # False: neither normalisation nor bias stands between the two
+    gain: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = Conv(self.form, kernel=self.kernel, stride=self.stride, activation=self.between,
+                 norm=self.depthwise_norm, bias=self.depthwise_norm, name="depthwise")(x, train=train)
+        return Conv(self.form, self.features, activation=self.activation, gain=self.gain, name="pointwise")(
+            x, train=train)
+
+
+class BlazeResidual(nn.Module):
+    """BlazeFace's block: a separable convolution, plus its input, then the activation.
+
+    A stride of 2 halves the shortcut by a maximum and appends zero channels where the output has more.
+    """
+
+    form: Form
+    features: int
+    stride: int = 1
+    activation: str = "relu6"
+    between: str | None = "relu6"
+    kernel: int = 3
+    depthwise_norm: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        branch = Separable(self.form, self.features, None, self.between, self.kernel, self.stride,
+                           self.depthwise_norm, gain=RESIDUAL_GAIN, name="branch")(x, train=train)
+        if self.stride == 2:
+            x = max_pool2x(x)
+        if self.features > x.shape[-1]:
+            x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))
+        return activate(x + branch, self.activation)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: 1x1 expansion, depthwise, linear 1x1 projection; plus the input if ``residual``."""
+
+    form: Form
+    features: int
+    kernel: int
+    expansion: int
+    stride: int = 1
+    residual: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        # A stride of 2 pads symmetrically, unlike SAME, which pads even sizes at the bottom and right.
+        padding = symmetric(self.kernel) if self.stride == 2 else "SAME"
+        y = Conv(self.form, self.expansion * x.shape[-1], activation="relu6", name="expand")(x, train=train)
+        y = Conv(self.form, kernel=self.kernel, stride=self.stride, padding=padding, activation="relu6",
+                 name="depthwise")(y, train=train)
+        y = Conv(self.form, self.features, gain=RESIDUAL_GAIN if self.residual else 1.0, name="project")(
+            y, train=train)
+        return x + y if self.residual else y

@@ -1,0 +1,105 @@
+"""The paper's pose net, as released in 2020: encoder-decoder, then a regression encoder; a crop to PoseOutputs."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+from jax import lax
+
+from blazepose_jax.models.heads import FIELDS, PAPER_HEADS, PoseHeads
+from blazepose_jax.models.layers import BlazeResidual, Conv, Form, Separable, upsample2x
+from blazepose_jax.structs import PoseOutputs
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperSizes:
+    """Channels at strides 2, 4, 8, 16, 32 and of the decoder; the block counts are shared."""
+
+    channels: tuple[int, int, int, int, int]
+    decoder: int
+
+
+ENCODER_BLOCKS = {4: 3, 8: 4, 16: 5, 32: 6}  # residual blocks after the downsampling one, by stride
+REGRESSION_BLOCKS = {8: 4, 16: 5, 32: 6, 64: 7, 128: 7}
+SIZES = {
+    "paper_full": PaperSizes((24, 48, 96, 192, 288), 48),
+    "paper_lite": PaperSizes((16, 32, 64, 120, 168), 32),
+}
+
+
+class PaperPose(nn.Module):
+    """Figure 4 of the paper.
+
+    Heatmap and offset maps supervise encoder and decoder in training and are dropped at inference. The regression
+    encoder reads the decoder and every stage of the encoder through ``lax.stop_gradient``, so it learns from the
+    heatmap-trained features and never changes them (paper, 2.5).
+
+    Attributes: as in ``pose.PoseNet``.
+    """
+
+    form: Form
+    sizes: PaperSizes
+    keypoints: int = 39
+    fields: tuple[str, ...] = FIELDS
+    heads: tuple[str, ...] = PAPER_HEADS
+    side: int = 256
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> PoseOutputs:
+        """Predict a pose.
+
+        Args:
+          images: (B, side, side, 3) float32 in [0, 1].
+          train: batch statistics, and heatmap and offset heads.
+
+        Returns:
+          PoseOutputs.
+        """
+        taps = self._encode(images, train)
+        decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
+        regression = self._regress(taps, decoded, train)  # (B, S/128, S/128, R)
+        mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
+        return PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, drop_heatmap=True,
+                         name="heads")(decoded, regression, mask_features, train=train)
+
+    def _stage(self, x, name: str, features: int, blocks: int, train: bool):
+        for i in range(blocks + 1):
+            label, stride = (f"{name}_residual{i - 1}", 1) if i else (f"{name}_down", 2)
+            x = BlazeResidual(self.form, features, stride, "relu", None, name=label)(x, train=train)
+        return x
+
+    def _lateral(self, x, name: str, features: int, train: bool):
+        return Separable(self.form, features, "relu", name=name)(x, train=train)
+
+    def _encode(self, images, train: bool):
+        x = Conv(self.form, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem")(
+            images, train=train)
+        for i in range(2):
+            x = BlazeResidual(self.form, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}")(
+                x, train=train)
+        taps = {2: x}
+        for (stride, blocks), features in zip(ENCODER_BLOCKS.items(), self.sizes.channels[1:], strict=True):
+            taps[stride] = x = self._stage(x, f"encoder_{stride}", features, blocks, train)
+        return taps
+
+    def _decode(self, taps, train: bool):
+        x = self._lateral(taps[32], "decoder_32", self.sizes.decoder, train)
+        for stride in (16, 8, 4):
+            x = upsample2x(x) + self._lateral(taps[stride], f"decoder_{stride}", self.sizes.decoder, train)
+        return x
+
+    def _regress(self, taps, decoded, train: bool):
+        x = lax.stop_gradient(decoded)
+        widths = {**dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)), 64: self.sizes.channels[4],
+                  128: self.sizes.channels[4]}
+        for stride, blocks in REGRESSION_BLOCKS.items():
+            x = self._stage(x, f"regression_{stride}", widths[stride], blocks, train)
+            if stride in taps:
+                skip = lax.stop_gradient(taps[stride])
+                x = x + self._lateral(skip, f"regression_skip_{stride}", widths[stride], train)
+        return x
+
+    def _mask(self, taps, decoded, train: bool):
+        x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train))
+        x = x + self._lateral(taps[2], "mask_tap", 8, train)
+        return self._lateral(x, "mask_last", 8, train)

@@ -1,0 +1,124 @@
+"""The frozen pytrees passed from room to room; each field with its shape, frame and unit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import struct
+
+from blazepose_jax.skeleton import Skeleton
+
+Array = jax.Array
+
+
+@struct.dataclass
+class Frame:
+    """One image as a flat buffer, so that compiled code depends on its capacity and not on its size."""
+
+    pixels: Array  # (P, 3) uint8 RGB, rows one after another, then unused padding
+    size: Array  # (2,) int32: width, height; width * height <= P
+
+
+@struct.dataclass
+class ROI:
+    """Rotated squares round people. Leading axes are free: () for one, (N,) for slots."""
+
+    center: Array  # (..., 2) float32, image frame, px
+    side: Array  # (...,) float32, px
+    angle: Array  # (...,) float32, radians, clockwise on screen
+
+
+@struct.dataclass
+class Detections:
+    """What the detector saw, best first."""
+
+    boxes_xyxy: Array  # (N, 4) float32, image frame, px: the face
+    keypoints: Array  # (N, 4, 2) float32, image frame, px: alignment points
+    scores: Array  # (N,) float32, probability
+    valid: Array  # (N,) bool: the row holds a detection
+
+
+@struct.dataclass
+class DetectorOutputs:
+    """The detector's raw tensors."""
+
+    boxes: Array  # (B, A, 12) float32: cx, cy, w, h, 4 x (x, y), input px relative to the anchor
+    logits: Array  # (B, A, 1) float32
+
+
+@struct.dataclass
+class PoseOutputs:
+    """The pose net's raw tensors; None where the net has no such head."""
+
+    landmarks: Array  # (B, K', F) float32: x, y, z in input px; visibility and presence are logits
+    presence: Array  # (B, 1) float32, logit: a person is there
+    mask: Array | None = None  # (B, M, M, 1) float32, logits
+    heatmap: Array | None = None  # (B, G, G, K') float32, logits
+    offsets: Array | None = None  # (B, G, G, 2K') float32, cells; training only
+    world: Array | None = None  # (B, K', 3) float32, metres, crop axes
+
+
+@struct.dataclass
+class Poses:
+    """N slots of people; K body keypoints in the order of the network's skeleton."""
+
+    present: Array  # (N,) bool: the slot holds a person
+    ids: Array  # (N,) int32, stable while the person is tracked; -1 where the slot is empty
+    presence: Array  # (N,) float32, probability that a person is there
+    keypoints: Array  # (N, K, 3) float32, image frame, px; z has the scale of x, smaller is nearer
+    visibility: Array  # (N, K) float32, probability that the point is not occluded
+    point_presence: Array  # (N, K) float32, probability that the point is inside the frame
+    roi: ROI  # (N,) the squares that the network looked at
+    world: Array | None = None  # (N, K, 3) float32, metres, origin between the hips, image axes
+    mask: Array | None = None  # (N, M, M) float32, probability, crop frame of ``roi``
+
+
+@struct.dataclass
+class LowPass:
+    """An exponential moving average."""
+
+    value: Array  # (N, ...) float32, the last filtered value
+
+
+@struct.dataclass
+class OneEuro:
+    """A One-Euro filter's memory."""
+
+    raw: Array  # (N, ...) float32, the last unfiltered value
+    value: Array  # (N, ...) float32, the last filtered value
+    speed: Array  # (N, ...) float32, the last filtered speed, scaled units per second
+
+
+@struct.dataclass
+class TrackState:
+    """All that a tracker remembers between two frames."""
+
+    active: Array  # (N,) bool: the slot follows a person
+    ids: Array  # (N,) int32
+    next_id: Array  # () int32
+    detector_runs: Array  # () int32: how often the detector was needed
+    roi: ROI  # (N,) where to look in the next frame
+    started: Array  # (N,) bool: the filters of the slot hold a value
+    keypoints: OneEuro  # (N, K, 3)
+    world: OneEuro  # (N, K, 3)
+    visibility: LowPass  # (N, K, 2): visibility, point presence
+
+
+@struct.dataclass
+class Network:
+    """A network and its parameters, as the pipeline takes them: ``network(images)`` runs it.
+
+    ``apply(variables, images)`` takes (B, side, side, 3) float32 images normalised as (grey level - mean) / std.
+    """
+
+    variables: Any
+    apply: Callable[..., Any] = struct.field(pytree_node=False)
+    side: int = struct.field(pytree_node=False)
+    mean: float = struct.field(pytree_node=False)
+    std: float = struct.field(pytree_node=False)
+    skeleton: Skeleton | None = struct.field(pytree_node=False, default=None)
+    fields: tuple[str, ...] = struct.field(pytree_node=False, default=())
+
+    def __call__(self, images: Array) -> Any:
+        """Run the network on (B, side, side, 3) float32 normalised images."""
+        return self.apply(self.variables, images)

@@ -1,0 +1,43 @@
+"""Package metadata and extras; the core needs only jax, flax, optax, numpy and safetensors."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+CORE = ["jax>=0.10", "flax>=0.12", "optax>=0.2.5", "numpy>=2.0", "safetensors>=0.5"]
+EXTRAS = {
+    # Video and image files in and out, progress bars.
+    "video": ["av>=15", "pillow>=11", "tqdm>=4.66"],
+    # Reading .tflite files and running them.
+    "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24"],
+    # The photograph that `blazepose demo` is made of.
+    "demo": ["scikit-image>=0.25"],
+    "train": [
+        "orbax-checkpoint>=0.12",
+        "grain>=0.2.12",
+        "tensorflow-datasets>=4.9.9",
+        "array-record>=0.8",
+        "matplotlib>=3.10",
+        "tensorboardX>=2.6",
+    ],
+    # TensorFlow is imported by the jax2tf exporter alone.
+    "export": ["tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",
+               "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'"],
+    "dev": ["pytest>=8", "ruff>=0.12", "pyright>=1.1.400"],
+}
+EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+
+setup(
+    name="blazepose_jax",
+    version="0.1.0",
+    description="BlazePose in JAX/Flax: a person's 33 body points, trained, tracked and exported",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["blazepose_jax", "blazepose_jax.*"]),
+    package_data={"blazepose_jax": ["py.typed", "page.html"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["blazepose=blazepose_jax.cli:main"]},
+)
