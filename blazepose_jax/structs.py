@@ -101,7 +101,7 @@ class TrackState:
     started: Array  # (N,) bool: the filters of the slot hold a value
     keypoints: OneEuro  # (N, K, 3)
     world: OneEuro  # (N, K, 3)
-    visibility: LowPass  # (N, K, 2): visibility, point presence
+    visibility: LowPass  # (N, K)
 
 
 @struct.dataclass

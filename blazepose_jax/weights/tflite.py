@@ -30,7 +30,12 @@ class TFLiteModel:
     convolutions: tuple[Convolution, ...]  # in the order of the original Keras model's batch normalisations
 
 
-def _schema() -> Any:
+def load_schema() -> Any:
+    """The flatbuffer classes of .tflite files.
+
+    Raises:
+      BlazePoseError: ai-edge-litert is not installed.
+    """
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
@@ -52,7 +57,7 @@ def read_tflite(data: bytes, name: str) -> TFLiteModel:
     Raises:
       BlazePoseError: no .tflite file, a truncated one, or one with weights that are neither float32 nor float16.
     """
-    schema = _schema()
+    schema = load_schema()
     if data[4:8] != b"TFL3":
         raise BlazePoseError(f"{name} is no .tflite file (bytes 4-8 are {data[4:8]!r}, not b'TFL3'): give the original")
     try:

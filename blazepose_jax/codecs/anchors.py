@@ -1,0 +1,77 @@
+"""Anchors, and the detector's raw tensors to detections."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import nms
+from blazepose_jax.geometry.boxes import xyxy_from_cxcywh
+from blazepose_jax.structs import Detections, DetectorOutputs
+
+# input side -> ((cells per side, anchors per cell), ...), mediapipe.md 3.2
+LAYOUTS = {224: ((28, 2), (14, 2), (7, 6)), 128: ((16, 2), (8, 6))}
+
+
+def anchor_centers(side: int) -> np.ndarray:
+    """Centres of the anchors of the detector with this input; every anchor has the size of the input.
+
+    Args:
+      side: input px.
+
+    Returns:
+      (A, 2) float32 in units of the input: x, y; maps from fine to coarse, rows, columns, anchors.
+
+    Raises:
+      BlazePoseError: no detector has this input.
+    """
+    if side not in LAYOUTS:
+        raise BlazePoseError(f"no anchors for a detector input of {side} px: known are {sorted(LAYOUTS)}")
+    centers = []
+    for cells, anchors in LAYOUTS[side]:
+        steps = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        x, y = np.meshgrid(steps, steps)
+        centers.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), anchors, 0))
+    return np.concatenate(centers)
+
+
+def decode(outputs: DetectorOutputs, side: int, *, count: int, min_score: float, nms_threshold: float) -> Detections:
+    """Raw tensors of one image to its best detections.
+
+    Args:
+      outputs: with B = 1.
+      side: input px.
+      count: N, how many to keep.
+      min_score: candidates below it are dropped.
+      nms_threshold: IoU above which two faces are one.
+
+    Returns:
+      Detections in the crop frame: the letterboxed image is the unit square.
+      Source: mediapipe/calculators/tensor/tensors_to_detections_calculator.cc.
+    """
+    values = outputs.boxes[0] / side  # (A, 12)
+    centers = jnp.asarray(anchor_centers(side))
+    points = values.reshape(-1, 6, 2).at[:, (0, 2, 3, 4, 5)].add(centers[:, None])  # row 1 is width, height
+    boxes_xyxy = xyxy_from_cxcywh(points[:, :2].reshape(-1, 4))
+    scores = jax.nn.sigmoid(jnp.clip(outputs.logits[0, :, 0], -100, 100))
+    scores = jnp.where((scores >= min_score) & (points[:, 1] >= 0).all(-1), scores, 0)
+    merged = jnp.concatenate([boxes_xyxy, points[:, 2:].reshape(-1, 8)], -1)  # (A, 12)
+    means, best = nms.weighted_nms(boxes_xyxy, merged, scores, count, nms_threshold)
+    return Detections(means[:, :4], means[:, 4:].reshape(-1, 4, 2), best, best > 0)
+
+
+def encode(boxes_xyxy: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
+    """The raw values that every anchor would need to predict one person; inverse of ``decode``'s first half.
+
+    Args:
+      boxes_xyxy: (4,) crop frame.
+      keypoints: (4, 2) crop frame.
+      side: input px.
+
+    Returns:
+      (A, 12) float32, input px relative to the anchor.
+    """
+    centers = jnp.asarray(anchor_centers(side))
+    middle, size = (boxes_xyxy[:2] + boxes_xyxy[2:]) / 2, boxes_xyxy[2:] - boxes_xyxy[:2]
+    rows = [middle - centers, jnp.broadcast_to(size, centers.shape), *(p - centers for p in keypoints)]
+    return jnp.concatenate(rows, -1) * side

@@ -1,0 +1,63 @@
+"""Points to heatmaps, and back in two ways: MediaPipe's refinement, and the peak."""
+
+import jax
+import jax.numpy as jnp
+
+KERNEL = 7  # cells; window of the centroid (mediapipe.md 3.8)
+MIN_CONFIDENCE = 0.5  # a window whose peak is lower refines nothing
+
+
+def encode(points_crop: jax.Array, grid: int, sigma: float) -> jax.Array:
+    """Draw Gaussians.
+
+    Args:
+      points_crop: (K, 2) crop frame.
+      grid: G, cells per side; column = x * G without half-cell shift, as MediaPipe decodes them.
+      sigma: cells.
+
+    Returns:
+      (G, G, K) float32 in [0, 1].
+    """
+    cells = jnp.arange(grid, dtype=jnp.float32)
+    distance = (cells[:, None] - points_crop.T.reshape(2, 1, -1) * grid) ** 2  # (2, G, K)
+    return jnp.exp(-(distance[0][None] + distance[1][:, None]) / (2 * sigma**2))
+
+
+def refine(points_crop: jax.Array, heatmap_logits: jax.Array) -> jax.Array:
+    """Pull points to the centroid of the heatmap around them.
+
+    Args:
+      points_crop: (K, 2) crop frame.
+      heatmap_logits: (G, G, K).
+
+    Returns:
+      (K, 2): points outside of the map, or where its window stays below 0.5, are unchanged.
+      Source: mediapipe/calculators/util/refine_landmarks_from_heatmap_calculator.cc.
+    """
+    grid = heatmap_logits.shape[0]
+    centers = jnp.trunc(jnp.clip(points_crop * grid, -2.0 * grid, 2.0 * grid)).astype(jnp.int32)
+    centroid, peak = _centroid(centers, heatmap_logits)
+    inside = ((centers >= 0) & (centers < grid)).all(-1)
+    return jnp.where((inside & (peak >= MIN_CONFIDENCE))[:, None], centroid, points_crop)
+
+
+def decode(heatmap_logits: jax.Array) -> jax.Array:
+    """The centroid of the window round each map's peak: (G, G, K) -> (K, 2) crop frame."""
+    grid, _, k = heatmap_logits.shape
+    best = jnp.argmax(heatmap_logits.reshape(-1, k), 0)
+    return _centroid(jnp.stack([best % grid, best // grid], -1), heatmap_logits)[0]
+
+
+def _centroid(centers: jax.Array, heatmap_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(K, 2) int32 cells -> (K, 2) crop frame, (K,) peak probability; windows are cut at the border."""
+    grid, _, k = heatmap_logits.shape
+    reach = jnp.arange(-(KERNEL // 2), KERNEL // 2 + 1)
+    columns, rows = centers[:, :1] + reach, centers[:, 1:] + reach  # (K, 7) each
+    inside = ((rows >= 0) & (rows < grid))[:, :, None] & ((columns >= 0) & (columns < grid))[:, None]
+    window = heatmap_logits[jnp.clip(rows, 0, grid - 1)[:, :, None], jnp.clip(columns, 0, grid - 1)[:, None],
+                            jnp.arange(k)[:, None, None]]
+    weights = jnp.where(inside, jax.nn.sigmoid(window), 0)  # (K, 7, 7)
+    total = jnp.maximum(weights.sum((1, 2)), 1e-12)
+    x = (weights.sum(1) * columns).sum(1) / total
+    y = (weights.sum(2) * rows).sum(1) / total
+    return jnp.stack([x, y], -1) / grid, weights.max((1, 2))

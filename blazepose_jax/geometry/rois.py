@@ -1,0 +1,110 @@
+"""Points that place a person come in, rotated squares leave; and between the two frames, points go both ways."""
+
+import jax
+import jax.numpy as jnp
+
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import ROI
+
+# The circle round the body is widened by this factor (mediapipe.md 3.5).
+MARGIN = 1.25
+
+
+def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN) -> ROI:
+    """The ROI of a person whose mid-hip and whose circle's upper end are known.
+
+    Args:
+      center: (..., 2) image frame, px; mid-hip.
+      circle: (..., 2) image frame, px; where the circle round the body meets the line mid-hip -> mid-shoulder.
+      margin: factor on the circle.
+
+    Returns:
+      ROI: side 2 * margin * |circle - center|, turned so that ``circle`` is above ``center``.
+    """
+    delta = circle - center
+    side = 2 * margin * jnp.linalg.norm(delta, axis=-1)
+    angle = jnp.pi / 2 - jnp.arctan2(-delta[..., 1], delta[..., 0])
+    return ROI(center, side, wrap_angle(angle))
+
+
+def wrap_angle(angle: jax.Array) -> jax.Array:
+    """Into [-pi, pi)."""
+    return angle - 2 * jnp.pi * jnp.floor((angle + jnp.pi) / (2 * jnp.pi))
+
+
+def from_keypoints(points: jax.Array, skeleton: Skeleton, margin: float = MARGIN) -> ROI:
+    """Where to look next, from the points of this frame.
+
+    Args:
+      points: (..., K', 2) image frame, px: keypoints, then auxiliary points.
+      skeleton: with ROI points its first two auxiliary points place the ROI, as in MediaPipe; else its centre and up
+        points do, and the circle's radius is the distance from the centre to the farthest keypoint.
+      margin: factor on the circle.
+
+    Returns:
+      ROI.
+    """
+    count = len(skeleton.keypoints)
+    if skeleton.has_roi_points:
+        return from_alignment(points[..., count, :], points[..., count + 1, :], margin)
+    body = points[..., :count, :]
+    center = body[..., skeleton.indices(skeleton.center), :].mean(-2)
+    up = body[..., skeleton.indices(skeleton.up), :].mean(-2)
+    radius = jnp.linalg.norm(body - center[..., None, :], axis=-1).max(-1, keepdims=True)
+    length = jnp.linalg.norm(up - center, axis=-1, keepdims=True)
+    # A person seen from straight above has no up; then the crop stays upright.
+    upright = jnp.broadcast_to(jnp.asarray([0.0, -1.0]), center.shape)
+    direction = jnp.where(length > 1e-6, (up - center) / jnp.maximum(length, 1e-6), upright)
+    return from_alignment(center, center + radius * direction, margin)
+
+
+def whole_image(size: jax.Array) -> ROI:
+    """The letterbox: the smallest upright square with the image at its centre.
+
+    Args:
+      size: (2,) width, height in px.
+
+    Returns:
+      ROI, scalar.
+    """
+    size = size.astype(jnp.float32)
+    return ROI(size / 2, size.max(), jnp.zeros(()))
+
+
+def to_affine(roi: ROI, side: int) -> jax.Array:
+    """(..., 2, 3) matrices from crop px of a crop of ``side`` px to image px.
+
+    Crop pixel (0, 0) lies on the corner of the ROI, without half-pixel shift, as in MediaPipe (mediapipe.md 3.7).
+    """
+    scale = roi.side / side
+    cos, sin = jnp.cos(roi.angle) * scale, jnp.sin(roi.angle) * scale
+    rotation = jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)  # (..., 2, 2)
+    shift = roi.center - rotation.sum(-1) * (side / 2)
+    return jnp.concatenate([rotation, shift[..., None]], -1)
+
+
+def crop_to_image(points_crop: jax.Array, roi: ROI) -> jax.Array:
+    """(..., K, 2) points from the crop frame (the ROI is the unit square) to image px."""
+    return _rotate((points_crop - 0.5) * roi.side[..., None, None], roi.angle) + roi.center[..., None, :]
+
+
+def image_to_crop(points: jax.Array, roi: ROI) -> jax.Array:
+    """(..., K, 2) points from image px to the crop frame; inverse of ``crop_to_image``."""
+    return _rotate(points - roi.center[..., None, :], -roi.angle) / roi.side[..., None, None] + 0.5
+
+
+def _rotate(points: jax.Array, angle: jax.Array) -> jax.Array:
+    cos, sin = jnp.cos(angle)[..., None], jnp.sin(angle)[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return jnp.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+
+def rotate_world(points: jax.Array, roi: ROI) -> jax.Array:
+    """(..., K, 3) metres from crop axes to image axes; z, towards the camera, stays."""
+    return jnp.concatenate([_rotate(points[..., :2], roi.angle), points[..., 2:]], -1)
+
+
+def bounding_xyxy(roi: ROI) -> jax.Array:
+    """(..., 4) the squares as if unrotated, as MediaPipe compares ROIs."""
+    half = roi.side[..., None] / 2
+    return jnp.concatenate([roi.center - half, roi.center + half], -1)
