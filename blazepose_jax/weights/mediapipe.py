@@ -39,7 +39,7 @@ def import_tflite(data: bytes, name: str) -> Imported:
       BlazePoseError: damaged, or none of the released networks.
     """
     model = read_tflite(data, name)
-    kind = tell_kind(model, name)
+    kind = tell_kind_of_outputs(model.output_shapes, name)
     for candidate in _CANDIDATES[kind]:
         calls = conv_calls(create_model(candidate, FOLDED), MODELS[candidate].side)
         kernels = [c.kernel.shape for c in model.convolutions]
@@ -50,18 +50,22 @@ def import_tflite(data: bytes, name: str) -> Imported:
         f"({', '.join(_CANDIDATES[kind])}): import one of Google's files, or run this one with --runtime litert")
 
 
-def tell_kind(model: TFLiteModel, name: str) -> str:
-    """Return ``detector`` or ``pose``, by the shapes of the outputs.
+def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
+    """Return ``detector`` or ``pose``.
+
+    Args:
+      shapes: of the outputs, in index order.
+      name: what to call the file in errors.
 
     Raises:
       BlazePoseError: neither.
     """
-    if sorted(model.output_shapes) == sorted(DETECTOR_OUTPUTS):
+    if sorted(shapes) == sorted(DETECTOR_OUTPUTS):
         return "detector"
-    if model.output_shapes == POSE_OUTPUTS:
+    if shapes == POSE_OUTPUTS:
         return "pose"
     raise BlazePoseError(
-        f"{name} has the outputs {list(model.output_shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose net "
+        f"{name} has the outputs {list(shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose net "
         f"{list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from mediapipe 0.8.7 or newer")
 
 

@@ -1,0 +1,140 @@
+"""The command line: words come in, one command runs; mistakes become one line and exit code 2."""
+
+import argparse
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from blazepose_jax.errors import BlazePoseError, check_name
+
+COMMANDS = ("models", "import", "track", "demo")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without usage dumps: what is wrong, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing."""
+        raise BlazePoseError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> Parser:
+    """All commands and their options."""
+    parser = Parser(prog="blazepose", description="BlazePose in JAX: 33 body points of the people in a video.",
+                    allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+
+    models = commands.add_parser("models", help="list the networks")
+    models.add_argument("--json", action="store_true", help="as JSON")
+
+    weights = commands.add_parser("import", help="turn Google's files into a weights directory")
+    weights.add_argument("sources", nargs="+", metavar="SOURCE",
+                         help=".task, .tflite or mediapipe wheel file, or the word mediapipe")
+    weights.add_argument("--output", required=True, metavar="DIR", help="the weights directory to write")
+
+    track = commands.add_parser("track", help="track people in a video, image, folder or camera", allow_abbrev=False)
+    add_track_options(track)
+
+    demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
+    demo.add_argument("--output", default="demo", metavar="DIR", help="where to write (default: demo)")
+    demo.add_argument("--source", metavar="FILE", help="a mediapipe 0.10.21 wheel, a .task or a weights directory, "
+                      "where there is no network to fetch the wheel")
+    return parser
+
+
+def add_track_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``blazepose track``."""
+    parser.add_argument("input", metavar="INPUT", help="video, image, folder of images, or camera:0")
+    parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    parser.add_argument("--detector", metavar="W", help="take the detector from here")
+    parser.add_argument("--json", metavar="FILE", help="write all points as JSON")
+    parser.add_argument("--csv", metavar="FILE", help="write all points as CSV")
+    parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
+    parser.add_argument("--mask", metavar="DIR", help="write a mask per frame as PNG")
+    parser.add_argument("--world", action="store_true", help="add world landmarks in metres")
+    parser.add_argument("--runtime", default="jax", metavar="NAME", help="jax (default) or litert")
+    parser.add_argument("--max-people", type=int, default=1, metavar="N", help="people at once (default: 1)")
+    parser.add_argument("--no-smoothing", action="store_true", help="raw points, without filter over time")
+    parser.add_argument("--decode", default="refine", metavar="NAME",
+                        help="refine (default, MediaPipe's), regression (the paper's) or heatmap")
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image; for stills")
+    parser.add_argument("--min-detection-confidence", type=float, default=0.5, metavar="P", help="default 0.5")
+    parser.add_argument("--min-presence-confidence", type=float, default=0.5, metavar="P", help="default 0.5")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
+    parser.add_argument("--end", type=float, metavar="S", help="seconds to stop before")
+    parser.add_argument("--sequence", action="store_true", help="a folder's images follow each other in time")
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run one command.
+
+    Raises:
+      BlazePoseError: a usage error, or bad input.
+    """
+    parser = build_parser()
+    if argv and not argv[0].startswith("-"):
+        check_name(argv[0], COMMANDS, "command")
+    try:
+        args, extra = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise BlazePoseError(str(error)) from error
+    if extra:
+        raise BlazePoseError(_unknown_word(parser, args.command, extra[0]))
+    use_compilation_cache()
+    from blazepose_jax import commands, demo
+
+    {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
+     "demo": demo.run}[args.command](args)
+
+
+def _unknown_word(parser: Parser, command: str, word: str) -> str:
+    chooser = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    known = [o for o in chooser.choices[command]._option_string_actions if o.startswith("--")]
+    near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"see blazepose {command} --help"
+    return f"{command} does not know {word!r}: {hint}"
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs between runs, unless JAX_COMPILATION_CACHE_DIR names a place already."""
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "blazepose_jax" / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"blazepose: warning: {message}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script.
+
+    Args:
+      argv: the words after the program's name; None for those of the process.
+
+    Returns:
+      0, or 2 after bad input.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", UserWarning)
+        try:
+            run(sys.argv[1:] if argv is None else argv)
+        except BlazePoseError as error:
+            print(f"blazepose: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:
+            sys.stderr.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""What the command line does once its words are understood: arguments come in, files and lines leave."""
+
+import contextlib
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blazepose_jax.draw import draw_poses
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference import Settings
+from blazepose_jax.models import MODELS, create_model
+from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
+from blazepose_jax.results import CsvWriter, JsonWriter
+from blazepose_jax.structs import Poses
+from blazepose_jax.tracker import Tracker
+from blazepose_jax.video import IMAGE_SUFFIXES, Media, Picture, VideoWriter, read_media
+from blazepose_jax.weights import import_weights
+
+
+def list_models(args: Namespace) -> None:
+    """``blazepose models``."""
+    rows = []
+    for name, spec in MODELS.items():
+        model = create_model(name)
+        calls = conv_calls(model, spec.side)
+        rows.append({"name": name, "input": [spec.side, spec.side, 3], "parameters": count_parameters(calls),
+                     "macs": count_macs(calls), "keypoints": getattr(model, "keypoints", 4),
+                     "weights": "import" if name in ("detector", "lite", "full", "heavy") else "train"})
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"{'name':<15}{'input':>11}{'parameters':>13}{'MACs':>10}{'keypoints':>11}  weights")
+    for row in rows:
+        side = row["input"][0]
+        print(f"{row['name']:<15}{f'{side}x{side}x3':>11}{row['parameters']:>13,}{row['macs'] / 1e6:>8.0f} M"
+              f"{row['keypoints']:>11}  {row['weights']}")
+
+
+def import_files(args: Namespace) -> None:
+    """``blazepose import``."""
+    for kind, net in import_weights(args.sources, args.output).items():
+        print(f"{kind}: {net.model} from {net.source}")
+    print(f"wrote {args.output}")
+
+
+def settings_of(args: Namespace) -> Settings:
+    """The tracking options as Settings."""
+    return Settings(
+        max_people=args.max_people, min_detection_confidence=args.min_detection_confidence,
+        min_presence_confidence=args.min_presence_confidence, decode=args.decode, flip=args.flip,
+        smoothing=not args.no_smoothing, world=args.world, mask=args.mask is not None)
+
+
+def track(args: Namespace) -> None:
+    """``blazepose track``."""
+    media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
+    for path in (args.json, args.csv, args.video):
+        _check_output(path, args.input)
+    _check_mask_folder(args.mask)
+    tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
+    sinks = open_sinks(args, media, tracker)
+    frames = occupied = runs = 0
+    began = time.perf_counter()
+    try:
+        for picture in progress(media):
+            if not media.is_sequence:
+                tracker.reset()
+            poses = tracker(picture.image, picture.time)
+            runs = tracker.detector_runs if media.is_sequence else runs + 1
+            for sink in sinks:
+                sink.write(picture, poses)
+            frames, occupied = frames + 1, occupied + bool(poses.present.any())
+    except KeyboardInterrupt:
+        print("interrupted: the results so far are kept", file=sys.stderr)
+    except BaseException:
+        for sink in sinks:
+            sink.discard()
+        raise
+    for sink in sinks:
+        sink.close()
+    seconds = time.perf_counter() - began
+    print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
+          f"with compilation, reading and writing")
+
+
+def _check_output(path: str | None, source: str) -> None:
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise BlazePoseError(f"output {path!r} is a folder: name a file")
+    if not Path(path).absolute().parent.is_dir():
+        raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
+    if Path(path).exists() and Path(source).exists() and Path(path).samefile(source):
+        raise BlazePoseError(f"output {path!r} is the input: name another file")
+
+
+def _check_mask_folder(path: str | None) -> None:
+    if path is not None and Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+        raise BlazePoseError(f"mask folder {path!r} exists and is not empty: name a new one")
+
+
+def open_sinks(args: Namespace, media: Media, tracker: Tracker) -> list[Any]:
+    """Whatever the options say to write, each with write(picture, poses), close() and discard()."""
+    sinks: list[Any] = []
+    if args.json:
+        sinks.append(JsonWriter(args.json, media.name, media.fps, tracker.model,
+                                tracker.skeleton))
+    if args.csv:
+        sinks.append(CsvWriter(args.csv, tracker.skeleton, args.world))
+    if args.video:
+        sinks.append(OverlaySink(args.video, media.fps, tracker))
+    if args.mask:
+        sinks.append(MaskSink(args.mask, tracker))
+    return sinks
+
+
+class OverlaySink:
+    """Draws the poses into a video, or, for a name like ``.png``, into one picture."""
+
+    def __init__(self, path: str, fps: float, tracker: Tracker):
+        """Open the output."""
+        self._path, self._skeleton = Path(path), tracker.skeleton
+        self._single = self._path.suffix.lower() in IMAGE_SUFFIXES
+        self._image: np.ndarray | None = None
+        self._writer = VideoWriter(path, fps or 1.0)
+
+    def write(self, picture: Picture, poses: Poses) -> None:
+        """Append one frame."""
+        image = draw_poses(picture.image, poses, self._skeleton)
+        if not self._single:
+            self._writer.write(image, picture.time)
+        elif self._image is None:
+            self._image = image
+        else:
+            raise BlazePoseError(f"{str(self._path)!r} holds one picture and the input has several: name a .mp4")
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self._writer.close()
+        if self._image is not None:
+            save_image(self._image, self._path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._writer.discard()
+
+
+class MaskSink:
+    """Writes one grey PNG per frame: 255 where a person is."""
+
+    def __init__(self, path: str, tracker: Tracker):
+        """Open a folder under a temporary name."""
+        self._path, self._tracker = Path(path), tracker
+        self._part = self._path.with_name(f".{self._path.name}.part")
+        self._part.mkdir(exist_ok=True)
+
+    def write(self, picture: Picture, poses: Poses) -> None:
+        """Append one frame."""
+        found = self._tracker.masks(picture.image, poses)
+        total = np.max(list(found.values()), 0) if found else np.zeros(picture.image.shape[:2])
+        stem = Path(picture.file).stem if picture.file else f"{picture.index:06d}"
+        save_image((total * 255 + 0.5).astype(np.uint8), self._part / f"{stem}.png")
+
+    def close(self) -> None:
+        """Give the folder its name."""
+        if self._path.exists():
+            self._path.rmdir()
+        self._part.replace(self._path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        for file in self._part.iterdir():
+            file.unlink()
+        self._part.rmdir()
+
+
+def save_image(image: np.ndarray, path: Path) -> None:
+    """Write (H, W) or (H, W, 3) uint8 under a temporary name, then rename."""
+    from PIL import Image
+
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    Image.fromarray(image).save(part)
+    part.replace(path)
+
+
+def progress(media: Media) -> Iterator[Picture]:
+    """The pictures, with a bar on a terminal and a line every ten seconds in a log."""
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            yield from tqdm(media, total=media.count, unit="frame", desc=media.name)
+            return
+    due = time.monotonic() + 10
+    for done, picture in enumerate(media, 1):
+        yield picture
+        if time.monotonic() > due:
+            due = time.monotonic() + 10
+            print(f"{media.name}: {done} of {media.count or '?'} frames", file=sys.stderr)
+
+

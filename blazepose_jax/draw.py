@@ -1,0 +1,48 @@
+"""An image and its poses come in, a picture with the skeletons drawn leaves."""
+
+import numpy as np
+
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Poses
+
+LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
+# Twelve people can be told apart by the ring round their keypoints.
+PEOPLE = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188), (0, 172, 193),
+          (255, 112, 67), (158, 157, 36), (92, 107, 192), (240, 98, 146), (0, 121, 107), (194, 24, 91))
+
+
+def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visibility: float = 0.5) -> np.ndarray:
+    """Draw skeletons: left orange, right cyan, as the person's own sides.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      poses: of this image.
+      skeleton: names and bones.
+      min_visibility: points that are less likely visible, and their bones, are left out.
+
+    Returns:
+      (H, W, 3) uint8, a copy.
+    """
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    size = max(2, round(min(image.shape[:2]) / 180))
+    for slot in np.flatnonzero(poses.present):
+        points = [tuple(float(v) for v in p) for p in poses.keypoints[slot, :, :2]]
+        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(poses.keypoints[slot]).all(-1)
+        for a, b in skeleton.bone_indices:
+            if shown[a] and shown[b]:
+                pen.line([points[a], points[b]], fill=_colour(skeleton, a, b), width=size)
+        ring = PEOPLE[int(poses.ids[slot]) % len(PEOPLE)]
+        for (x, y), visible in zip(points, shown, strict=True):
+            if visible:
+                pen.ellipse([x - size, y - size, x + size, y + size], fill=MIDDLE, outline=ring)
+    return np.array(canvas)
+
+
+def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
+    names = skeleton.keypoints[a], skeleton.keypoints[b]
+    if any("left" in n for n in names) and any("right" in n for n in names):
+        return MIDDLE
+    return LEFT if any("left" in n for n in names) else RIGHT

@@ -1,0 +1,141 @@
+"""The shell's tracker: images come in one after another, people leave; it keeps the state and the clock."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from blazepose_jax import inference
+from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import warp
+from blazepose_jax.inference import Settings
+from blazepose_jax.runtime import jax_step, litert_networks, litert_step
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Network, Poses, TrackState
+from blazepose_jax.weights import Weights, load_weights, read_tflite_files
+
+RUNTIMES = ("jax", "litert")
+_paste_mask = jax.jit(warp.paste_mask)
+
+
+class Tracker:
+    """Follows people through a video.
+
+    >>> tracker = Tracker("weights/")
+    >>> for frame in read_media("clip.mp4"):
+    ...     poses = tracker(frame.image, frame.time)
+
+    Attributes:
+      skeleton: what the keypoints mean.
+      model: the networks' names.
+      settings: what to look for, and how.
+      state: what is remembered; a pytree.
+    """
+
+    def __init__(self, weights: Weights | str | Path, detector: str | Path | None = None, *,
+                 settings: Settings = Settings(), runtime: str = "jax", threads: int | None = None):  # noqa: B008
+        """Load networks and start with an empty memory.
+
+        Args:
+          weights: a weights directory, a .task, or what ``load_weights`` gave.
+          detector: another directory or .task to take the detector from.
+          settings: see ``inference.Settings``.
+          runtime: ``jax``, or ``litert`` for the .tflite files.
+          threads: of LiteRT; None for as many as there are cores.
+
+        Raises:
+          BlazePoseError: bad weights, a missing network, an unknown runtime or setting.
+        """
+        check_name(runtime, RUNTIMES, "runtime")
+        check_settings(settings)
+        if runtime == "litert":
+            if isinstance(weights, Weights):
+                raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
+            nets = litert_networks(read_tflite_files(weights, detector), threads)
+            self.model = f"{Path(weights).name} (litert)"
+            pair, make = (nets.get("detector"), nets.get("pose")), litert_step
+        else:
+            loaded = weights if isinstance(weights, Weights) else load_weights(weights, detector)
+            self.model = loaded.name
+            pair, make = (loaded.detector, loaded.pose), jax_step
+        networks = [_required(net, kind) for net, kind in zip(pair, ("detector", "pose net"), strict=True)]
+        if networks[1].skeleton is None:
+            raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
+        self.skeleton: Skeleton = networks[1].skeleton
+        self.settings = settings
+        self._step = make(*networks, settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody; ids start again at 0."""
+        self.state: TrackState = inference.initial_state(self.skeleton, self.settings.max_people)
+        self._time = math.nan
+
+    def __call__(self, image: np.ndarray, time: float | None = None) -> Poses:
+        """Track into the next image.
+
+        Args:
+          image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes. Its size may change.
+          time: seconds; None, a repeated or an earlier time count as 1/30 s after the previous frame.
+
+        Returns:
+          Poses with numpy leaves; rows where ``present`` is False hold nobody.
+
+        Raises:
+          BlazePoseError: not an image.
+        """
+        now = math.nan if time is None else float(time)
+        elapsed, self._time = now - self._time, now
+        self.state, poses = self._step(self.state, to_frame(image), np.float32(elapsed))
+        return jax.device_get(poses)
+
+    def masks(self, image: np.ndarray, poses: Poses) -> dict[int, np.ndarray]:
+        """The masks of one image's people in the image itself.
+
+        Args:
+          image: what was tracked.
+          poses: what came back, under ``Settings(mask=True)``.
+
+        Returns:
+          {id: (H, W) float32 probability that a pixel belongs to that person}.
+        """
+        if poses.mask is None:
+            raise BlazePoseError("there is no mask: set mask=True, with a net that has a mask head")
+        height, width = np.shape(image)[:2]
+        frame, found = to_frame(image), {}
+        for slot in np.flatnonzero(poses.present):
+            roi = jax.tree.map(lambda a, slot=slot: a[slot], poses.roi)
+            flat = np.asarray(_paste_mask(poses.mask[slot], roi, frame))
+            found[int(poses.ids[slot])] = flat[: height * width].reshape(height, width)
+        return found
+
+    @property
+    def detector_runs(self) -> int:
+        """How often the detector has run since the last reset."""
+        return int(self.state.detector_runs)
+
+
+def _required(network: Network | None, kind: str) -> Network:
+    if network is None:
+        raise BlazePoseError(f"the weights hold no {kind}: give one that does"
+                             + (" with --detector" if kind == "detector" else " with --weights"))
+    return network
+
+
+def check_settings(settings: Settings) -> None:
+    """Check values that argparse and dataclasses do not.
+
+    Raises:
+      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode.
+    """
+    check_name(settings.decode, DECODES, "decode")
+    if settings.max_people < 1:
+        raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise BlazePoseError(f"{field.name} is {value}: it must lie between 0 and 1")

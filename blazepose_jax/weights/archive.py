@@ -1,0 +1,61 @@
+"""A .task or a wheel comes in, the .tflite files in it leave; nothing is unpacked to disk."""
+
+import zipfile
+from pathlib import Path
+
+from blazepose_jax.errors import BlazePoseError
+
+TASK_MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.tflite"}
+# Where the wheels up to mediapipe 0.10.21 keep their models; newer wheels ship none.
+WHEEL_MEMBERS = {"detector": "mediapipe/modules/pose_detection/pose_detection.tflite",
+                 "pose": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"}
+MAX_MEMBER_BYTES = 512 * 2**20
+
+
+def read_task(path: Path) -> dict[str, bytes]:
+    """Read a MediaPipe .task bundle.
+
+    Returns:
+      {"detector": bytes, "pose": bytes}.
+
+    Raises:
+      BlazePoseError: no zip, compressed, unsafe names, huge or missing members.
+    """
+    return _read(path, TASK_MEMBERS, stored=True,
+                 missing="a pose .task holds pose_detector.tflite and pose_landmarks_detector.tflite")
+
+
+def read_wheel(path: Path) -> dict[str, bytes]:
+    """Read the two pose models inside a mediapipe wheel.
+
+    Returns:
+      {"detector": bytes, "pose": bytes}.
+
+    Raises:
+      BlazePoseError: no zip, unsafe names, huge members, or a wheel without models.
+    """
+    return _read(path, WHEEL_MEMBERS, stored=False, missing="newer wheels ship no models; give mediapipe==0.10.21's")
+
+
+def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {info.filename: info for info in archive.infolist()}
+            for name, info in entries.items():
+                if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
+                    raise BlazePoseError(f"{path} holds the unsafe name {name!r}: names must stay inside of the archive")
+                if name in members.values() and info.file_size > MAX_MEMBER_BYTES:
+                    raise BlazePoseError(f"{path} declares {info.file_size} bytes for {name}: at most "
+                                         f"{MAX_MEMBER_BYTES} are read; fetch the file again")
+                if stored and info.compress_type != zipfile.ZIP_STORED:
+                    raise BlazePoseError(f"{path} is compressed ({name}): MediaPipe maps .task files, so store them "
+                                         "with zip -0")
+            if lacking := [name for name in members.values() if name not in entries]:
+                raise BlazePoseError(f"{path} lacks {lacking[0]}: {missing}")
+            found = {}
+            for kind, name in members.items():
+                with archive.open(name) as member:
+                    found[kind] = member.read(MAX_MEMBER_BYTES + 1)
+            return found
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise BlazePoseError(f"{path} is no readable zip archive ({error}): fetch the file again") from error
