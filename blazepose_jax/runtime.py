@@ -1,5 +1,6 @@
 """The same pipeline round two engines: networks and a frame come in, poses leave."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -37,7 +38,7 @@ class LiteRTModel:
         Args:
           data: the .tflite file.
           name: what to call it in errors.
-          threads: of the CPU; None leaves the choice to LiteRT's delegate, as many as there are cores.
+          threads: of the CPU; None for as many as there are cores.
 
         Raises:
           BlazePoseError: LiteRT is missing or refuses the file, or it is neither a detector nor a pose net.
@@ -47,7 +48,7 @@ class LiteRTModel:
         except ImportError as error:
             raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install 'blazepose_jax[litert]'") from error
         try:
-            self._interpreter = Interpreter(model_content=data, num_threads=threads)
+            self._interpreter = Interpreter(model_content=data, num_threads=threads or os.cpu_count())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
