@@ -23,7 +23,7 @@ EXTRAS = {
     # TensorFlow is imported by the jax2tf exporter alone.
     "export": ["tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",
                "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'"],
-    "dev": ["pytest>=8", "ruff>=0.12", "pyright>=1.1.400"],
+    "dev": ["pytest>=8", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 

@@ -78,12 +78,8 @@ def run(argv: Sequence[str]) -> None:
     parser = build_parser()
     if argv and not argv[0].startswith("-"):
         check_name(argv[0], COMMANDS, "command")
-    try:
-        args, extra = parser.parse_known_args(argv)
-    except argparse.ArgumentError as error:
-        raise BlazePoseError(str(error)) from error
-    if extra:
-        raise BlazePoseError(_unknown_word(parser, args.command, extra[0]))
+        _check_options(parser, argv[0], argv[1:])
+    args = parser.parse_args(argv)
     use_compilation_cache()
     from blazepose_jax import commands, demo
 
@@ -91,12 +87,15 @@ def run(argv: Sequence[str]) -> None:
      "demo": demo.run}[args.command](args)
 
 
-def _unknown_word(parser: Parser, command: str, word: str) -> str:
+def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:
+    """Refuse the first unknown option, before argparse complains of what is missing because of it."""
     chooser = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    known = [o for o in chooser.choices[command]._option_string_actions if o.startswith("--")]
-    near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"see blazepose {command} --help"
-    return f"{command} does not know {word!r}: {hint}"
+    known = chooser.choices[command]._option_string_actions
+    for word in words:
+        if word.startswith("--") and word.split("=")[0] not in known:
+            near = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"see blazepose {command} --help"
+            raise BlazePoseError(f"{command} does not know {word!r}: {hint}")
 
 
 def use_compilation_cache() -> None:

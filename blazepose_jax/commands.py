@@ -14,7 +14,7 @@ import numpy as np
 from blazepose_jax.draw import draw_poses
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings
-from blazepose_jax.models import MODELS, create_model
+from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.results import CsvWriter, JsonWriter
 from blazepose_jax.structs import Poses
@@ -27,7 +27,7 @@ def list_models(args: Namespace) -> None:
     """``blazepose models``."""
     rows = []
     for name, spec in MODELS.items():
-        model = create_model(name)
+        model = create_model(name, Form("folded", convolution="xla"))
         calls = conv_calls(model, spec.side)
         rows.append({"name": name, "input": [spec.side, spec.side, 3], "parameters": count_parameters(calls),
                      "macs": count_macs(calls), "keypoints": getattr(model, "keypoints", 4),

@@ -66,4 +66,4 @@ def to_frame(image: np.ndarray) -> Frame:
                              "scale it down")
     pixels = np.zeros((capacity(height * width), 3), np.uint8)
     pixels[: height * width] = rgb.reshape(-1, 3)
-    return Frame(pixels, np.array([width, height], np.int32))  # type: ignore[arg-type]
+    return Frame(pixels, np.array([width, height], np.int32))

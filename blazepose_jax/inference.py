@@ -80,7 +80,7 @@ def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:
 
 @partial(jax.jit, static_argnames="settings")
 def track(detector: Network, pose: Network, state: TrackState, frame: Frame, elapsed: jax.Array | float, *,
-          settings: Settings = Settings()) -> tuple[TrackState, Poses]:  # noqa: B008
+          settings: Settings = Settings()) -> tuple[TrackState, Poses]:
     """Follow people from one frame to the next; the detector runs only while a slot is free.
 
     A video is a Python loop or a ``lax.scan`` over this function. For many streams write a batched door rather than
@@ -105,7 +105,7 @@ def track(detector: Network, pose: Network, state: TrackState, frame: Frame, ela
 
 
 @partial(jax.jit, static_argnames="settings")
-def detect(detector: Network, frame: Frame, *, settings: Settings = Settings()) -> Detections:  # noqa: B008
+def detect(detector: Network, frame: Frame, *, settings: Settings = Settings()) -> Detections:
     """Find people by their faces.
 
     Args:
@@ -121,7 +121,7 @@ def detect(detector: Network, frame: Frame, *, settings: Settings = Settings()) 
 
 
 @partial(jax.jit, static_argnames="settings")
-def estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings = Settings()) -> Poses:  # noqa: B008
+def estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings = Settings()) -> Poses:
     """Estimate the pose of the person in each ROI, without memory.
 
     Args:

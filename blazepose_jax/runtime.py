@@ -16,7 +16,8 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import DetectorOutputs, Frame, Network, PoseOutputs, Poses, TrackState
 from blazepose_jax.weights.mediapipe import DETECTOR_OUTPUTS, tell_kind_of_outputs
 
-Step = Callable[[TrackState, Frame, float], tuple[TrackState, Poses]]
+# (state, frame, seconds since the previous frame) -> (state, poses)
+Step = Callable[[TrackState, Frame, Any], tuple[TrackState, Poses]]
 
 
 def jax_step(detector: Network, pose: Network, settings: Settings) -> Step:
@@ -46,7 +47,8 @@ class LiteRTModel:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install 'blazepose_jax[litert]'") from error
+            raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install "
+                                 "'blazepose_jax[litert]'") from error
         try:
             self._interpreter = Interpreter(model_content=data, num_threads=threads or os.cpu_count())
             self._interpreter.allocate_tensors()
@@ -63,10 +65,10 @@ class LiteRTModel:
     def __call__(self, images: np.ndarray) -> Any:
         """Run on (B, S, S, 3) float32 normalised images; returns DetectorOutputs or PoseOutputs of numpy arrays."""
         runs = [self._run(np.asarray(image)[None]) for image in images]
-        tensors = [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*runs, strict=True)]
+        tensors = runs[0] if len(runs) == 1 else [np.concatenate(parts) for parts in zip(*runs, strict=True)]
         if self.kind == "detector":
             boxes, logits = reversed(tensors) if self._swap else tensors
-            return DetectorOutputs(boxes, logits)  # type: ignore[arg-type]
+            return DetectorOutputs(boxes, logits)
         landmarks, probability, mask, heatmap, world = tensors[:5]
         batch = landmarks.shape[0]
         # The file holds a probability where our networks hold a logit.

@@ -76,8 +76,8 @@ class Skeleton:
             raise BlazePoseError(f"skeleton has the unknown field {unknown[0]!r}: known are {', '.join(sorted(known))}")
         if missing := sorted(known - {"auxiliary"} - set(data)):
             raise BlazePoseError(f"skeleton lacks the field {missing[0]!r}: add it")
-        tuples = {k: tuple(tuple(v) if isinstance(v, list) else v for v in value) for k, value in data.items()
-                  if k != "name"}
+        tuples: dict[str, Any] = {k: tuple(tuple(v) if isinstance(v, list) else v for v in value)
+                                  for k, value in data.items() if k != "name"}
         return cls(name=data["name"], **tuples)
 
 
@@ -92,9 +92,9 @@ BODY_33 = (
 _LIMBS = tuple((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
     ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle")))
 _TORSO = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
-_FACE_33 = (("mouth_left", "mouth_right"),) + tuple(
+_FACE_33 = (("mouth_left", "mouth_right"), *(
     (f"{side}_{a}" if a != "nose" else a, f"{side}_{b}") for side in ("left", "right") for a, b in (
-        ("nose", "eye_inner"), ("eye_inner", "eye"), ("eye", "eye_outer"), ("eye_outer", "ear")))
+        ("nose", "eye_inner"), ("eye_inner", "eye"), ("eye", "eye_outer"), ("eye_outer", "ear"))))
 _EXTREMITIES = tuple((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
     ("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"), ("pinky", "index"), ("ankle", "heel"),
     ("heel", "foot_index"), ("ankle", "foot_index")))

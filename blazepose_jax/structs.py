@@ -3,24 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import struct
 
-from blazepose_jax.skeleton import Skeleton
-
-Array = jax.Array
+Array = Any  # a jax.Array; outside of jit it may be a numpy array
 
 
-@struct.dataclass
-class Frame:
+class Frame(struct.PyTreeNode):
     """One image as a flat buffer, so that compiled code depends on its capacity and not on its size."""
 
     pixels: Array  # (P, 3) uint8 RGB, rows one after another, then unused padding
     size: Array  # (2,) int32: width, height; width * height <= P
 
 
-@struct.dataclass
-class ROI:
+class ROI(struct.PyTreeNode):
     """Rotated squares round people. Leading axes are free: () for one, (N,) for slots."""
 
     center: Array  # (..., 2) float32, image frame, px
@@ -28,8 +23,7 @@ class ROI:
     angle: Array  # (...,) float32, radians, clockwise on screen
 
 
-@struct.dataclass
-class Detections:
+class Detections(struct.PyTreeNode):
     """What the detector saw, best first."""
 
     boxes_xyxy: Array  # (N, 4) float32, image frame, px: the face
@@ -38,16 +32,14 @@ class Detections:
     valid: Array  # (N,) bool: the row holds a detection
 
 
-@struct.dataclass
-class DetectorOutputs:
+class DetectorOutputs(struct.PyTreeNode):
     """The detector's raw tensors."""
 
     boxes: Array  # (B, A, 12) float32: cx, cy, w, h, 4 x (x, y), input px relative to the anchor
     logits: Array  # (B, A, 1) float32
 
 
-@struct.dataclass
-class PoseOutputs:
+class PoseOutputs(struct.PyTreeNode):
     """The pose net's raw tensors; None where the net has no such head."""
 
     landmarks: Array  # (B, K', F) float32: x, y, z in input px; visibility and presence are logits
@@ -58,8 +50,7 @@ class PoseOutputs:
     world: Array | None = None  # (B, K', 3) float32, metres, crop axes
 
 
-@struct.dataclass
-class Poses:
+class Poses(struct.PyTreeNode):
     """N slots of people; K body keypoints in the order of the network's skeleton."""
 
     present: Array  # (N,) bool: the slot holds a person
@@ -73,15 +64,13 @@ class Poses:
     mask: Array | None = None  # (N, M, M) float32, probability, crop frame of ``roi``
 
 
-@struct.dataclass
-class LowPass:
+class LowPass(struct.PyTreeNode):
     """An exponential moving average."""
 
     value: Array  # (N, ...) float32, the last filtered value
 
 
-@struct.dataclass
-class OneEuro:
+class OneEuro(struct.PyTreeNode):
     """A One-Euro filter's memory."""
 
     raw: Array  # (N, ...) float32, the last unfiltered value
@@ -89,8 +78,7 @@ class OneEuro:
     speed: Array  # (N, ...) float32, the last filtered speed, scaled units per second
 
 
-@struct.dataclass
-class TrackState:
+class TrackState(struct.PyTreeNode):
     """All that a tracker remembers between two frames."""
 
     active: Array  # (N,) bool: the slot follows a person
@@ -104,8 +92,7 @@ class TrackState:
     visibility: LowPass  # (N, K)
 
 
-@struct.dataclass
-class Network:
+class Network(struct.PyTreeNode):
     """A network and its parameters, as the pipeline takes them: ``network(images)`` runs it.
 
     ``apply(variables, images)`` takes (B, side, side, 3) float32 images normalised as (grey level - mean) / std.
@@ -116,7 +103,7 @@ class Network:
     side: int = struct.field(pytree_node=False)
     mean: float = struct.field(pytree_node=False)
     std: float = struct.field(pytree_node=False)
-    skeleton: Skeleton | None = struct.field(pytree_node=False, default=None)
+    skeleton: Any = struct.field(pytree_node=False, default=None)  # Skeleton of a pose net
     fields: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     def __call__(self, images: Array) -> Any:

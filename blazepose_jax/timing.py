@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from blazepose_jax import inference
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.inference import Settings
 from blazepose_jax.runtime import litert_networks
@@ -29,7 +30,7 @@ def median_ms(call: Callable[[], Any], repeats: int = 30) -> float:
 
 
 def stage_times(weights: str | Path, image: np.ndarray, runtime: str, *,
-                settings: Settings = Settings()) -> dict[str, float]:  # noqa: B008
+                settings: Settings = Settings()) -> dict[str, float]:
     """Time every stage of the pipeline alone, on one image with a person.
 
     Args:
@@ -43,7 +44,8 @@ def stage_times(weights: str | Path, image: np.ndarray, runtime: str, *,
     """
     loaded = load_weights(weights)
     detector, pose = loaded.detector, loaded.pose
-    assert detector is not None and pose is not None
+    if detector is None or pose is None:
+        raise BlazePoseError(f"{weights} lacks a detector or a pose net: both are timed")
     run = {"jax": _jax_nets, "litert": _litert_nets}[runtime](detector, pose, weights)
     frame = jax.device_put(to_frame(image))
     letterbox = jax.jit(partial(inference.detector_input, detector))

@@ -37,7 +37,7 @@ class Tracker:
     """
 
     def __init__(self, weights: Weights | str | Path, detector: str | Path | None = None, *,
-                 settings: Settings = Settings(), runtime: str = "jax", threads: int | None = None):  # noqa: B008
+                 settings: Settings = Settings(), runtime: str = "jax", threads: int | None = None):
         """Load networks and start with an empty memory.
 
         Args:
@@ -57,17 +57,17 @@ class Tracker:
                 raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
             nets = litert_networks(read_tflite_files(weights, detector), threads)
             self.model = f"{Path(weights).name} (litert)"
-            pair, make = (nets.get("detector"), nets.get("pose")), litert_step
+            pair, make = [nets.get("detector"), nets.get("pose")], litert_step
         else:
             loaded = weights if isinstance(weights, Weights) else load_weights(weights, detector)
             self.model = loaded.name
-            pair, make = (loaded.detector, loaded.pose), jax_step
-        networks = [_required(net, kind) for net, kind in zip(pair, ("detector", "pose net"), strict=True)]
-        if networks[1].skeleton is None:
+            pair, make = [loaded.detector, loaded.pose], jax_step
+        detector_net, pose = _required(pair[0], "detector"), _required(pair[1], "pose net")
+        if pose.skeleton is None:
             raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
-        self.skeleton: Skeleton = networks[1].skeleton
+        self.skeleton: Skeleton = pose.skeleton
         self.settings = settings
-        self._step = make(*networks, settings)
+        self._step = make(detector_net, pose, settings)
         self.reset()
 
     def reset(self) -> None:

@@ -122,12 +122,14 @@ def _folder(path: Path, sequence: bool) -> Media:
 def _open(name: str, **options: Any) -> Any:
     try:
         import av
+        from av import logging as av_logging
+        from av.error import FFmpegError
     except ImportError as error:
         raise BlazePoseError("reading video needs PyAV: pip install 'blazepose_jax[video]'") from error
-    av.logging.set_level(av.logging.PANIC)
+    av_logging.set_level(av_logging.PANIC)
     try:
         container = av.open(name, **options)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise BlazePoseError(f"{name!r} cannot be opened as a video or image ({error}): "
                              "is it complete, and of a usual format?") from error
     if not container.streams.video:
@@ -164,7 +166,7 @@ def _video(path: Path, start: float, end: float | None) -> Media:
 
 
 def _decode(path: Path, fps: float, start: float, end: float | None, declared: int | None) -> Iterator[Picture]:
-    import av
+    from av.error import FFmpegError
 
     index, yielded, broken, finished = 0, 0, "", True
     with contextlib.closing(_open(str(path))) as container:
@@ -181,7 +183,7 @@ def _decode(path: Path, fps: float, start: float, end: float | None, declared: i
                     yield Picture(index, time, np.ascontiguousarray(image))
                     yielded += 1
                 index += 1
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             broken = str(error)
     if index == 0 and not broken.startswith("range") and finished:
         raise BlazePoseError(f"{str(path)!r} has no decodable frame ({broken or 'it is empty'}): "

@@ -1,0 +1,1 @@
+"""Networks' tensors on one side, points on the other: encode and decode."""

@@ -1,6 +1,7 @@
 """The pose net's raw tensors to points of the crop frame, by one of three decodes."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +97,7 @@ def average_mirrored(outputs: PoseOutputs, mirrored: PoseOutputs, flip: tuple[in
                        mask=mask, heatmap=heatmap, world=world)
 
 
-def _mean_logit(a: jax.Array, b: jax.Array) -> jax.Array:
+def _mean_logit(a: Any, b: jax.Array) -> jax.Array:
     mean = (jax.nn.sigmoid(a) + jax.nn.sigmoid(b)) / 2
     other = (jax.nn.sigmoid(-a) + jax.nn.sigmoid(-b)) / 2  # 1 - mean, exact near 1
     return jnp.log(jnp.maximum(mean, 1e-30)) - jnp.log(jnp.maximum(other, 1e-30))

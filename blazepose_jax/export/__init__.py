@@ -1,0 +1,1 @@
+"""Networks come in, files for other runtimes leave."""

@@ -1,0 +1,1 @@
+"""Boxes, rotated squares and resampling; pure functions without parameters."""

@@ -50,7 +50,7 @@ MODELS = {
 }
 
 
-def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:  # noqa: B008
+def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
     """Build a network by name.
 
     Args:

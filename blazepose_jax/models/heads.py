@@ -11,6 +11,7 @@ FIELDS = ("x", "y", "z", "visibility", "presence")
 ALL_HEADS = ("mask", "heatmap", "world")
 # The paper's nets: heatmaps and offsets supervise the decoder in training and are gone at inference (paper, 2.5).
 PAPER_HEADS = ("mask", "heatmap", "offsets")
+ZEROS = nn.initializers.zeros_init()
 
 
 class PoseHeads(nn.Module):
@@ -42,12 +43,12 @@ class PoseHeads(nn.Module):
         """
         batch, k = decoded.shape[0], self.keypoints
 
-        def head(x, name, features, kernel=1, padding="SAME", bias_init=nn.initializers.zeros_init()):
+        def head(x, name, features, kernel=1, padding="SAME", bias_init=ZEROS):
             y = Conv(self.form, features, kernel, padding=padding, norm=False, bias_init=bias_init, name=name)(
                 x, train=train)
             return y.astype(jnp.float32)
 
-        def vector(name, features, bias_init=nn.initializers.zeros_init()):
+        def vector(name, features, bias_init=ZEROS):
             return head(regression, name, features, regression.shape[1], "VALID", bias_init).reshape(batch, features)
 
         def in_training(name, wanted):
@@ -63,6 +64,6 @@ class PoseHeads(nn.Module):
         return PoseOutputs(landmarks, presence, mask, heatmap, offsets, world)
 
     def _center(self, key, shape, dtype=jnp.float32):
-        """x and y start in the middle of the crop."""
+        """X and y start in the middle of the crop."""
         start = [self.side / 2 if field in ("x", "y") else 0.0 for field in self.fields]
         return jnp.tile(jnp.asarray(start, dtype), self.keypoints)

@@ -61,9 +61,8 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: P
       (B, H', W', C).
     """
     side = kernel.shape[0]
-    pads = padding
-    if isinstance(padding, str):
-        pads = lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), padding)
+    pads = (lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), padding)
+            if isinstance(padding, str) else padding)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     height, width = ((size - side) // stride + 1 for size in x.shape[1:3])
     total = jnp.zeros((), x.dtype)
@@ -95,6 +94,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(B, H, W, C) to (B, H', W', features)."""
         channels = x.shape[-1]
         depthwise = self.features is None
         features = channels if self.features is None else self.features
@@ -190,6 +190,7 @@ class Separable(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(B, H, W, C) to (B, H', W', features)."""
         x = Conv(self.form, kernel=self.kernel, stride=self.stride, activation=self.between,
                  norm=self.depthwise_norm, bias=self.depthwise_norm, name="depthwise")(x, train=train)
         return Conv(self.form, self.features, activation=self.activation, gain=self.gain, name="pointwise")(
@@ -212,6 +213,7 @@ class BlazeResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(B, H, W, C) to (B, H', W', features)."""
         branch = Separable(self.form, self.features, None, self.between, self.kernel, self.stride,
                            self.depthwise_norm, gain=RESIDUAL_GAIN, name="branch")(x, train=train)
         if self.stride == 2:
@@ -233,6 +235,7 @@ class InvertedResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(B, H, W, C) to (B, H', W', features)."""
         # A stride of 2 pads symmetrically, unlike SAME, which pads even sizes at the bottom and right.
         padding = symmetric(self.kernel) if self.stride == 2 else "SAME"
         y = Conv(self.form, self.expansion * x.shape[-1], activation="relu6", name="expand")(x, train=train)

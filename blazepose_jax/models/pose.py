@@ -20,13 +20,15 @@ class PoseSizes:
     decoder: int  # channels of the heatmap decoder
     regression: int  # channels of the regression tail
     tail_blocks: tuple[int, int]  # residual blocks at 4x4 and 2x2
-    second_encoder: bool  # Heavy: the paper's wiring, a regression encoder on top of the decoder
+    # Heavy: the paper's wiring, a regression encoder on top of the decoder; channels and residual blocks at strides
+    # 8, 16, 32.
+    second_encoder: tuple[tuple[int, int], ...] = ()
 
 
 SIZES = {
-    "lite": PoseSizes(LITE, 32, 192, (2, 3), second_encoder=False),
-    "full": PoseSizes(FULL, 48, 288, (4, 5), second_encoder=False),
-    "heavy": PoseSizes(HEAVY, 48, 288, (7, 7), second_encoder=True),
+    "lite": PoseSizes(LITE, 32, 192, (2, 3)),
+    "full": PoseSizes(FULL, 48, 288, (4, 5)),
+    "heavy": PoseSizes(HEAVY, 48, 288, (7, 7), ((96, 6), (192, 7), (288, 7))),
 }
 
 
@@ -94,7 +96,7 @@ class PoseNet(nn.Module):
     def _second_encoder(self, taps, decoded, train: bool):
         # Paper, 2.5: the gradient of the regression does not reach the heatmap-trained features.
         x = lax.stop_gradient(decoded)
-        for stride, features, count in ((8, 96, 6), (16, 192, 7), (32, 288, 7)):
+        for stride, (features, count) in zip((8, 16, 32), self.sizes.second_encoder, strict=True):
             x = self._residuals(x, f"regression_{stride}", features, count, train)
             x = x + self._lateral(f"regression_skip_{stride}", features)(lax.stop_gradient(taps[stride]), train=train)
         for name, count in zip(("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True):

@@ -43,7 +43,8 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
             entries = {info.filename: info for info in archive.infolist()}
             for name, info in entries.items():
                 if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
-                    raise BlazePoseError(f"{path} holds the unsafe name {name!r}: names must stay inside of the archive")
+                    raise BlazePoseError(f"{path} holds the unsafe name {name!r}: names must stay inside "
+                                         "of the archive")
                 if name in members.values() and info.file_size > MAX_MEMBER_BYTES:
                     raise BlazePoseError(f"{path} declares {info.file_size} bytes for {name}: at most "
                                          f"{MAX_MEMBER_BYTES} are read; fetch the file again")

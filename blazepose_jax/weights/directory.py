@@ -84,6 +84,7 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> dict[str, 
     tensors = traverse_util.flatten_dict(net.variables, sep="/")
     path = directory / f"{kind}.safetensors"
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+    path.chmod(0o644)
     entry = {"model": net.model, "form": net.form, "arguments": net.arguments, "source": net.source,
              "licence": net.licence, "file": path.name, "sha256": _sha256(path.read_bytes())}
     if net.skeleton is not None:
@@ -116,7 +117,8 @@ def read_description(directory: Path) -> dict[str, dict[str, Any]]:
                                      "this version knows no such network")
         return networks
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise BlazePoseError(f"{path} is damaged ({type(error).__name__}: {error}): import the weights again") from error
+        raise BlazePoseError(f"{path} is damaged ({type(error).__name__}: {error}): "
+                             "import the weights again") from error
 
 
 def read_network(directory: Path, kind: str, entry: dict[str, Any]) -> StoredNetwork:
@@ -146,7 +148,8 @@ def expected_shapes(model: str, form: str, arguments: dict[str, Any]) -> dict[st
     side = arguments.get("side", MODELS[model].side)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
-    return {name: leaf.shape for name, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
+    shapes: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
+    return {name: leaf.shape for name, leaf in shapes.items()}
 
 
 def check_tensors(tensors: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]], what: str) -> None:
@@ -155,7 +158,8 @@ def check_tensors(tensors: dict[str, np.ndarray], expected: dict[str, tuple[int,
     Raises:
       BlazePoseError: the first unknown, missing or misshapen tensor, and how many there are.
     """
-    for verb, names in (("lacks", expected.keys() - tensors.keys()), ("has the unknown", tensors.keys() - expected.keys())):
+    missing, unknown = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    for verb, names in (("lacks the", missing), ("has the unknown", unknown)):
         if names:
             raise BlazePoseError(f"{what} {verb} tensor {min(names)!r} ({len(names)} such): these are weights of "
                                  "another network")

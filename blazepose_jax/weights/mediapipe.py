@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FOLDED, MODELS, create_model
+from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import ConvCall, conv_calls
 from blazepose_jax.weights.tflite import TFLiteModel, read_tflite
 
@@ -41,7 +41,7 @@ def import_tflite(data: bytes, name: str) -> Imported:
     model = read_tflite(data, name)
     kind = tell_kind_of_outputs(model.output_shapes, name)
     for candidate in _CANDIDATES[kind]:
-        calls = conv_calls(create_model(candidate, FOLDED), MODELS[candidate].side)
+        calls = conv_calls(create_model(candidate, Form("folded", convolution="xla")), MODELS[candidate].side)
         kernels = [c.kernel.shape for c in model.convolutions]
         if kernels == [call.kernel_shape for call in calls]:
             return Imported(candidate, kind, {"params": _assemble(calls, model)})

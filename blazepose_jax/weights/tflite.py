@@ -88,8 +88,9 @@ class _Reader:
         order = {i: self._batch_norm(i) for i in wanted}
         for i in wanted:  # a depthwise convolution without its own sorts just before the 1x1 it feeds
             source = self.producer.get(int(self.graph.operators[i].inputs[0]))
-            if source in order and order[source] is None and order[i] is not None:
-                order[source] = order[i] - 0.5
+            own = order[i]
+            if source in order and order[source] is None and own is not None:
+                order[source] = own - 0.5
         found = []
         for i in wanted:
             op = self.graph.operators[i]

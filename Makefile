@@ -1,0 +1,59 @@
+# Every target sets itself up and is quick when nothing has changed. Versions are locked in requirements/.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV_VERSION = 0.13.9
+VENV = .venv
+BIN = $(VENV)/bin
+UV = $(shell command -v uv || echo $(BIN)/uv)
+# Compiled programs are kept between runs.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
+
+.PHONY: setup demo test check bench peers lock clean
+
+setup: $(VENV)/.stamp-all
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(VENV)/.stamp-%: requirements/%.txt setup.py | $(BIN)/python
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/$*.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+demo: $(if $(wildcard $(VENV)/.stamp-all),,$(VENV)/.stamp-demo)
+	$(BIN)/blazepose demo --output demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup .venv-core/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	.venv-core/bin/python tools/check_core_import.py
+
+# The core must import with nothing but its own requirements.
+.venv-core/.stamp: requirements/core.txt setup.py | $(BIN)/python
+	$(PYTHON) -m venv .venv-core
+	$(UV) pip install --quiet --python .venv-core/bin/python -r requirements/core.txt
+	$(UV) pip install --quiet --python .venv-core/bin/python --no-deps -e .
+	touch $@
+
+bench: setup
+	$(BIN)/python tools/benchmark.py
+
+peers: .venv-mediapipe-0.10.21/.stamp .venv-mediapipe-1.2.2/.stamp
+
+.venv-mediapipe-%/.stamp: | $(BIN)/python
+	$(PYTHON) -m venv .venv-mediapipe-$*
+	$(UV) pip install --quiet --python .venv-mediapipe-$*/bin/python mediapipe==$*
+	touch $@
+
+lock: $(BIN)/python
+	for extras in "core" "demo --extra video --extra litert --extra demo" "all --all-extras"; do \
+	  set -- $$extras; name=$$1; shift; \
+	  $(UV) pip compile --quiet --upgrade setup.py $$@ --universal --python-version 3.11 --no-emit-index-url \
+	    --no-annotate --no-header -o requirements/$$name.txt; \
+	done
+
+clean:
+	rm -rf .venv .venv-core .venv-mediapipe-* .cache demo

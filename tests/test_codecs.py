@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from blazepose_jax.codecs import anchors, heatmaps, landmarks
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.structs import DetectorOutputs, PoseOutputs
+
+FIELDS = ("x", "y", "z", "visibility", "presence")
+
+
+def logits(probability):
+    return jnp.log(probability + 1e-6) - jnp.log(1 - probability + 1e-6)
+
+
+@pytest.mark.parametrize(("side", "count"), [(224, 2254), (128, 896)])
+def test_anchor_counts_and_order(side, count):
+    centers = anchors.anchor_centers(side)
+    cells, per_cell = anchors.LAYOUTS[side][0]
+    assert centers.shape == (count, 2)
+    np.testing.assert_allclose(centers[0], [0.5 / cells] * 2)
+    np.testing.assert_allclose(centers[per_cell], [1.5 / cells, 0.5 / cells])  # x runs fastest
+
+
+def test_unknown_anchor_layout():
+    with pytest.raises(BlazePoseError, match=r"256 px.*\[128, 224\]"):
+        anchors.anchor_centers(256)
+
+
+def test_detections_round_trip_through_every_anchor():
+    box = jnp.array([0.3, 0.2, 0.5, 0.4])
+    points = jnp.array([[0.4, 0.6], [0.4, 0.1], [0.4, 0.45], [0.4, 0.2]])
+    raw = anchors.encode(box, points, 224)
+    for chosen in (0, 1000, 2253):
+        score = jnp.full((1, 2254, 1), -20.0).at[0, chosen, 0].set(3.0)
+        found = anchors.decode(DetectorOutputs(raw[None], score), 224, count=2, min_score=0.5, nms_threshold=0.3)
+        np.testing.assert_array_equal(found.valid, [True, False])
+        np.testing.assert_allclose(found.boxes_xyxy[0], box, atol=1e-5)
+        np.testing.assert_allclose(found.keypoints[0], points, atol=1e-5)
+        np.testing.assert_allclose(found.scores[0], jax.nn.sigmoid(3.0), atol=1e-6)
+
+
+def test_boxes_of_negative_size_are_no_candidates():
+    raw = jnp.zeros((1, 2254, 12)).at[:, :, 2].set(-5.0)
+    found = anchors.decode(DetectorOutputs(raw, jnp.full((1, 2254, 1), 9.0)), 224, count=1, min_score=0.5,
+                           nms_threshold=0.3)
+    assert not found.valid.any()
+
+
+def test_heatmap_round_trip_by_peak_and_by_refinement():
+    points = jnp.array([[0.31, 0.62], [0.5, 0.5], [0.777, 0.12]])
+    maps = logits(heatmaps.encode(points, 64, 1.5))
+    np.testing.assert_allclose(heatmaps.decode(maps), points, atol=0.005)
+    nearby = points + jnp.array([1.2, -0.9]) / 64
+    np.testing.assert_allclose(heatmaps.refine(nearby, maps), points, atol=0.012)
+
+
+def test_refinement_leaves_alone_what_it_must():
+    points = jnp.array([[0.5, 0.5], [1.2, 0.5], [0.5, -0.01]])
+    confident = jnp.full((64, 64, 3), 3.0)
+    unsure = jnp.full((64, 64, 3), -0.1)
+    np.testing.assert_array_equal(heatmaps.refine(points, unsure), points)
+    moved = heatmaps.refine(points, confident)
+    np.testing.assert_array_equal(moved[1], points[1])  # outside of the map
+    # -0.01 * 64 truncates to row 0: inside, as in MediaPipe; the window is cut to rows 0 to 3
+    np.testing.assert_allclose(moved[2], [0.5, 1.5 / 64], atol=1e-6)
+
+
+def reference_refine(x, y, probabilities):
+    """refine_landmarks_from_heatmap_calculator.cc for one keypoint."""
+    rows, columns = probabilities.shape
+    center_column, center_row = int(x * columns), int(y * rows)
+    if not (0 <= center_column < columns and 0 <= center_row < rows):
+        return x, y
+    total = best = sum_x = sum_y = 0.0
+    for row in range(max(0, center_row - 3), min(rows, center_row + 4)):
+        for column in range(max(0, center_column - 3), min(columns, center_column + 4)):
+            p = probabilities[row, column]
+            total, best = total + p, max(best, p)
+            sum_x, sum_y = sum_x + column * p, sum_y + row * p
+    return (sum_x / columns / total, sum_y / rows / total) if best >= 0.5 and total > 0 else (x, y)
+
+
+def test_refinement_is_mediapipes():
+    rng = np.random.default_rng(3)
+    points = rng.uniform(-0.2, 1.2, (50, 2)).astype(np.float32)
+    maps = rng.normal(-2, 1.2, (64, 64, 50)).astype(np.float32)
+    found = heatmaps.refine(jnp.asarray(points), jnp.asarray(maps))
+    for k in range(50):
+        expected = reference_refine(*points[k].astype(float), np.asarray(jax.nn.sigmoid(maps[:, :, k]), float))
+        np.testing.assert_allclose(found[k], expected, atol=1e-5)
+
+
+def outputs(rows, heat=None):
+    return PoseOutputs(jnp.asarray(rows, jnp.float32), jnp.zeros(1), heatmap=heat)
+
+
+def test_the_three_decodes():
+    rows = np.zeros((3, 5))
+    rows[:, :2] = 128
+    peaks = jnp.array([[0.52, 0.5], [0.1, 0.1], [0.1, 0.1]])
+    heat = logits(heatmaps.encode(peaks, 64, 1.0))
+
+    def decode(method):
+        return np.asarray(landmarks.decode(outputs(rows, heat), FIELDS, 256, method, 2).points[:, 0])
+
+    np.testing.assert_allclose(decode("regression"), [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(decode("refine"), [0.52, 0.5, 0.5], atol=0.005)
+    # The third row is auxiliary: it steers the tracker and never jumps to a far peak.
+    np.testing.assert_allclose(decode("heatmap"), [0.52, 0.1, 0.5], atol=0.005)
+
+
+def test_heatmap_decode_needs_a_heatmap():
+    with pytest.raises(BlazePoseError, match="use 'regression'"):
+        landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, "heatmap", 3)
+    with pytest.raises(BlazePoseError, match="did you mean 'refine'"):
+        landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, "refin", 3)
+
+
+def test_fields_that_a_net_lacks():
+    found = landmarks.decode(outputs(np.full((2, 2), 64.0)), ("x", "y"), 128, "refine", 2)
+    np.testing.assert_allclose(found.points, [[0.5, 0.5, 0]] * 2)
+    np.testing.assert_allclose(found.visibility, 1)
+
+
+def test_mirroring_twice_is_nothing_and_averaging_a_symmetric_net_is_nothing():
+    image = jax.random.uniform(jax.random.key(0), (1, 8, 8, 3)).at[:, :, 0].set(0.5)
+    np.testing.assert_allclose(landmarks.mirror(landmarks.mirror(image))[:, :, 1:], image[:, :, 1:])
+    points = jnp.array([[0.25, 0.5], [0.75, 0.4]])
+    heat = logits(heatmaps.encode(points, 64, 1.5))[None]
+    rows = jnp.zeros((1, 2, 5)).at[0, :, :2].set(points * 256)
+    straight = PoseOutputs(rows, jnp.ones((1, 1)), heatmap=heat, world=jnp.ones((1, 2, 3)))
+    flip = (1, 0)
+    seen_mirrored = PoseOutputs(rows[:, ::-1].at[..., 0].set(256 - rows[:, ::-1, 0]), jnp.ones((1, 1)),
+                                heatmap=landmarks.mirror(heat)[..., ::-1],
+                                world=jnp.ones((1, 2, 3)) * jnp.array([-1.0, 1, 1]))
+    found = landmarks.average_mirrored(straight, seen_mirrored, flip, FIELDS, 256)
+    np.testing.assert_allclose(found.landmarks, rows, atol=1e-4)
+    np.testing.assert_allclose(found.world, 1)
+    np.testing.assert_allclose(heatmaps.decode(found.heatmap[0]), points, atol=0.005)

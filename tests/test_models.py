@@ -1,0 +1,172 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.models import MODELS, Form, create_model, layers, paper, pose
+from blazepose_jax.models.backbone import BackboneSizes
+from blazepose_jax.models.fold import fold_batch_norm
+from blazepose_jax.models.layers import Conv
+from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
+
+# name -> parameters, multiply-adds, of the folded inference network
+TRUTH = {
+    "detector": (2_964_586, 429_859_360),
+    "lite": (1_363_089, 197_822_208),
+    "full": (3_169_489, 386_148_736),
+    "heavy": (13_751_073, 1_927_318_656),
+    "paper_full": (3_459_173, 424_039_936),
+    "paper_lite": (1_308_421, 186_856_320),
+    "paper_detector": (763_288, 468_910_080),
+}
+XLA = Form("folded", convolution="xla")
+# Small enough to compile in seconds, with every kind of block.
+TINY = pose.PoseSizes(BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1), ((8, 1), (8, 1), (16, 1)))
+TINY_PAPER = paper.PaperSizes((8, 8, 8, 8, 8), 8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_table_of_truth(name):
+    calls = conv_calls(create_model(name, XLA), MODELS[name].side)
+    assert (count_parameters(calls), count_macs(calls)) == TRUTH[name]
+
+
+def test_paper_lite_is_within_three_percent_of_the_papers_size():
+    assert abs(TRUTH["paper_lite"][0] / 1.3e6 - 1) <= 0.03
+
+
+def test_unknown_network_suggests_the_nearest():
+    with pytest.raises(BlazePoseError, match="did you mean 'paper_full'"):
+        create_model("paper_ful")
+
+
+def test_activations_neither_explode_nor_die():
+    # At full depth, 140 convolutions, on a small image; with running and with batch statistics.
+    side = 128
+    model = create_model("paper_full", Form(convolution="xla"), side=side)
+    images = jax.random.uniform(jax.random.key(1), (2, side, side, 3))
+    deviations = []
+
+    def record(call, args, kwargs, context):
+        out = call(*args, **kwargs)
+        if isinstance(context.module, Conv):
+            deviations.append(jnp.std(out))
+        return out
+
+    @jax.jit
+    def run(key):
+        variables = model.init(key, images, train=False)
+        with nn.intercept_methods(record):
+            for train in (False, True):
+                model.apply(variables, images, train=train, mutable=["batch_stats"])
+        found, deviations[:] = jnp.stack(deviations), []
+        return found
+
+    found = np.asarray(run(jax.random.key(0, impl="rbg")))
+    assert len(found) > 2 * 140
+    # Vector heads on a 1x1 map have one value per image; deviations over the batch may be small there.
+    assert np.percentile(found, 2) > 1e-2
+    assert found.max() < 1e2
+
+
+@pytest.mark.parametrize(("stride", "padding", "kernel"), [(1, "SAME", 3), (1, "SAME", 5), (2, "SAME", 3),
+                                                           (2, layers.symmetric(5), 5), (2, layers.symmetric(3), 3)])
+def test_depthwise_by_shifts_is_the_grouped_convolution(stride, padding, kernel):
+    x = jax.random.normal(jax.random.key(0), (2, 14, 12, 6))
+    weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 1, 6))
+    expected = lax.conv_general_dilated(x, weights, (stride, stride), padding, feature_group_count=6,
+                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    np.testing.assert_allclose(layers.depthwise_by_shifts(x, weights, stride, padding), expected, atol=1e-5)
+
+
+def test_upsample_is_half_pixel_bilinear():
+    x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
+    np.testing.assert_allclose(layers.upsample2x(x), jax.image.resize(x, (2, 10, 14, 3), "bilinear"), atol=1e-6)
+
+
+def test_depth_to_space_has_tensorflows_channel_order():
+    x = jnp.arange(4 * 3.0).reshape(1, 1, 1, 12)
+    np.testing.assert_array_equal(layers.depth_to_space2x(x)[0, :, :, 0], [[0, 3], [6, 9]])
+
+
+def random_variables(model, images):
+    """Variables of the right shapes, statistics unlike those of a fresh net; quicker than compiling an init."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+
+    def draw(path, leaf):
+        if leaf.ndim == 4:
+            return (rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3]))).astype(np.float32)
+        low, high = (0.5, 1.5) if path[-1].key in ("scale", "var") else (-0.3, 0.3)
+        return rng.uniform(low, high, leaf.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+@pytest.mark.parametrize("make", [lambda form: pose.PoseNet(form, TINY), lambda form: paper.PaperPose(form, TINY_PAPER)],
+                         ids=["released", "paper"])
+class TestSmallPoseNet:
+    images = jax.random.uniform(jax.random.key(5), (2, 128, 128, 3))
+
+    def variables(self, model):
+        return random_variables(model, self.images)
+
+    def test_folding_keeps_the_function_on_both_lowerings(self, make):
+        variables = self.variables(make(Form()))
+        expected = jax.jit(lambda v: make(Form(convolution="xla")).apply(v, self.images, train=False))(variables)
+        for form in (XLA, Form("folded", convolution="cpu")):
+            folded = fold_batch_norm(variables)
+            found = jax.jit(lambda v, form=form: make(form).apply(v, self.images, train=False))(folded)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(b).max()), found, expected)
+
+    def test_regression_does_not_train_encoder_or_decoder(self, make):
+        model = make(Form())
+        variables = self.variables(model)
+
+        def loss(params):
+            out, _ = model.apply({**variables, "params": params}, self.images, train=True, mutable=["batch_stats"])
+            return (out.landmarks**2).mean() + (out.presence**2).mean()
+
+        grads = jax.jit(jax.grad(loss))(variables["params"])
+        sums = {name: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(tree)) for name, tree in grads.items()}
+        for name, total in sums.items():
+            if name.startswith("regression"):
+                assert total > 0, name
+            elif name != "heads":
+                assert total == 0, name
+
+
+def test_training_only_heads_exist_in_training_only():
+    model = paper.PaperPose(Form(), TINY_PAPER)
+    images = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+    trained, _ = jax.eval_shape(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]), variables, images)
+    assert trained.heatmap.shape == (2, 64, 64, 39)
+    assert trained.offsets.shape == (2, 64, 64, 78)
+    inferred = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    assert inferred.heatmap is None
+    assert inferred.offsets is None
+    assert inferred.mask.shape == (2, 128, 128, 1)
+
+
+def test_keypoints_fields_and_heads_are_arguments():
+    model = create_model("lite", XLA, keypoints=5, fields=("x", "y", "visibility"), heads=("heatmap",))
+    images = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+    out = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    assert out.landmarks.shape == (1, 5, 3)
+    assert out.heatmap.shape == (1, 64, 64, 5)
+    assert out.world is None
+    assert out.mask is None
+
+
+def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
+    model = pose.PoseNet(Form(dtype=jnp.bfloat16), TINY)
+    images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    out = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    assert out.landmarks.dtype == jnp.float32

@@ -1,0 +1,25 @@
+"""Import every core module where only the core requirements are installed: no extra may have leaked in."""
+
+import importlib
+import importlib.util
+import sys
+
+CORE = ["", ".errors", ".skeleton", ".structs", ".geometry.boxes", ".geometry.nms", ".geometry.rois", ".geometry.warp",
+        ".codecs.anchors", ".codecs.heatmaps", ".codecs.landmarks", ".smoothing", ".models", ".models.summary",
+        ".models.fold", ".inference", ".frames", ".results", ".draw", ".video", ".weights", ".runtime", ".tracker",
+        ".cli", ".commands"]
+EXTRAS = ["av", "PIL", "tqdm", "ai_edge_litert", "skimage", "tensorflow", "grain", "tensorflow_datasets"]
+
+
+def main() -> None:
+    """Entry point."""
+    if installed := [name for name in EXTRAS if importlib.util.find_spec(name)]:
+        raise SystemExit(f"this environment has the extra {installed[0]}: use one with the core requirements alone")
+    for name in CORE:
+        importlib.import_module(f"blazepose_jax{name}")
+    assert not set(EXTRAS) & set(sys.modules)
+    print(f"{len(CORE)} core modules import without extras")
+
+
+if __name__ == "__main__":
+    main()
