@@ -32,7 +32,8 @@ def released(tmp_path_factory):
     from blazepose_jax.weights import import_weights
 
     directory = tmp_path_factory.mktemp("released") / "full"
-    import_weights([shared("models", "pose_detection.tflite"), shared("models", "pose_landmark_full.tflite")], directory)
+    files = ("pose_detection.tflite", "pose_landmark_full.tflite")
+    import_weights([shared("models", name) for name in files], directory)
     return directory
 
 

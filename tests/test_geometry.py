@@ -43,7 +43,8 @@ def test_affine_is_the_same_map_as_crop_to_image():
     square = roi(40, 30, 80, -1.1)
     pixels = jnp.asarray(RNG.uniform(0, 64, (9, 2)), jnp.float32)
     affine = rois.to_affine(square, 64)
-    np.testing.assert_allclose(pixels @ affine[:, :2].T + affine[:, 2], rois.crop_to_image(pixels / 64, square), atol=1e-4)
+    expected = rois.crop_to_image(pixels / 64, square)
+    np.testing.assert_allclose(pixels @ affine[:, :2].T + affine[:, 2], expected, atol=1e-4)
 
 
 def test_roi_from_auxiliary_points_and_from_body_points():
@@ -64,7 +65,8 @@ def reference_warp(image, affine, side, zero):
         for i in range(side):
             x, y = (np.round((affine[:, :2] @ [i, j] + affine[:, 2]) * 32)).astype(int)
             ix, fx, iy, fy = x >> 5, (x & 31) / 32, y >> 5, (y & 31) / 32
-            for dx, dy, weight in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
+            for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+                weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy)
                 xx, yy = np.clip(ix + dx, 0, width - 1), np.clip(iy + dy, 0, height - 1)
                 if not zero or (xx == ix + dx and yy == iy + dy):
                     out[j, i] += weight * image[yy, xx]

@@ -106,8 +106,8 @@ def random_variables(model, images):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.mark.parametrize("make", [lambda form: pose.PoseNet(form, TINY), lambda form: paper.PaperPose(form, TINY_PAPER)],
-                         ids=["released", "paper"])
+@pytest.mark.parametrize("make", [lambda form: pose.PoseNet(form, TINY),
+                                  lambda form: paper.PaperPose(form, TINY_PAPER)], ids=["released", "paper"])
 class TestSmallPoseNet:
     images = jax.random.uniform(jax.random.key(5), (2, 128, 128, 3))
 

@@ -1,0 +1,215 @@
+import csv
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, shared
+from PIL import Image
+from test_models import TRUTH, random_variables
+from test_video import write_clip
+
+from blazepose_jax import demo
+from blazepose_jax.cli import main
+from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.skeleton import BLAZEPOSE, COCO
+from blazepose_jax.video import read_media
+from blazepose_jax.weights import save_weights
+from blazepose_jax.weights.directory import StoredNetwork
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    """Real architectures with random numbers: they see people everywhere once the thresholds are 0."""
+    networks = {}
+    for kind, name, arguments in (("detector", "paper_detector", {}), ("pose", "paper_lite", {})):
+        model = create_model(name, Form(convolution="xla"), **arguments)
+        side = MODELS[name].side
+        variables = random_variables(model, jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
+        networks[kind] = StoredNetwork(name, "batch", variables, arguments, "random", "none",
+                                       BLAZEPOSE if kind == "pose" else None)
+    directory = tmp_path_factory.mktemp("random") / "weights"
+    save_weights(directory, networks)
+    return directory
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4", 6)
+
+
+def fails(capsys, *words):
+    """Run, expect one line on stderr and exit code 2; return the line."""
+    assert main([str(w) for w in words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert err.startswith("blazepose: ")
+    return err
+
+
+def test_models_as_json_and_as_a_table(capsys):
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {r["name"]: (r["parameters"], r["macs"]) for r in rows} == TRUTH
+    assert set(rows[0]) == {"name", "input", "parameters", "macs", "keypoints", "weights"}
+    assert main(["models"]) == 0
+    assert "3,459,173" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["trakc"], "did you mean 'track'"),
+    (["track", "x", "--wieghts", "y"], "did you mean --weights"),
+    (["track", "x"], "--weights"),
+    (["track", "x", "--weights", "y", "--max-people", "two"], "invalid int value: 'two'"),
+    ([], "COMMAND"),
+    (["import", "gone.task", "--output", "w"], "is no file"),
+    (["import", "mediapipe", "--output", "w"], "mediapipe is not installed"),
+])
+def test_usage_errors(capsys, words, message):
+    if words[:2] == ["import", "mediapipe"] and "mediapipe" in sys.modules:
+        pytest.skip("mediapipe is installed here")
+    assert message in fails(capsys, *words)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--decode", "refin"], "did you mean 'refine'"),
+    (["--runtime", "litret"], "did you mean 'litert'"),
+    (["--max-people", "0"], "must be at least 1"),
+    (["--min-detection-confidence", "1.5"], "must lie between 0 and 1"),
+    (["--json", "missing/out.json"], "folder that does not exist"),
+    (["--video", "."], "is a folder"),
+    (["--start", "-1"], "start must be at least 0"),
+    (["--start", "99"], "no frame between"),
+    (["--runtime", "litert"], "has no .tflite of its detector"),
+    (["--decode", "heatmap"], "needs a net with a heatmap"),
+])
+def test_bad_options_leave_nothing_behind(capsys, clip, random_weights, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    written = [] if "--json" in options else ["--json", "out.json"]
+    assert message in fails(capsys, "track", clip, "--weights", random_weights, *written, *options)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_output_over_the_input_is_refused(capsys, clip, random_weights):
+    before = clip.read_bytes()
+    assert "is the input" in fails(capsys, "track", clip, "--weights", random_weights, "--video", clip)
+    assert clip.read_bytes() == before
+
+
+def test_weights_without_a_detector(capsys, clip, tmp_path):
+    model = create_model("lite", Form(convolution="xla"), keypoints=17, side=128, heads=())
+    variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+    arguments = {"keypoints": 17, "side": 128, "heads": ()}
+    save_weights(tmp_path / "w", {"pose": StoredNetwork("lite", "batch", variables, arguments, "", "", COCO)})
+    assert "hold no detector: give one that does with --detector" in fails(
+        capsys, "track", clip, "--weights", tmp_path / "w")
+
+
+def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
+    out = {name: tmp_path / name for name in ("o.json", "o.csv", "o.mp4", "masks")}
+    assert main(["track", str(clip), "--weights", str(random_weights), "--json", str(out["o.json"]), "--csv",
+                 str(out["o.csv"]), "--video", str(out["o.mp4"]), "--mask", str(out["masks"]), "--world",
+                 "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    assert "6 frames, 6 with people" in capsys.readouterr().out
+    data = json.loads(out["o.json"].read_text())
+    assert {k: data[k] for k in ("source", "width", "height", "fps")} == {
+        "source": "clip.mp4", "width": 64, "height": 48, "fps": 10.0}
+    assert data["keypoint_names"] == list(BLAZEPOSE.keypoints)
+    assert len(data["bones"]) == 35
+    assert [f["index"] for f in data["frames"]] == list(range(6))
+    np.testing.assert_allclose([f["time"] for f in data["frames"]], np.arange(6) / 10, atol=1e-3)
+    for frame in data["frames"]:
+        (person,) = frame["people"]
+        assert np.shape(person["keypoints"]) == (33, 5)
+        assert "world" not in person  # the paper's net has no such head
+    with out["o.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 33
+    first = data["frames"][0]["people"][0]["keypoints"][0]
+    assert [float(rows[0][c]) for c in ("x", "y", "z", "visibility", "presence")] == first
+    assert [p.image.shape for p in read_media(out["o.mp4"])] == [(48, 64, 3)] * 6
+    assert sorted(p.name for p in out["masks"].iterdir()) == [f"{i:06d}.png" for i in range(6)]
+    with Image.open(out["masks"] / "000000.png") as mask:
+        assert mask.size == (64, 48)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_folder_writes_file_names_and_nobody_means_an_empty_list(clip, random_weights, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("b.png", "a.png"):
+        Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(folder / name)
+    assert main(["track", str(folder), "--weights", str(random_weights), "--json", str(tmp_path / "o.json"),
+                 "--min-detection-confidence", "1", "--min-presence-confidence", "1"]) == 0
+    frames = json.loads((tmp_path / "o.json").read_text())["frames"]
+    assert [(f["file"], f["people"]) for f in frames] == [("a.png", []), ("b.png", [])]
+
+
+def test_an_image_can_become_an_image(random_weights, tmp_path):
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "in.png")
+    assert main(["track", str(tmp_path / "in.png"), "--weights", str(random_weights), "--video",
+                 str(tmp_path / "out.png"), "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (30, 40)
+
+
+def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    assert main(["demo", "--output", str(tmp_path / "demo")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "blazepose demo --source mediapipe-0.10.21-*.whl" in err
+
+
+def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "SECONDS", 1)
+    assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released)]) == 0
+    page = (tmp_path / "demo" / "index.html").read_text()
+    assert "found in 30 of 30 frames" in page
+    assert "$" not in page
+    frames = json.loads((tmp_path / "demo" / "poses.json").read_text())["frames"]
+    assert len(frames) == 30
+    assert len(list(read_media(tmp_path / "demo" / "overlay.mp4"))) == 30
+
+
+def test_import_then_track_real_people(capsys, tmp_path):
+    sources = [shared("models", n) for n in ("pose_landmark_lite.tflite", "pose_detection.tflite")]
+    weights = tmp_path / "lite"
+    assert main(["import", *map(str, sources), "--output", str(weights)]) == 0
+    assert sorted(p.name for p in weights.iterdir()) == [
+        "detector.safetensors", "detector.tflite", "model.json", "pose.safetensors", "pose.tflite"]
+    described = json.loads((weights / "model.json").read_text())["networks"]
+    assert (described["pose"]["model"], described["pose"]["form"]) == ("lite", "folded")
+    clip = shared("data", "video", "pose_squats.mp4")
+    assert main(["track", str(clip), "--weights", str(weights), "--end", "1", "--json", str(tmp_path / "o.json"),
+                 "--world"]) == 0
+    assert "5 frames, 5 with people, 1 detector runs" in capsys.readouterr().out
+    (person,) = json.loads((tmp_path / "o.json").read_text())["frames"][4]["people"]
+    nose, ankle = person["keypoints"][0], person["keypoints"][27]
+    assert 150 < nose[1] < 400
+    assert ankle[1] > 900
+    assert 0.5 < person["world"][27][1] < 1.1  # ankles lie below the hips by a leg, in metres
+
+
+def test_five_lines_of_python(released):
+    import blazepose_jax as bp
+
+    tracker = bp.Tracker(released)
+    for frame in bp.read_media(shared("data", "video", "pose_squats.mp4"), end=0.5):
+        poses = tracker(frame.image, frame.time)
+        assert poses.present[0]
+    assert poses.keypoints.shape == (1, 33, 3)
+
+
+def test_readme_shows_the_commands():
+    text = (ROOT / "README.md").read_text()
+    for words in ("make demo", "make test", "blazepose track", "blazepose import"):
+        assert words in text

@@ -1,0 +1,160 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import blob_image, blob_networks
+from jax import lax
+
+from blazepose_jax import inference
+from blazepose_jax.frames import capacity, to_frame
+from blazepose_jax.inference import Settings
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import Poses
+
+DETECTOR, POSE = blob_networks()
+ONE = Settings(smoothing=False)
+
+
+def follow(frames, settings=ONE, state=None):
+    state = inference.initial_state(BLAZEPOSE, settings.max_people) if state is None else state
+    seen = []
+    for image in frames:
+        state, poses = inference.track(DETECTOR, POSE, state, to_frame(image), 1 / 30, settings=settings)
+        seen.append(jax.device_get(poses))
+    return state, seen
+
+
+def moving(count, start=(60, 100), step=(3, 1)):
+    return [blob_image(240, 200, (start[0] + i * step[0], start[1] + i * step[1])) for i in range(count)]
+
+
+def test_tracks_a_moving_disc_and_detects_once():
+    state, seen = follow(moving(20))
+    assert int(state.detector_runs) == 1
+    for i, poses in enumerate(seen):
+        assert poses.present[0]
+        assert poses.ids[0] == 0
+        np.testing.assert_allclose(poses.keypoints[0, 0, :2], [60 + 3 * i, 100 + i], atol=1.0)
+
+
+def test_detects_again_only_after_the_person_is_lost():
+    empty = blob_image(240, 200)
+    state, seen = follow([*moving(3), empty, empty, *moving(3)])
+    assert [bool(p.present[0]) for p in seen] == [True] * 3 + [False] * 2 + [True] * 3
+    # Once at first, not in the frame that loses the person, then until somebody is found.
+    assert int(state.detector_runs) == 1 + 1 + 1
+    assert [int(p.ids[0]) for p in seen] == [0, 0, 0, -1, -1, 1, 1, 1]
+
+
+def test_two_people_keep_their_ids_when_one_leaves_and_another_comes():
+    settings = Settings(max_people=2, smoothing=False)
+    a, b, c = (60, 60), (180, 60), (60, 150)
+    frames = [blob_image(240, 200, a, b)] * 3 + [blob_image(240, 200, b)] * 2 + [blob_image(240, 200, b, c)] * 2
+    state, seen = follow(frames, settings)
+
+    def whereabouts(poses):
+        return {int(poses.ids[s]): poses.keypoints[s, 0, :2].round().astype(int).tolist()
+                for s in np.flatnonzero(poses.present)}
+
+    first, middle, last = whereabouts(seen[2]), whereabouts(seen[4]), whereabouts(seen[6])
+    assert set(first) == {0, 1}
+    (stayed,) = middle
+    np.testing.assert_allclose(first[stayed], b, atol=1)
+    np.testing.assert_allclose(middle[stayed], b, atol=1)
+    assert set(last) == {stayed, 2}
+    np.testing.assert_allclose(last[2], c, atol=1)
+    assert int(state.detector_runs) == 1 + 2  # at first; with a slot free in the fifth frame and the sixth
+
+
+def test_two_tracks_on_one_person_become_one():
+    settings = Settings(max_people=2, smoothing=False)
+    state, _ = follow([blob_image(240, 200, (60, 60), (180, 60))], settings)
+    state = state.replace(roi=jax.tree.map(lambda a: a.at[1].set(a[0]), state.roi))
+    state, seen = follow([blob_image(240, 200, (60, 60))], settings, state)
+    np.testing.assert_array_equal(seen[0].present, [True, False])
+    np.testing.assert_array_equal(seen[0].ids, [0, -1])
+
+
+def test_smoothing_lags_and_is_reset_with_the_person():
+    jump = [blob_image(240, 200, (100, 100))] * 5 + [blob_image(240, 200, (104, 100))]
+    _, raw = follow(jump)
+    _, smooth = follow(jump, Settings())
+    moved = smooth[5].keypoints[0, 0, 0] - smooth[4].keypoints[0, 0, 0]
+    assert 0 < moved < raw[5].keypoints[0, 0, 0] - raw[4].keypoints[0, 0, 0]
+    _, again = follow([*jump[:3], blob_image(240, 200), blob_image(240, 200, (150, 60))], Settings())
+    np.testing.assert_allclose(again[4].keypoints[0, 0, :2], [150, 60], atol=1)
+
+
+def test_every_person_is_smoothed():
+    settings = Settings(max_people=2)
+    still = [blob_image(240, 200, (60, 60), (180, 60))] * 4
+    _, smooth = follow([*still, blob_image(240, 200, (63, 60), (183, 60))], settings)
+    _, raw = follow([*still, blob_image(240, 200, (63, 60), (183, 60))], dataclasses.replace(settings, smoothing=False))
+    for slot in (0, 1):
+        moved, wanted = (s[4].keypoints[slot, 0, 0] - s[3].keypoints[slot, 0, 0] for s in (smooth, raw))
+        assert 0 < moved < wanted
+
+
+def test_same_input_gives_the_same_bits():
+    first, second = (follow(moving(8), Settings())[1] for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_scan_is_the_loop():
+    frames = [to_frame(image) for image in moving(6)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
+
+    @jax.jit
+    def run(state, frames):
+        return lax.scan(lambda s, f: inference.track(DETECTOR, POSE, s, f, 1 / 30, settings=ONE), state, frames)
+
+    _, poses = run(inference.initial_state(BLAZEPOSE), stacked)
+    _, seen = follow(moving(6))
+    np.testing.assert_allclose(poses.keypoints[:, 0], np.stack([p.keypoints[0] for p in seen]), atol=1e-3)
+
+
+def test_frames_of_one_capacity_share_one_program():
+    settings = Settings(smoothing=False, nms_threshold=0.31)  # not compiled by another test
+    state = inference.initial_state(BLAZEPOSE)
+    before = inference.track._cache_size()
+    for width, height in [(240, 200), (200, 240), (64, 64), (1, 1), (256, 256), (17, 1000)]:
+        assert capacity(width * height) == 2**16
+        image = np.zeros((height, width, 3), np.uint8)
+        state, _ = inference.track(DETECTOR, POSE, state, to_frame(image), 0.0, settings=settings)
+    assert inference.track._cache_size() == before + 1
+
+
+def test_capacities_are_few():
+    sizes = {capacity(n) for n in range(1, 7680 * 4320, 9973)}
+    assert len(sizes) <= 19
+    assert all(capacity(n) >= n for n in (1, 65536, 65537, 98305, 640 * 480, 1920 * 1080))
+
+
+def test_estimate_looks_where_it_is_told():
+    from blazepose_jax.structs import ROI
+
+    image = blob_image(240, 200, (60, 60), (180, 150))
+    roi = ROI(jnp.array([[60.0, 60], [180, 150]]), jnp.array([80.0, 80]), jnp.zeros(2))
+    poses = inference.estimate(POSE, to_frame(image), roi)
+    assert isinstance(poses, Poses)
+    np.testing.assert_allclose(poses.keypoints[:, 0, :2], [[60, 60], [180, 150]], atol=1)
+
+
+def test_rotated_video_gives_rotated_points():
+    # The disc's circle tip is above it in the crop, whatever the rotation of the ROI: turned by the association.
+    image = blob_image(240, 240, (120, 60))
+    _, (poses,) = follow([image])
+    turned = np.rot90(image, 2)
+    _, (other,) = follow([np.ascontiguousarray(turned)])
+    np.testing.assert_allclose(other.keypoints[0, 0, :2], [119 - 0, 179], atol=1.5)
+    np.testing.assert_allclose(poses.keypoints[0, 0, :2], [120, 60], atol=1)
+
+
+@pytest.mark.parametrize("decode", ["refine", "regression"])
+def test_flip_averaging_keeps_a_symmetric_answer(decode):
+    _, (plain,) = follow([blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode))
+    _, (flipped,) = follow([blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode, flip=True))
+    np.testing.assert_allclose(flipped.keypoints[0, 0, :2], plain.keypoints[0, 0, :2], atol=0.3)

@@ -1,0 +1,94 @@
+"""Google's own files against this package, on real photographs. Skipped where the files are not."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT, shared
+from tensor_equality import compare, real_crops
+
+from blazepose_jax.inference import Settings
+from blazepose_jax.models import FOLDED, MODELS, Form
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.tracker import Tracker
+from blazepose_jax.video import read_media
+from blazepose_jax.weights.mediapipe import import_tflite
+
+REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").read_text())
+
+
+@pytest.mark.parametrize("form", [FOLDED, Form("folded", convolution="xla")], ids=["cpu", "xla"])
+@pytest.mark.parametrize(("file", "outputs"), [
+    ("pose_detection", 2), ("pose_landmark_lite", 5), ("pose_landmark_full", 5)])
+def test_every_output_equals_litert(file, outputs, form):
+    data = shared("models", f"{file}.tflite").read_bytes()
+    spec = MODELS[import_tflite(data, file).name]
+    crops = real_crops(shared("data").parent, spec.side, spec.mean, spec.std, 4)
+    rows = compare(data, file, crops, form)
+    assert len(rows) == outputs
+    for output, row in rows.items():
+        # The masks' logits reach 1500, and LiteRT's own rounding costs them more than 1e-4 (tools/tensor_equality.py).
+        slack = row["litert to float64"] if output == "mask" else 0.0
+        assert row["ours to litert"] <= 1e-4 + slack, (output, row)
+        assert row["ours to float64"] <= max(1e-4, row["litert to float64"]), (output, row)
+
+
+@pytest.mark.parametrize("runtime", ["jax", "litert"])
+def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime):
+    poses = Tracker(released, runtime=runtime)(astronaut)
+    expected = np.array(REFERENCE["keypoints"])
+    distance = np.linalg.norm(poses.keypoints[0, :, :2] - expected[:, :2], axis=-1)
+    assert distance.mean() < 0.1
+    assert distance.max() < 0.5
+    np.testing.assert_allclose(poses.keypoints[0, :, 2], expected[:, 2], atol=2.0)
+    np.testing.assert_allclose(poses.visibility[0], expected[:, 3], atol=0.01)
+    np.testing.assert_allclose(poses.point_presence[0], expected[:, 4], atol=0.01)
+    np.testing.assert_allclose(poses.world[0], REFERENCE["world"], atol=0.005)
+
+
+@pytest.mark.parametrize("runtime", ["jax", "litert"])
+def test_squats_are_tracked_with_one_detection(released, runtime):
+    tracker = Tracker(released, runtime=runtime)
+    found = [tracker(p.image, p.time) for p in read_media(shared("data", "video", "pose_squats.mp4"))]
+    assert sum(bool(p.present[0]) for p in found) == 65
+    assert tracker.detector_runs == 1
+    hips = np.array([p.keypoints[0, 23:25, 1].mean() for p in found])
+    assert np.ptp(hips) > 100  # she squats
+    assert {int(p.ids[0]) for p in found} == {0}
+
+
+def test_several_people_on_a_street(released):
+    for runtime in ("jax", "litert"):
+        tracker = Tracker(released, runtime=runtime, settings=Settings(max_people=3))
+        ids = [set(tracker(p.image, p.time).ids.tolist()) - {-1}
+               for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)]
+        assert max(len(i) for i in ids) >= 2
+        assert len(set.union(*ids)) < 15  # people keep their ids
+
+
+@pytest.mark.parametrize("decode", ["refine", "regression", "heatmap"])
+def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
+    expected = np.array(REFERENCE["keypoints"])[:11, :2]
+    for flip in (False, True):
+        poses = Tracker(released, settings=Settings(decode=decode, flip=flip))(astronaut)
+        assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 20
+
+
+def test_mask_covers_the_person(released, astronaut):
+    tracker = Tracker(released, settings=Settings(mask=True))
+    poses = tracker(astronaut)
+    mask = tracker.masks(astronaut, poses)[0]
+    assert mask.shape == (512, 512)
+    assert mask[150, 220] > 0.9  # her face
+    assert mask[20, 20] < 0.1  # the flag behind her
+    assert 0.2 < (mask > 0.5).mean() < 0.7
+
+
+def test_state_reset_and_skeleton(released, astronaut):
+    tracker = Tracker(released)
+    first = tracker(astronaut, 0.0)
+    tracker(np.ascontiguousarray(astronaut[:, ::-1]), 0.1)
+    tracker.reset()
+    jax.tree.map(np.testing.assert_array_equal, first, tracker(astronaut, 5.0))
+    assert tracker.skeleton == BLAZEPOSE
