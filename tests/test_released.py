@@ -28,10 +28,10 @@ def test_every_output_equals_litert(file, outputs, form):
     rows = compare(data, file, crops, form)
     assert len(rows) == outputs
     for output, row in rows.items():
-        # The masks' logits reach 1500, and LiteRT's own rounding costs them more than 1e-4 (tools/tensor_equality.py).
-        slack = row["litert to float64"] if output == "mask" else 0.0
-        assert row["ours to litert"] <= 1e-4 + slack, (output, row)
-        assert row["ours to float64"] <= max(1e-4, row["litert to float64"]), (output, row)
+        # The masks' logits reach 1500, and LiteRT's own rounding costs them 6e-4 of that (tools/tensor_equality.py).
+        bound = 5e-4 if output == "mask" else 1e-4
+        assert row["ours to litert"] <= bound, (output, row)
+        assert row["ours to float64"] <= bound, (output, row)
 
 
 @pytest.mark.parametrize("runtime", ["jax", "litert"])
