@@ -13,7 +13,7 @@ from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.inference import Settings
-from blazepose_jax.runtime import litert_networks
+from blazepose_jax.litert import litert_networks
 from blazepose_jax.structs import Network
 from blazepose_jax.weights import load_weights, read_tflite_files
 

@@ -9,16 +9,15 @@ import numpy as np
 
 from blazepose_jax import inference
 from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.engine import load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import warp
 from blazepose_jax.inference import Settings
-from blazepose_jax.runtime import jax_step, litert_networks, litert_step
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Network, Poses, TrackState
-from blazepose_jax.weights import Weights, load_weights, read_tflite_files
+from blazepose_jax.structs import Poses, TrackState
+from blazepose_jax.weights import Weights
 
-RUNTIMES = ("jax", "litert")
 _paste_mask = jax.jit(warp.paste_mask)
 
 
@@ -50,24 +49,11 @@ class Tracker:
         Raises:
           BlazePoseError: bad weights, a missing network, an unknown runtime or setting.
         """
-        check_name(runtime, RUNTIMES, "runtime")
         check_settings(settings)
-        if runtime == "litert":
-            if isinstance(weights, Weights):
-                raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
-            nets = litert_networks(read_tflite_files(weights, detector), threads)
-            self.model = f"{Path(weights).name} (litert)"
-            pair, make = [nets.get("detector"), nets.get("pose")], litert_step
-        else:
-            loaded = weights if isinstance(weights, Weights) else load_weights(weights, detector)
-            self.model = loaded.name
-            pair, make = [loaded.detector, loaded.pose], jax_step
-        detector_net, pose = _required(pair[0], "detector"), _required(pair[1], "pose net")
-        if pose.skeleton is None:
-            raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
-        self.skeleton: Skeleton = pose.skeleton
-        self.settings = settings
-        self._step = make(detector_net, pose, settings)
+        self._engine = load_engine(weights, detector, settings, runtime, threads)
+        self.skeleton: Skeleton = self._engine.skeleton
+        self.model, self.settings = self._engine.model, settings
+        _ = self._engine.detector  # say now, and not at the first frame, that there is none
         self.reset()
 
     def reset(self) -> None:
@@ -90,7 +76,7 @@ class Tracker:
         """
         now = math.nan if time is None else float(time)
         elapsed, self._time = now - self._time, now
-        self.state, poses = self._step(self.state, to_frame(image), np.float32(elapsed))
+        self.state, poses = self._engine.step(self.state, to_frame(image), np.float32(elapsed))
         return jax.device_get(poses)
 
     def masks(self, image: np.ndarray, poses: Poses) -> dict[int, np.ndarray]:
@@ -117,13 +103,6 @@ class Tracker:
     def detector_runs(self) -> int:
         """How often the detector has run since the last reset."""
         return int(self.state.detector_runs)
-
-
-def _required(network: Network | None, kind: str) -> Network:
-    if network is None:
-        raise BlazePoseError(f"the weights hold no {kind}: give one that does"
-                             + (" with --detector" if kind == "detector" else " with --weights"))
-    return network
 
 
 def check_settings(settings: Settings) -> None:

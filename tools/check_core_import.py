@@ -6,7 +6,8 @@ import sys
 
 CORE = ["", ".errors", ".skeleton", ".structs", ".geometry.boxes", ".geometry.nms", ".geometry.rois", ".geometry.warp",
         ".codecs.anchors", ".codecs.heatmaps", ".codecs.landmarks", ".smoothing", ".models", ".models.summary",
-        ".models.fold", ".inference", ".frames", ".results", ".draw", ".video", ".weights", ".runtime", ".tracker",
+        ".models.fold", ".inference", ".frames", ".results", ".draw", ".video", ".weights", ".litert",
+        ".engine", ".metrics", ".data.coco", ".tracker", ".evaluate",
         ".cli", ".commands"]
 EXTRAS = ["av", "PIL", "tqdm", "ai_edge_litert", "skimage", "tensorflow", "grain", "tensorflow_datasets"]
 

@@ -1,0 +1,1 @@
+"""Annotated people come in from files, records for training and evaluation leave."""

@@ -1,0 +1,194 @@
+"""Weights and annotated photographs come in, a report of how many points were found leaves."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax import metrics
+from blazepose_jax.data.coco import Annotations, Person
+from blazepose_jax.engine import JaxEngine
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import rois
+from blazepose_jax.skeleton import COCO
+from blazepose_jax.structs import ROI
+from blazepose_jax.video import read_image
+
+TORSOS = {"lsp": (("left_shoulder",), ("right_hip",)),  # evalLSP's
+          "mid": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))}
+HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+CANDIDATES = 8  # detections among which --roi detector chooses by score and size
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One person of the data and what was predicted for them.
+
+    Attributes:
+      person: the annotation.
+      keypoints: (K, 2) px, K as in the report; NaN where nobody was found.
+      visibility: (K,) probability.
+      score: probability that a person is there; 0 where nobody was found.
+      roi: where the net looked; None where nobody was found.
+    """
+
+    person: Person
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    score: float
+    roi: ROI | None
+
+
+def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
+    """The ROI that the labels tell: mid-hip, the farthest labelled point, mid-shoulder up.
+
+    Args:
+      person: the annotation.
+      names: of its keypoints.
+
+    Returns:
+      ROI of numpy leaves; None where a hip or shoulder is unlabelled.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    needed = [index.get(name) for name in HIPS + SHOULDERS]
+    if None in needed or (person.flags[needed] == 0).any():
+        return None
+    center = person.keypoints[[index[n] for n in HIPS]].mean(0)
+    up = person.keypoints[[index[n] for n in SHOULDERS]].mean(0) - center
+    labelled = person.keypoints[person.flags > 0]
+    radius = np.linalg.norm(labelled - center, axis=-1).max()
+    length = np.linalg.norm(up)
+    if not (radius > 0 and length > 0):
+        return None
+    circle = center + radius * up / length
+    return jax.tree.map(np.asarray, rois.from_alignment(jnp.asarray(center), jnp.asarray(circle)))
+
+
+def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
+    """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
+    scale, x, y, turn = rng.uniform(-1, 1, 4)
+    return ROI(roi.center + np.float32([0.08 * x, 0.08 * y]) * roi.side, np.float32(roi.side * (1 + 0.1 * scale)),
+               np.float32(roi.angle + np.radians(10) * turn))
+
+
+def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
+    """The ROI of the one person a detector would follow: the best by score times size, never by the truth."""
+    found = jax.device_get(engine.detect(to_frame(image)))
+    if not found.valid.any():
+        return None
+    squares = rois.from_alignment(jnp.asarray(found.keypoints[:, 0]), jnp.asarray(found.keypoints[:, 1]))
+    best = int(np.argmax(np.where(found.valid, found.scores * np.asarray(squares.side), -1)))
+    return jax.tree.map(lambda a: np.asarray(a)[best], squares)
+
+
+def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keypoints that both the data and the net have, in the net's order.
+
+    Raises:
+      BlazePoseError: none.
+    """
+    both = tuple(name for name in engine.skeleton.keypoints if name in names)
+    if not both:
+        raise BlazePoseError(f"the data's keypoints ({', '.join(names[:4])}, ...) share no name with the net's "
+                             f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations")
+    return both
+
+
+def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]) -> list[Prediction]:
+    """Run the net on every person that has a torso.
+
+    Args:
+      engine: with ``max_people`` of at least ``CANDIDATES`` for ``detector``.
+      data: annotations.
+      roi: ``truth``, ``jitter:SEED`` or ``detector``.
+      pictures: the people, perhaps wrapped in a progress bar.
+
+    Returns:
+      Predictions, in the order of the data; people without hips and shoulders are left out.
+
+    Raises:
+      BlazePoseError: an unknown ``roi``.
+    """
+    kind, _, seed = roi.partition(":")
+    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != seed.isdigit():
+        raise BlazePoseError(f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector")
+    rng = np.random.default_rng(int(seed)) if seed else None
+    names = shared_keypoints(engine, data.names)
+    columns = list(engine.skeleton.indices(names))
+    found = []
+    for person in pictures:
+        square = true_roi(person, data.names)
+        if square is None:
+            continue
+        try:
+            image = read_image(person.image)
+        except BlazePoseError:
+            data.dropped.setdefault("broken image", []).append(person.id)
+            continue
+        if rng is not None:
+            square = jittered(square, rng)
+        elif kind == "detector":
+            square = detected_roi(engine, image)
+        if square is None:
+            nothing = np.full((len(names), 2), np.nan, np.float32)
+            found.append(Prediction(person, nothing, np.zeros(len(names)), 0.0, None))
+            continue
+        one = jax.tree.map(lambda a: np.asarray(a, np.float32)[None], square)
+        poses = jax.device_get(engine.estimate(to_frame(image), one))
+        found.append(Prediction(person, poses.keypoints[0, columns, :2], poses.visibility[0, columns],
+                                float(poses.presence[0]), square))
+    if not found:
+        raise BlazePoseError("nobody in the data has both hips and both shoulders labelled: without them there is no "
+                             "torso to measure by")
+    return found
+
+
+def report(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: str) -> dict[str, Any]:
+    """Sum up.
+
+    Args:
+      predictions: from ``predict``.
+      data: what they were made from.
+      names: K keypoints in the predictions.
+      torso: a key of ``TORSOS``.
+
+    Returns:
+      Plain data for JSON; rates in percent, None where the labels do not allow a figure.
+    """
+    columns = [data.names.index(name) for name in names]
+    true = np.stack([p.person.keypoints[columns] for p in predictions])  # (N, K, 2)
+    flags = np.stack([p.person.flags[columns] for p in predictions])
+    predicted = np.nan_to_num(np.stack([p.keypoints for p in predictions]), nan=1e9)
+    ends = [np.stack([p.person.keypoints[[data.names.index(n) for n in end]].mean(0) for p in predictions])
+            for end in TORSOS[torso]]
+    size = np.linalg.norm(ends[0] - ends[1], axis=-1)
+    labelled = flags > 0
+
+    def rate(fraction: float, mask: np.ndarray, keep: list[int] | None = None) -> float | None:
+        keep = list(range(len(names))) if keep is None else keep
+        hits, total = metrics.pck(predicted[:, keep], true[:, keep], mask[:, keep], size, fraction)
+        return round(100 * float(hits.sum()) / int(total.sum()), 2) if int(total.sum()) else None
+
+    coco = [i for i, name in enumerate(names) if name in COCO.keypoints]
+    areas = np.array([p.person.area for p in predictions])
+    similarity = np.asarray(metrics.oks(predicted, true, labelled, areas, names))
+    scores = np.array([p.score for p in predictions])
+    visible = np.stack([p.visibility for p in predictions])[labelled]
+    # LSP Extended's "visible" says no more than labelled.
+    told = np.stack([np.full(len(names), p.person.data_set != "lspet") for p in predictions])[labelled]
+    clear = (flags[labelled] == 2)[told]
+    return {
+        "pck@0.2": rate(0.2, labelled), "pck@0.1": rate(0.1, labelled),
+        "coco17_pck@0.2": rate(0.2, labelled, coco) if coco else None,
+        "oks_ap": round(100 * metrics.average_precision(similarity, scores), 2),
+        "people": len(predictions), "people_found": int((scores > 0).sum()), "points": int(labelled.sum()),
+        "per_keypoint": {name: rate(0.2, labelled, [i]) for i, name in enumerate(names)},
+        "pck@0.2_visible": rate(0.2, flags == 2), "pck@0.2_occluded": rate(0.2, flags == 1),
+        "visibility_auc": metrics.auc(visible[told], clear) if told.any() else None,
+        "visibility_calibration_error": metrics.calibration_error(visible[told], clear) if told.any() else None,
+        "torso": torso, "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
+    }

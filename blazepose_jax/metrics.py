@@ -1,0 +1,92 @@
+"""Predicted and true points come in, (hits, total) pairs and curves leave; divide last."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the limbs' middle.
+OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
+              "hip": 0.107, "knee": 0.087, "ankle": 0.089}
+OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+def pck(predicted: jax.Array, true: jax.Array, labelled: jax.Array, torso: jax.Array,
+        fraction: float) -> tuple[jax.Array, jax.Array]:
+    """Percentage of correct keypoints: how many lie within a fraction of the torso.
+
+    Args:
+      predicted: (N, K, 2) px.
+      true: (N, K, 2) px.
+      labelled: (N, K) bool.
+      torso: (N,) px; compared, never divided by, as some are 3 px.
+      fraction: 0.2 for PCK@0.2.
+
+    Returns:
+      (K,) hits and (K,) totals.
+    """
+    distance = jnp.linalg.norm(predicted - true, axis=-1)
+    hit = (distance < fraction * torso[:, None]) & labelled
+    return hit.sum(0), labelled.sum(0)
+
+
+def oks(predicted: jax.Array, true: jax.Array, labelled: jax.Array, area: jax.Array,
+        names: tuple[str, ...]) -> jax.Array:
+    """Object keypoint similarity, as COCO defines it.
+
+    Args:
+      predicted: (N, K, 2) px.
+      true: (N, K, 2) px.
+      labelled: (N, K) bool.
+      area: (N,) px².
+      names: K keypoint names.
+
+    Returns:
+      (N,) in [0, 1].
+    """
+    sigmas = jnp.asarray([next((s for part, s in OKS_SIGMAS.items() if part in n), 0.08) for n in names])
+    squared = ((predicted - true) ** 2).sum(-1)
+    similarity = jnp.exp(-squared / (2 * (2 * sigmas) ** 2 * jnp.maximum(area, 1.0)[:, None]))
+    return (similarity * labelled).sum(-1) / jnp.maximum(labelled.sum(-1), 1)
+
+
+def average_precision(similarity: np.ndarray, scores: np.ndarray) -> float:
+    """COCO's AP over OKS 0.50:0.05:0.95 where every person has one prediction.
+
+    Args:
+      similarity: (N,) OKS of each prediction with its person; 0 where there is none.
+      scores: (N,) confidence of each prediction.
+
+    Returns:
+      AP in [0, 1], interpolated at 101 recalls.
+    """
+    order = np.argsort(-scores, kind="stable")
+    values = []
+    for threshold in OKS_THRESHOLDS:
+        hits = np.cumsum(similarity[order] >= threshold)
+        precision = hits / np.arange(1, len(order) + 1)
+        precision = np.maximum.accumulate(precision[::-1])[::-1]  # the envelope
+        recall = hits / len(order)
+        at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+        values.append(np.where(at < len(order), precision[np.minimum(at, len(order) - 1)], 0).mean())
+    return float(np.mean(values))
+
+
+def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Area under the ROC curve: the chance that a positive scores above a negative; None with one class only."""
+    if positive.all() or not positive.any():
+        return None
+    order = np.argsort(scores, kind="stable")
+    _, inverse, counts = np.unique(scores[order], return_inverse=True, return_counts=True)
+    middle_rank = np.cumsum(counts) - (counts - 1) / 2  # ties share their mean rank
+    ranks = np.empty(len(scores))
+    ranks[order] = middle_rank[inverse]
+    p = positive.sum()
+    return float((ranks[positive].sum() - p * (p + 1) / 2) / (p * (~positive).sum()))
+
+
+def calibration_error(scores: np.ndarray, positive: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean gap between confidence and frequency over equal bins of confidence."""
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = [abs(scores[which == b].mean() - positive[which == b].mean()) * (which == b).mean()
+            for b in range(bins) if (which == b).any()]
+    return float(np.sum(gaps))
