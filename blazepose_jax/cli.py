@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from blazepose_jax.errors import BlazePoseError, check_name
 
-COMMANDS = ("models", "import", "track", "demo")
+COMMANDS = ("models", "import", "track", "evaluate", "demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +38,9 @@ def build_parser() -> Parser:
 
     track = commands.add_parser("track", help="track people in a video, image, folder or camera", allow_abbrev=False)
     add_track_options(track)
+
+    evaluate = commands.add_parser("evaluate", help="measure a pose net on annotated photographs")
+    add_evaluate_options(evaluate)
 
     demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
     demo.add_argument("--output", default="demo", metavar="DIR", help="where to write (default: demo)")
@@ -69,6 +72,22 @@ def add_track_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequence", action="store_true", help="a folder's images follow each other in time")
 
 
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``blazepose evaluate``."""
+    parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    parser.add_argument("--detector", metavar="W", help="take the detector from here")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder with annotations.json in COCO's format")
+    parser.add_argument("--roi", default="truth", metavar="R", help="truth (default), jitter:SEED or detector")
+    parser.add_argument("--decode", default="refine", metavar="NAME", help="refine (default), regression or heatmap")
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image")
+    parser.add_argument("--runtime", default="jax", metavar="NAME", help="jax (default) or litert")
+    parser.add_argument("--torso", default="lsp", metavar="NAME",
+                        help="lsp (default: left shoulder to right hip) or mid (mid-shoulder to mid-hip)")
+    parser.add_argument("--json", metavar="FILE", help="write the report here")
+    parser.add_argument("--pictures", metavar="FILE", help="write the best and worst 16 people as one picture")
+    parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
+
+
 def run(argv: Sequence[str]) -> None:
     """Run one command.
 
@@ -81,10 +100,10 @@ def run(argv: Sequence[str]) -> None:
         _check_options(parser, argv[0], argv[1:])
     args = parser.parse_args(argv)
     use_compilation_cache()
-    from blazepose_jax import commands, demo
+    from blazepose_jax import commands, demo, evaluate
 
     {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
-     "demo": demo.run}[args.command](args)
+     "evaluate": evaluate.run, "demo": demo.run}[args.command](args)
 
 
 def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:

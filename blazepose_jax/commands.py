@@ -1,21 +1,20 @@
 """What the command line does once its words are understood: arguments come in, files and lines leave."""
 
-import contextlib
 import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blazepose_jax.draw import draw_poses
+from blazepose_jax.draw import draw_poses, save_image
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings
 from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
+from blazepose_jax.progress import progress
 from blazepose_jax.results import CsvWriter, JsonWriter
 from blazepose_jax.structs import Poses
 from blazepose_jax.tracker import Tracker
@@ -68,7 +67,7 @@ def track(args: Namespace) -> None:
     frames = occupied = runs = 0
     began = time.perf_counter()
     try:
-        for picture in progress(media):
+        for picture in progress(media, media.count, media.name, "frames"):
             if not media.is_sequence:
                 tracker.reset()
             poses = tracker(picture.image, picture.time)
@@ -178,30 +177,3 @@ class MaskSink:
         for file in self._part.iterdir():
             file.unlink()
         self._part.rmdir()
-
-
-def save_image(image: np.ndarray, path: Path) -> None:
-    """Write (H, W) or (H, W, 3) uint8 under a temporary name, then rename."""
-    from PIL import Image
-
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    Image.fromarray(image).save(part)
-    part.replace(path)
-
-
-def progress(media: Media) -> Iterator[Picture]:
-    """The pictures, with a bar on a terminal and a line every ten seconds in a log."""
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from tqdm import tqdm
-
-            yield from tqdm(media, total=media.count, unit="frame", desc=media.name)
-            return
-    due = time.monotonic() + 10
-    for done, picture in enumerate(media, 1):
-        yield picture
-        if time.monotonic() > due:
-            due = time.monotonic() + 10
-            print(f"{media.name}: {done} of {media.count or '?'} frames", file=sys.stderr)
-
-

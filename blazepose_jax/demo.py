@@ -18,7 +18,7 @@ from blazepose_jax.draw import draw_poses
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.results import JsonWriter
+from blazepose_jax.results import JsonWriter, write_text
 from blazepose_jax.structs import ROI
 from blazepose_jax.timing import stage_times
 from blazepose_jax.tracker import Tracker
@@ -151,9 +151,7 @@ def write_page(path: Path, tracker: Tracker, traces: np.ndarray, found: int, sta
         model=html.escape(tracker.model), frames=len(traces), found=found, runs=tracker.detector_runs,
         seconds=f"{seconds:.1f}", stages=rows, legend=legend,
         plot_x=plot(traces[..., 0]), plot_y=plot(traces[..., 1]))
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_text(path, page)
 
 
 def plot(values: np.ndarray, width: int = 640, height: int = 220) -> str:

@@ -1,5 +1,8 @@
 """An image and its poses come in, a picture with the skeletons drawn leaves."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from blazepose_jax.skeleton import Skeleton
@@ -46,3 +49,35 @@ def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
     if any("left" in n for n in names) and any("right" in n for n in names):
         return MIDDLE
     return LEFT if any("left" in n for n in names) else RIGHT
+
+
+def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Mark (K, 2) px points on (H, W, 3) uint8; NaN rows are left out. Returns a copy."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    size = max(1, round(min(image.shape[:2]) / 120))
+    for x, y in points[np.isfinite(points).all(-1)].tolist():
+        pen.ellipse([x - size, y - size, x + size, y + size], fill=colour, outline=(0, 0, 0))
+    return np.array(canvas)
+
+
+def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -> np.ndarray:
+    """Images of any size as rows of square tiles, (rows * tile, columns * tile, 3) uint8."""
+    from PIL import Image, ImageOps
+
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * tile, rows * tile))
+    for i, image in enumerate(images):
+        sheet.paste(ImageOps.pad(Image.fromarray(image), (tile, tile)), (i % columns * tile, i // columns * tile))
+    return np.array(sheet)
+
+
+def save_image(image: np.ndarray, path: Path) -> None:
+    """Write (H, W) or (H, W, 3) uint8 under a temporary name, then rename."""
+    from PIL import Image
+
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    Image.fromarray(image).save(part)
+    part.replace(path)

@@ -1,7 +1,10 @@
 """Weights and annotated photographs come in, a report of how many points were found leaves."""
 
 import dataclasses
+import json
+from argparse import Namespace
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,15 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax import metrics
-from blazepose_jax.data.coco import Annotations, Person
-from blazepose_jax.engine import JaxEngine
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.data.coco import Annotations, Person, read_annotations
+from blazepose_jax.draw import contact_sheet, draw_points, save_image
+from blazepose_jax.engine import JaxEngine, load_engine
+from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
+from blazepose_jax.inference import Settings, check_settings
+from blazepose_jax.progress import progress
+from blazepose_jax.results import write_text
 from blazepose_jax.skeleton import COCO
 from blazepose_jax.structs import ROI
 from blazepose_jax.video import read_image
 
+PICTURES = 16
 TORSOS = {"lsp": (("left_shoulder",), ("right_hip",)),  # evalLSP's
           "mid": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))}
 HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
@@ -54,8 +62,8 @@ def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
       ROI of numpy leaves; None where a hip or shoulder is unlabelled.
     """
     index = {name: i for i, name in enumerate(names)}
-    needed = [index.get(name) for name in HIPS + SHOULDERS]
-    if None in needed or (person.flags[needed] == 0).any():
+    needed = [index[name] for name in HIPS + SHOULDERS if name in index]
+    if len(needed) < 4 or (person.flags[needed] == 0).any():
         return None
     center = person.keypoints[[index[n] for n in HIPS]].mean(0)
     up = person.keypoints[[index[n] for n in SHOULDERS]].mean(0) - center
@@ -71,8 +79,8 @@ def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
 def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
     scale, x, y, turn = rng.uniform(-1, 1, 4)
-    return ROI(roi.center + np.float32([0.08 * x, 0.08 * y]) * roi.side, np.float32(roi.side * (1 + 0.1 * scale)),
-               np.float32(roi.angle + np.radians(10) * turn))
+    shift = np.array([0.08 * x, 0.08 * y], np.float32) * roi.side
+    return ROI(roi.center + shift, roi.side * np.float32(1 + 0.1 * scale), roi.angle + np.float32(np.radians(10) * turn))
 
 
 def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
@@ -192,3 +200,47 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
         "visibility_calibration_error": metrics.calibration_error(visible[told], clear) if told.any() else None,
         "torso": torso, "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
     }
+
+
+def run(args: Namespace) -> None:
+    """``blazepose evaluate``."""
+    check_name(args.torso, TORSOS, "torso")
+    data = read_annotations(args.data, strict=args.strict, evaluation=True)
+    settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES if args.roi == "detector" else 1)
+    check_settings(settings)
+    engine = load_engine(args.weights, args.detector, settings, args.runtime)
+    names = shared_keypoints(engine, data.names)
+    found = predict(engine, data, args.roi, progress(data.people, len(data.people), Path(args.data).name, "people"))
+    rows = report(found, data, names, args.torso)
+    rows = {"data": Path(args.data).name, "model": engine.model, "decode": args.decode, "flip": args.flip,
+            "roi": args.roi, "runtime": args.runtime, **rows}
+    for reason, count in rows["dropped"].items():
+        print(f"{count} people dropped: {reason}")
+    print(f"{engine.model}, decode {args.decode}{' + flip' if args.flip else ''}, roi {args.roi}: "
+          f"PCK@0.2 {rows['pck@0.2']}, PCK@0.1 {rows['pck@0.1']}, OKS AP {rows['oks_ap']} "
+          f"({rows['people']} people, {rows['points']} points)")
+    for name, value in rows["per_keypoint"].items():
+        print(f"  {name:<16} {value}")
+    if args.pictures:
+        write_pictures(found, data, names, Path(args.pictures))
+    if args.json:
+        write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
+
+
+def write_pictures(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], path: Path) -> None:
+    """A contact sheet: the 16 best people, then the 16 worst, truth in white, prediction in colour."""
+    columns = [data.names.index(name) for name in names]
+    errors = []
+    for p in predictions:
+        true, labelled = p.person.keypoints[columns], p.person.flags[columns] > 0
+        size = np.ptp(p.person.keypoints[p.person.flags > 0], axis=0).max()
+        error = np.linalg.norm(np.nan_to_num(p.keypoints, nan=1e4) - true, axis=-1)[labelled]
+        errors.append(float(error.mean() / max(size, 1.0)) if labelled.any() else 0.0)
+    order = np.argsort(errors)
+    tiles = []
+    for i in [*order[:PICTURES], *order[-PICTURES:]]:
+        p = predictions[int(i)]
+        points = np.where((p.person.flags > 0)[columns, None], p.person.keypoints[columns], np.nan)
+        tiles.append(draw_points(draw_points(read_image(p.person.image), points, (255, 255, 255)), p.keypoints,
+                                 (255, 60, 60)))
+    save_image(contact_sheet(tiles, 8), path)

@@ -12,6 +12,7 @@ from jax import lax
 
 from blazepose_jax import smoothing
 from blazepose_jax.codecs import anchors, landmarks
+from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.geometry import nms, rois, warp
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
@@ -55,6 +56,21 @@ class Settings:
     smoothing: bool = True
     world: bool = True
     mask: bool = False
+
+
+def check_settings(settings: Settings) -> None:
+    """Check values that argparse and dataclasses do not.
+
+    Raises:
+      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode.
+    """
+    check_name(settings.decode, landmarks.DECODES, "decode")
+    if settings.max_people < 1:
+        raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise BlazePoseError(f"{field.name} is {value}: it must lie between 0 and 1")
 
 
 def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 # COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the limbs' middle.
 OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
@@ -10,7 +11,7 @@ OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elb
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
-def pck(predicted: jax.Array, true: jax.Array, labelled: jax.Array, torso: jax.Array,
+def pck(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, torso: ArrayLike,
         fraction: float) -> tuple[jax.Array, jax.Array]:
     """Percentage of correct keypoints: how many lie within a fraction of the torso.
 
@@ -24,12 +25,13 @@ def pck(predicted: jax.Array, true: jax.Array, labelled: jax.Array, torso: jax.A
     Returns:
       (K,) hits and (K,) totals.
     """
-    distance = jnp.linalg.norm(predicted - true, axis=-1)
-    hit = (distance < fraction * torso[:, None]) & labelled
-    return hit.sum(0), labelled.sum(0)
+    distance = jnp.linalg.norm(jnp.asarray(predicted) - jnp.asarray(true), axis=-1)
+    counted = jnp.asarray(labelled)
+    hit = (distance < fraction * jnp.asarray(torso)[:, None]) & counted
+    return hit.sum(0), counted.sum(0)
 
 
-def oks(predicted: jax.Array, true: jax.Array, labelled: jax.Array, area: jax.Array,
+def oks(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, area: ArrayLike,
         names: tuple[str, ...]) -> jax.Array:
     """Object keypoint similarity, as COCO defines it.
 
@@ -44,9 +46,10 @@ def oks(predicted: jax.Array, true: jax.Array, labelled: jax.Array, area: jax.Ar
       (N,) in [0, 1].
     """
     sigmas = jnp.asarray([next((s for part, s in OKS_SIGMAS.items() if part in n), 0.08) for n in names])
-    squared = ((predicted - true) ** 2).sum(-1)
+    squared = ((jnp.asarray(predicted) - jnp.asarray(true)) ** 2).sum(-1)
     similarity = jnp.exp(-squared / (2 * (2 * sigmas) ** 2 * jnp.maximum(area, 1.0)[:, None]))
-    return (similarity * labelled).sum(-1) / jnp.maximum(labelled.sum(-1), 1)
+    counted = jnp.asarray(labelled)
+    return (similarity * counted).sum(-1) / jnp.maximum(counted.sum(-1), 1)
 
 
 def average_precision(similarity: np.ndarray, scores: np.ndarray) -> float:

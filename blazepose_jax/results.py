@@ -31,6 +31,13 @@ class _PartFile:
         self.part.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a small file under a temporary name, then rename."""
+    out = _PartFile(path)
+    out.file.write(text)
+    out.close()
+
+
 def people(poses: Poses) -> list[dict[str, Any]]:
     """The people of one frame as plain data: id, presence, keypoints, and world where there is one."""
     found = []

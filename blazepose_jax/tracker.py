@@ -1,6 +1,5 @@
 """The shell's tracker: images come in one after another, people leave; it keeps the state and the clock."""
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -8,12 +7,11 @@ import jax
 import numpy as np
 
 from blazepose_jax import inference
-from blazepose_jax.codecs.landmarks import DECODES
 from blazepose_jax.engine import load_engine
-from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import warp
-from blazepose_jax.inference import Settings
+from blazepose_jax.inference import Settings, check_settings
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses, TrackState
 from blazepose_jax.weights import Weights
@@ -103,18 +101,3 @@ class Tracker:
     def detector_runs(self) -> int:
         """How often the detector has run since the last reset."""
         return int(self.state.detector_runs)
-
-
-def check_settings(settings: Settings) -> None:
-    """Check values that argparse and dataclasses do not.
-
-    Raises:
-      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode.
-    """
-    check_name(settings.decode, DECODES, "decode")
-    if settings.max_people < 1:
-        raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, float) and not 0 <= value <= 1:
-            raise BlazePoseError(f"{field.name} is {value}: it must lie between 0 and 1")

@@ -12,14 +12,15 @@ LEVELS = {
     "models": 2,
     "inference": 3,
     "weights": 4, "export": 4, "frames": 4, "video": 4, "draw": 4, "results": 4, "litert": 4, "data": 4,
-    "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5, "__init__": 6,
+    "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
+    "__init__": 6,
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
     ("skeleton", "errors"), ("codecs", "geometry"), ("litert", "weights"), ("tracker", "engine"),
-    ("evaluate", "engine"), ("commands", "evaluate"), ("export", "weights"),
+    ("evaluate", "engine"), ("evaluate", "progress"), ("commands", "progress"), ("export", "weights"),
     ("video", "frames"), ("results", "video"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
-    ("cli", "commands"), ("cli", "demo"),
+    ("cli", "commands"), ("cli", "demo"), ("cli", "evaluate"),
 }
 PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "models", "inference")
 SHELL_MODULES = {"os", "time", "pathlib", "subprocess", "sys", "io", "av", "PIL"}

@@ -1,0 +1,175 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+from conftest import shared
+from PIL import Image
+
+from blazepose_jax import metrics
+from blazepose_jax.cli import main
+from blazepose_jax.data.coco import Person, read_annotations
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.evaluate import jittered, true_roi
+from blazepose_jax.skeleton import COCO
+
+NAMES = COCO.keypoints
+
+
+def standing(x=100.0, y=40.0):
+    """(17, 3) a person of 120 px, everything visible."""
+    heights = {"nose": 0, "eye": -3, "ear": -2, "shoulder": 20, "elbow": 40, "wrist": 60, "hip": 60, "knee": 90,
+               "ankle": 120}
+    rows = []
+    for name in NAMES:
+        part = name.split("_")[-1]
+        side = {"left": 12, "right": -12}.get(name.split("_")[0], 0)
+        rows.append([x + side, y + heights[part], 2])
+    return np.array(rows, np.float64)
+
+
+def write_folder(folder, people, images=("a.jpg",)):
+    folder.mkdir(exist_ok=True)
+    for name in images:
+        Image.fromarray(np.full((200, 220, 3), 90, np.uint8)).save(folder / name)
+    data = {"categories": [{"id": 1, "keypoints": list(NAMES)}],
+            "images": [{"id": i, "file_name": name, "width": 220, "height": 200} for i, name in enumerate(images)],
+            "annotations": people}
+    (folder / "annotations.json").write_text(json.dumps(data))
+    return folder
+
+
+def person(i, **changes):
+    return {"id": i, "image_id": 0, "keypoints": standing().reshape(-1).tolist(), "bbox": [80, 30, 40, 140],
+            "area": 5600, **changes}
+
+
+BAD = [
+    (person(2, image_id=9), "image unknown"), (person(1), "duplicate id"), (person(2, iscrowd=1), "crowd"),
+    (person(2, keypoints=[1, 2, 3]), "not 51 keypoint numbers"), (person(2, keypoints=["a"] * 51), "no numbers"),
+    (person(2, keypoints=[float("nan")] * 51), "NaN"), (person(2, keypoints=[0.0] * 51), "no labelled keypoint"),
+    (person(2, keypoints=[-5000.0, -5000.0, 2.0] * 17), "coordinates far outside"),
+    (person(2, bbox=[500, 0, 10, 10]), "box outside"), (person(2, bbox=[0, 0, -4, 10]), "box outside"),
+    (person(2, image_id=1), "image file missing"),
+]
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD, ids=[reason for _, reason in BAD])
+def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
+    folder = write_folder(tmp_path / "data", [person(1), copy.deepcopy(bad)], ("a.jpg", "gone.jpg"))
+    (folder / "gone.jpg").unlink()
+    found = read_annotations(folder)
+    assert [p.id for p in found.people] == [1]
+    ((why, ids),) = found.dropped.items()
+    assert reason in why
+    assert ids == [bad["id"]]
+    assert f"1 dropped, {why}: {bad['id']}" in found.summary()
+    with pytest.raises(BlazePoseError, match=r"strict reading allows none.*or leave out --strict"):
+        read_annotations(folder, strict=True)
+    (folder / "annotations.json").write_text(json.dumps(
+        {**json.loads((folder / "annotations.json").read_text()), "annotations": []}))
+    with pytest.raises(BlazePoseError, match="at least one usable person"):
+        read_annotations(folder)
+
+
+def test_files_that_are_no_annotations(tmp_path):
+    path = tmp_path / "annotations.json"
+    for text, message in [("{", "no JSON"), ("[]", "lacks the lists"),
+                          ('{"images": [], "annotations": [], "categories": [{}]}', "no category with keypoints")]:
+        path.write_text(text)
+        with pytest.raises(BlazePoseError, match=message):
+            read_annotations(tmp_path)
+    with pytest.raises(BlazePoseError, match="does not exist"):
+        read_annotations(tmp_path / "gone")
+
+
+def test_only_eval_ok_counts_where_annotations_carry_it(tmp_path):
+    folder = write_folder(tmp_path / "data", [person(1, eval_ok=True), person(2, eval_ok=False)])
+    assert [p.id for p in read_annotations(folder, evaluation=True).people] == [1]
+    assert len(read_annotations(folder).people) == 2
+
+
+def test_true_roi_of_a_standing_person():
+    rows = standing()
+    one = Person(1, None, rows[:, :2].astype(np.float32), rows[:, 2].astype(int), 1.0, "")
+    roi = true_roi(one, NAMES)
+    np.testing.assert_allclose(roi.center, [100, 100])
+    np.testing.assert_allclose(roi.side, 2 * 1.25 * np.hypot(3 + 60, 12), rtol=1e-5)  # the eyes are farthest
+    np.testing.assert_allclose(roi.angle, 0, atol=1e-5)
+    moved = jittered(roi, np.random.default_rng(0))
+    assert abs(moved.side / roi.side - 1) <= 0.1
+    assert np.abs((moved.center - roi.center) / roi.side).max() <= 0.08
+    one.flags[NAMES.index("left_hip")] = 0
+    assert true_roi(one, NAMES) is None
+
+
+def test_pck_counts_distances_below_a_share_of_the_torso():
+    true = np.zeros((2, 3, 2))
+    predicted = true + np.array([[[1.9, 0], [2.1, 0], [0, 0]], [[0.1, 0], [9, 0], [0, 0]]])
+    labelled = np.array([[True, True, False], [True, True, True]])
+    hits, total = metrics.pck(predicted, true, labelled, np.array([10.0, 3.0]), 0.2)
+    np.testing.assert_array_equal(hits, [2, 0, 1])
+    np.testing.assert_array_equal(total, [2, 2, 1])
+
+
+def test_oks_ap_and_curves():
+    true = standing()[None, :, :2]
+    labelled = np.ones((1, 17), bool)
+    perfect = metrics.oks(true, true, labelled, np.array([5600.0]), NAMES)
+    np.testing.assert_allclose(perfect, 1)
+    # At a distance of sigma·2·sqrt(area), a point's similarity is exp(-1/2).
+    off = true + np.array([np.sqrt(5600) * 2 * 0.026, 0])
+    one = metrics.oks(off[:, :1], true[:, :1], labelled[:, :1], np.array([5600.0]), NAMES[:1])
+    np.testing.assert_allclose(one, np.exp(-0.5), rtol=1e-5)
+    assert metrics.average_precision(np.array([1.0, 1.0]), np.array([0.9, 0.8])) == pytest.approx(1)
+    half = metrics.average_precision(np.array([1.0, 0.0]), np.array([0.9, 0.8]))
+    assert half == pytest.approx(51 / 101)
+    assert metrics.auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.75)
+    assert metrics.auc(np.array([0.5, 0.5]), np.array([False, True])) == pytest.approx(0.5)
+    assert metrics.auc(np.array([0.5]), np.array([True])) is None
+    assert metrics.calibration_error(np.array([0.9] * 10), np.array([True] * 9 + [False])) == pytest.approx(0, abs=1e-9)
+
+
+def subset(folder, count):
+    """The first people of lsp_test as a folder of its own, pictures linked."""
+    source = shared("data", "lsp_test")
+    data = json.loads((source / "annotations.json").read_text())
+    data["annotations"] = data["annotations"][:count]
+    folder.mkdir()
+    (folder / "images").symlink_to(source / "images")
+    (folder / "annotations.json").write_text(json.dumps(data))
+    return folder
+
+
+# The whole of lsp_test gives 86.5, 87.9 and 89.6 (README); its first 150 people are a little easier.
+@pytest.mark.parametrize(("options", "low", "high"), [
+    (["--decode", "regression"], 84.0, 90.0), ([], 86.0, 91.0), (["--decode", "heatmap"], 87.0, 93.0),
+    (["--roi", "jitter:0"], 84.0, 91.0), (["--roi", "detector"], 60.0, 85.0)])
+def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, low, high):
+    data = subset(tmp_path / "lsp", 150)
+    out = tmp_path / "report.json"
+    assert main(["evaluate", "--weights", str(released), "--data", str(data), "--json", str(out), "--runtime", "litert",
+                 "--pictures", str(tmp_path / "sheet.jpg"), *options]) == 0
+    rows = json.loads(out.read_text())
+    assert low < rows["pck@0.2"] < high
+    assert rows["pck@0.1"] < rows["pck@0.2"]
+    assert rows["people"] == 150
+    assert rows["points"] == 150 * 12
+    assert len(rows["per_keypoint"]) == 12
+    assert rows["visibility_auc"] > 0.55
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.size == (8 * 192, 4 * 192)
+    assert "PCK@0.2" in capsys.readouterr().out
+
+
+def test_evaluate_refuses_what_it_must(capsys, released, tmp_path):
+    folder = write_folder(tmp_path / "data", [person(1)])
+    words = ["evaluate", "--weights", str(released), "--data", str(folder)]
+    for extra, message in [(["--roi", "jitter"], "is none of truth"), (["--torso", "lps"], "did you mean 'lsp'")]:
+        assert main([*words, *extra]) == 2
+        assert message in capsys.readouterr().err
+    data = json.loads((folder / "annotations.json").read_text())
+    data["categories"][0]["keypoints"] = [f"cat_{n}" for n in NAMES]
+    (folder / "annotations.json").write_text(json.dumps(data))
+    assert main(words) == 2
+    assert "share no name" in capsys.readouterr().err
