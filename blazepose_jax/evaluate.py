@@ -80,7 +80,8 @@ def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
     scale, x, y, turn = rng.uniform(-1, 1, 4)
     shift = np.array([0.08 * x, 0.08 * y], np.float32) * roi.side
-    return ROI(roi.center + shift, roi.side * np.float32(1 + 0.1 * scale), roi.angle + np.float32(np.radians(10) * turn))
+    return ROI(roi.center + shift, roi.side * np.float32(1 + 0.1 * scale),
+               roi.angle + np.float32(np.radians(10) * turn))
 
 
 def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
