@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from blazepose_jax.errors import BlazePoseError, check_name
 
-COMMANDS = ("models", "import", "track", "evaluate", "demo")
+COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +41,20 @@ def build_parser() -> Parser:
 
     evaluate = commands.add_parser("evaluate", help="measure a pose net on annotated photographs")
     add_evaluate_options(evaluate)
+
+    train = commands.add_parser("train", help="train a network")
+    train.add_argument("experiment", metavar="EXPERIMENT", help="a name in experiments/ or a Python file")
+    train.add_argument("overrides", nargs="*", metavar="field.path=value", help="changes, like optimizer.steps=100")
+    train.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints, metrics and weights go here")
+    train.add_argument("--init", metavar="W", help="weights directory to start from")
+
+    data = commands.add_parser("data", help="prepare a data set, or look at what a network sees of it")
+    data.add_argument("action", choices=("prepare", "show"), help="prepare NAME, or show EXPERIMENT")
+    data.add_argument("name", metavar="NAME", help="coco_keypoints; or an experiment")
+    data.add_argument("overrides", nargs="*", metavar="field.path=value", help="of show: changes to the experiment")
+    data.add_argument("--source", metavar="DIR", help="of prepare: folder with annotations.json")
+    data.add_argument("--output", required=True, metavar="PATH", help="new records folder, or the picture to write")
+    data.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
     demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
     demo.add_argument("--output", default="demo", metavar="DIR", help="where to write (default: demo)")
@@ -100,10 +114,10 @@ def run(argv: Sequence[str]) -> None:
         _check_options(parser, argv[0], argv[1:])
     args = parser.parse_args(argv)
     use_compilation_cache()
-    from blazepose_jax import commands, demo, evaluate
+    from blazepose_jax import commands, demo, evaluate, prepare, train
 
     {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
-     "evaluate": evaluate.run, "demo": demo.run}[args.command](args)
+     "evaluate": evaluate.run, "train": train.run, "data": prepare.run, "demo": demo.run}[args.command](args)
 
 
 def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax import metrics
-from blazepose_jax.data.coco import Annotations, Person, read_annotations
+from blazepose_jax.data.coco import Annotations, Person, read_annotations, true_roi
 from blazepose_jax.draw import contact_sheet, draw_points, save_image
 from blazepose_jax.engine import JaxEngine, load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
@@ -28,7 +28,6 @@ from blazepose_jax.video import read_image
 PICTURES = 16
 TORSOS = {"lsp": (("left_shoulder",), ("right_hip",)),  # evalLSP's
           "mid": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))}
-HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
 CANDIDATES = 8  # detections among which --roi detector chooses by score and size
 
 
@@ -49,31 +48,6 @@ class Prediction:
     visibility: np.ndarray
     score: float
     roi: ROI | None
-
-
-def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
-    """The ROI that the labels tell: mid-hip, the farthest labelled point, mid-shoulder up.
-
-    Args:
-      person: the annotation.
-      names: of its keypoints.
-
-    Returns:
-      ROI of numpy leaves; None where a hip or shoulder is unlabelled.
-    """
-    index = {name: i for i, name in enumerate(names)}
-    needed = [index[name] for name in HIPS + SHOULDERS if name in index]
-    if len(needed) < 4 or (person.flags[needed] == 0).any():
-        return None
-    center = person.keypoints[[index[n] for n in HIPS]].mean(0)
-    up = person.keypoints[[index[n] for n in SHOULDERS]].mean(0) - center
-    labelled = person.keypoints[person.flags > 0]
-    radius = np.linalg.norm(labelled - center, axis=-1).max()
-    length = np.linalg.norm(up)
-    if not (radius > 0 and length > 0):
-        return None
-    circle = center + radius * up / length
-    return jax.tree.map(np.asarray, rois.from_alignment(jnp.asarray(center), jnp.asarray(circle)))
 
 
 def jittered(roi: ROI, rng: np.random.Generator) -> ROI:

@@ -109,3 +109,15 @@ class Network(struct.PyTreeNode):
     def __call__(self, images: Array) -> Any:
         """Run the network on (B, side, side, 3) float32 normalised images."""
         return self.apply(self.variables, images)
+
+
+class PoseBatch(struct.PyTreeNode):
+    """What a pose net is trained on: B person-centred squares of R px; frame "image" is the record's own."""
+
+    pixels: Array  # (B, R, R, 3) uint8
+    keypoints: Array  # (B, K, 2) float32, record px; anything where unlabelled
+    flags: Array  # (B, K) int32: 2 visible, 1 labelled but occluded, 0 unlabelled
+    roi: ROI  # (B,) the truth, record px
+    knows_occlusion: Array  # (B,) bool: flag 2 means visible, not just labelled
+    weight: Array  # (B,) float32
+    ids: Array  # (B,) int32, for error messages

@@ -8,9 +8,9 @@ from PIL import Image
 
 from blazepose_jax import metrics
 from blazepose_jax.cli import main
-from blazepose_jax.data.coco import Person, read_annotations
+from blazepose_jax.data.coco import Person, read_annotations, true_roi
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.evaluate import jittered, true_roi
+from blazepose_jax.evaluate import jittered
 from blazepose_jax.skeleton import COCO
 
 NAMES = COCO.keypoints

@@ -23,6 +23,23 @@ def encode(points_crop: jax.Array, grid: int, sigma: float) -> jax.Array:
     return jnp.exp(-(distance[0][None] + distance[1][:, None]) / (2 * sigma**2))
 
 
+def encode_offsets(points_crop: jax.Array, grid: int, radius: float) -> tuple[jax.Array, jax.Array]:
+    """Where each point lies from the cells round it.
+
+    Args:
+      points_crop: (K, 2) crop frame.
+      grid: G, cells per side.
+      radius: cells.
+
+    Returns:
+      (G, G, K, 2) float32 cell -> point, in cells, and (G, G, K) bool: the cell lies within the radius.
+    """
+    cells = jnp.arange(grid, dtype=jnp.float32)
+    columns, rows = jnp.meshgrid(cells, cells)
+    offsets = points_crop * grid - jnp.stack([columns, rows], -1)[:, :, None]  # (G, G, K, 2)
+    return offsets, (offsets**2).sum(-1) <= radius**2
+
+
 def refine(points_crop: jax.Array, heatmap_logits: jax.Array) -> jax.Array:
     """Pull points to the centroid of the heatmap around them.
 

@@ -7,11 +7,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import rois
+from blazepose_jax.structs import ROI
 
 MAX_LISTED = 10
+HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +130,8 @@ def _read_person(annotation: dict[str, Any], names: tuple[str, ...], images: dic
     seen.add(annotation.get("id"))
     if image is None or "file_name" not in image:
         return "image unknown", None
+    if image.get("near_duplicate_of_test"):
+        return "near duplicate of a test image", None
     file = root / image["file_name"]
     if file not in missing:
         missing[file] = not file.is_file()
@@ -166,3 +173,28 @@ def _box_meets_image(box: Any, image: dict[str, Any]) -> bool:
 
 def _extent(rows: np.ndarray) -> float:
     return float(np.prod(np.ptp(rows[:, :2], axis=0)))
+
+
+def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
+    """The ROI that the labels tell: mid-hip, the farthest labelled point, mid-shoulder up.
+
+    Args:
+      person: the annotation.
+      names: of its keypoints.
+
+    Returns:
+      ROI of numpy leaves; None where a hip or shoulder is unlabelled.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    needed = [index[name] for name in HIPS + SHOULDERS if name in index]
+    if len(needed) < 4 or (person.flags[needed] == 0).any():
+        return None
+    center = person.keypoints[[index[n] for n in HIPS]].mean(0)
+    up = person.keypoints[[index[n] for n in SHOULDERS]].mean(0) - center
+    labelled = person.keypoints[person.flags > 0]
+    radius = np.linalg.norm(labelled - center, axis=-1).max()
+    length = np.linalg.norm(up)
+    if not (radius > 0 and length > 0):
+        return None
+    circle = center + radius * up / length
+    return jax.tree.map(np.asarray, rois.from_alignment(jnp.asarray(center), jnp.asarray(circle)))

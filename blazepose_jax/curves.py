@@ -1,0 +1,46 @@
+"""A workdir's metrics come in, a picture of the curves and a page leave."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.results import write_text
+
+
+def read_metrics(workdir: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(training rows, validation rows) of metrics.jsonl."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [r for r in rows if r["kind"] == "train"], [r for r in rows if r["kind"] == "validation"]
+
+
+def write_report(workdir: Path) -> None:
+    """Write curves.png and report.html.
+
+    Raises:
+      BlazePoseError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BlazePoseError("curves need matplotlib: pip install 'blazepose_jax[train]'") from error
+    learned, held_out = read_metrics(workdir)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([r["step"] for r in learned], [r["loss"] for r in learned], color="#4285f4")
+    left.set(title="loss", xlabel="step")
+    right.plot([r["step"] for r in learned], [r["pck@0.2"] for r in learned], color="#4285f4",
+               label="training, disturbed")
+    right.plot([r["step"] for r in held_out], [r["pck@0.2"] for r in held_out], color="#ff8a00", marker="o",
+               label="held out")
+    right.set(title="PCK@0.2, regression", xlabel="step", ylim=(0, 100))
+    right.legend()
+    figure.savefig(workdir / "curves.png", dpi=110)
+    config = html.escape((workdir / "config.json").read_text())
+    last = held_out[-1] if held_out else {}
+    rows = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in last.items())
+    write_text(workdir / "report.html", "<!doctype html><meta charset=utf-8><title>training report</title>"
+               "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto}img{width:100%}</style>"
+               f"<h1>Training report</h1><img src=curves.png alt=curves><h2>Held-out people</h2><table>{rows}</table>"
+               f"<h2>Config</h2><pre>{config}</pre>")

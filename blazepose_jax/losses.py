@@ -1,0 +1,40 @@
+"""Predictions and targets come in, elementwise losses leave; masking and averaging is ``masked_mean``'s."""
+
+import jax
+import jax.numpy as jnp
+
+
+def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of ``values`` weighted by ``mask`` (broadcastable, may be fractional); 0 where nothing is labelled."""
+    mask = jnp.broadcast_to(mask, values.shape).astype(values.dtype)
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+
+
+def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Elementwise BCE of logits against targets in [0, 1]; stable for large logits."""
+    return jnp.maximum(logits, 0) - logits * targets + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+
+
+def smooth_l1(difference: jax.Array, width: float = 1.0) -> jax.Array:
+    """Elementwise: quadratic below ``width``, linear above."""
+    size = jnp.abs(difference)
+    return jnp.where(size < width, 0.5 * difference**2 / width, size - 0.5 * width)
+
+
+def robust_distance(predicted: jax.Array, true: jax.Array, unit: jax.Array, knee: float) -> jax.Array:
+    """log(1 + d / (knee * unit)): an L1 near the truth whose pull fades far from it.
+
+    About a quarter of LSP Extended's joints are off by more than 0.2 torso; such outliers must not steer.
+
+    Args:
+      predicted: (..., D).
+      true: (..., D).
+      unit: (...) e.g. the torso, same frame.
+      knee: in units.
+
+    Returns:
+      (...).
+    """
+    squared = ((predicted - true) ** 2).sum(-1)
+    distance = jnp.sqrt(squared + 1e-12)  # a finite gradient at 0
+    return jnp.log1p(distance / (knee * unit))

@@ -1,0 +1,85 @@
+"""A state and a batch come in, the next state and metrics leave: one visible step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+Objective = Callable[..., tuple[jax.Array, tuple[dict[str, jax.Array], Any]]]
+
+
+class TrainState(struct.PyTreeNode):
+    """All that a training run remembers; what a checkpoint holds."""
+
+    step: jax.Array  # () int32, steps done
+    params: Any  # float32
+    batch_stats: Any  # running means and variances; {} for folded nets
+    opt_state: Any
+    ema: Any  # {"params", "batch_stats"}: exponential moving averages of both; what is shipped
+
+
+def create_train_state(variables: Any, optimizer: optax.GradientTransformation) -> TrainState:
+    """Start from variables.
+
+    Args:
+      variables: {"params", and "batch_stats" in form batch}.
+      optimizer: whose state is made.
+
+    Returns:
+      TrainState at step 0.
+    """
+    params, stats = variables["params"], variables.get("batch_stats", {})
+    copy = jax.tree.map(jnp.array, {"params": params, "batch_stats": stats})  # an alias could be donated away
+    return TrainState(jnp.int32(0), params, stats, optimizer.init(params), copy)
+
+
+def train_step(state: TrainState, batch: Any, key: jax.Array, *, objective: Objective,
+               optimizer: optax.GradientTransformation, ema_decay: float) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One step of gradient descent. jit and shardings are the caller's.
+
+    Args:
+      state: the state.
+      batch: whatever the objective takes.
+      key: of the run; the step's own is folded in, so that a resumed run draws the same numbers.
+      objective: (variables, batch, key) -> (loss, (metrics, batch_stats)).
+      optimizer: optax transformation.
+      ema_decay: of the averages; ramped up over the first steps.
+
+    Returns:
+      The next state, and metrics: the objective's, loss and gradient norm.
+    """
+    def loss_of(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        return objective(variables, batch, jax.random.fold_in(key, state.step))
+
+    (loss, (metrics, stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    ema = optax.incremental_update({"params": params, "batch_stats": stats}, state.ema, 1 - decay)
+    metrics = {**metrics, "loss": loss, "gradient_norm": optax.global_norm(grads)}
+    return TrainState(state.step + 1, params, stats, opt_state, ema), metrics
+
+
+def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_decay: float,
+                   clip: float) -> optax.GradientTransformation:
+    """AdamW with warm-up and cosine decay to a hundredth; norms and biases are not decayed.
+
+    Args:
+      learning_rate: peak.
+      steps: of the whole run.
+      warmup: share of the steps.
+      weight_decay: decoupled.
+      clip: of the global gradient norm.
+    """
+    rise = max(1, round(warmup * steps))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, rise, max(steps, rise + 1), learning_rate / 100)
+
+    def kernels(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+    return optax.chain(optax.clip_by_global_norm(clip),
+                       optax.adamw(schedule, weight_decay=weight_decay, mask=kernels))

@@ -1,0 +1,64 @@
+"""A training state comes in and is kept by step; the newest readable one leaves."""
+
+import contextlib
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from blazepose_jax.errors import BlazePoseError
+
+
+class Checkpoints:
+    """Orbax checkpoints of a run; the newest three are kept. Each appears when it is complete."""
+
+    def __init__(self, directory: Path):
+        """Open or make the directory."""
+        try:
+            from orbax.checkpoint import v1 as ocp
+        except ImportError as error:
+            raise BlazePoseError("training needs Orbax: pip install 'blazepose_jax[train]'") from error
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        directory.mkdir(parents=True, exist_ok=True)
+        policies: Any = ocp.training
+        self._keeper: Any = policies.Checkpointer(
+            directory.absolute(), save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=policies.preservation_policies.LatestN(3))
+
+    def save(self, step: int, state: Any) -> None:
+        """Write the state of a step and wait until it is complete."""
+        try:
+            self._keeper.save_pytree(step, state, force=True)
+        except OSError as error:
+            raise BlazePoseError(f"checkpoint {step} could not be written ({error}): make room, then run the same "
+                                 "command to go on from the one before") from error
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """The newest readable state, with the tree, shapes and shardings of ``like``; None where there is none.
+
+        An unreadable checkpoint is reported, and the one before it taken.
+
+        Raises:
+          BlazePoseError: there are checkpoints and none is readable, or they are of another model.
+        """
+        steps = sorted((c.step for c in self._keeper.checkpoints), reverse=True)
+        for step in steps:
+            try:
+                wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
+                found = self._keeper.load_pytree(step, wanted)
+                jax.block_until_ready(found)
+                return step, found
+            except Exception as error:  # whatever a damaged file makes Orbax raise
+                reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+                warnings.warn(f"checkpoint {step} cannot be read ({reason}); trying the one before", stacklevel=2)
+        if steps:
+            raise BlazePoseError("no checkpoint of this workdir fits this experiment: is it another model's? "
+                                 "Name a new --workdir")
+        return None
+
+    def close(self) -> None:
+        """Finish."""
+        with contextlib.suppress(Exception):
+            self._keeper.close()
