@@ -112,7 +112,11 @@ def run(argv: Sequence[str]) -> None:
     if argv and not argv[0].startswith("-"):
         check_name(argv[0], COMMANDS, "command")
         _check_options(parser, argv[0], argv[1:])
-    args = parser.parse_args(argv)
+    args, extra = parser.parse_known_args(argv)
+    if extra and not (hasattr(args, "overrides") and all("=" in word for word in extra)):
+        raise BlazePoseError(f"{args.command} does not know {extra[0]!r}: see blazepose {args.command} --help")
+    if extra:  # argparse takes words after options for strangers
+        args.overrides += extra
     use_compilation_cache()
     from blazepose_jax import commands, demo, evaluate, prepare, train
 

@@ -122,11 +122,11 @@ def _folder(path: Path, sequence: bool) -> Media:
 def _open(name: str, **options: Any) -> Any:
     try:
         import av
-        from av import logging as av_logging
         from av.error import FFmpegError
     except ImportError as error:
         raise BlazePoseError("reading video needs PyAV: pip install 'blazepose_jax[video]'") from error
-    av_logging.set_level(av_logging.PANIC)
+    # FFmpeg's log stays off, as PyAV leaves it: its handler takes the GIL, and a decoder thread that logs while a
+    # container closes waits for ever.
     try:
         container = av.open(name, **options)
     except (FFmpegError, OSError, ValueError) as error:
