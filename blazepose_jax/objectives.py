@@ -206,7 +206,7 @@ def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleto
       {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right hip where the
       skeleton has them (evalLSP), else up to centre.
     """
-    still = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    still = AugmentConfig(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0)
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
     targets = jax.vmap(lambda k, p, xy, f, r: sample_targets(k, p, xy, f, r, skeleton, side, still))(
         keys, batch.pixels, batch.keypoints, batch.flags, batch.roi)

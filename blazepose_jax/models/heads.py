@@ -12,6 +12,8 @@ ALL_HEADS = ("mask", "heatmap", "world")
 # The paper's nets: heatmaps and offsets supervise the decoder in training and are gone at inference (paper, 2.5).
 PAPER_HEADS = ("mask", "heatmap", "offsets")
 ZEROS = nn.initializers.zeros_init()
+# A cell of a heatmap is lit once in a hundred; starting at a half would drown every other loss.
+RARE = nn.initializers.constant(-5.0)
 
 
 class PoseHeads(nn.Module):
@@ -56,7 +58,7 @@ class PoseHeads(nn.Module):
             return name in self.heads and (wanted or train or self.is_initializing())
 
         mask = head(mask_features, "mask", 1, 3) if mask_features is not None else None
-        heatmap = head(decoded, "heatmap", k) if in_training("heatmap", not self.drop_heatmap) else None
+        heatmap = head(decoded, "heatmap", k, bias_init=RARE) if in_training("heatmap", not self.drop_heatmap) else None
         offsets = head(decoded, "offsets", 2 * k) if in_training("offsets", False) else None
         landmarks = vector("landmarks", k * len(self.fields), self._center).reshape(batch, k, len(self.fields))
         world = vector("world", 3 * k).reshape(batch, k, 3) if "world" in self.heads else None
