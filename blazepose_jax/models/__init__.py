@@ -16,7 +16,7 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Network
 
 __all__ = ["ALL_HEADS", "FIELDS", "FOLDED", "MODELS", "PAPER_HEADS", "Form", "ModelSpec", "create_model",
-           "create_network"]
+           "create_network", "spec_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,19 @@ MODELS = {
     "paper_lite": _paper("paper_lite"),
     "paper_detector": ModelSpec(PaperDetector, "detector", 128, 127.5, 127.5, anchors=896),
 }
+# Nets that are no part of the zoo.
+TEST_MODELS = {"smoke": _paper("smoke")}
+
+
+def spec_of(name: str) -> ModelSpec:
+    """What is known of a network.
+
+    Raises:
+      BlazePoseError: unknown name; the message suggests the nearest.
+    """
+    if name in TEST_MODELS:
+        return TEST_MODELS[name]
+    return MODELS[check_name(name, MODELS, "network")]
 
 
 def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
@@ -64,7 +77,7 @@ def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
     Raises:
       BlazePoseError: unknown name; the message suggests the nearest.
     """
-    return MODELS[check_name(name, MODELS, "network")].make(form, **arguments)
+    return spec_of(name).make(form, **arguments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +109,6 @@ def create_network(name: str, variables: Any, form: Form, skeleton: Skeleton | N
       BlazePoseError: unknown name.
     """
     module = create_model(name, form, **arguments)
-    spec = MODELS[name]
+    spec = spec_of(name)
     return Network(variables=variables, apply=Inference(module), side=getattr(module, "side", spec.side),
                    mean=spec.mean, std=spec.std, skeleton=skeleton, fields=getattr(module, "fields", ()))

@@ -13,17 +13,19 @@ from blazepose_jax.structs import PoseOutputs
 
 @dataclasses.dataclass(frozen=True)
 class PaperSizes:
-    """Channels at strides 2, 4, 8, 16, 32 and of the decoder; the block counts are shared."""
+    """Channels and residual blocks."""
 
-    channels: tuple[int, int, int, int, int]
+    channels: tuple[int, int, int, int, int]  # at strides 2, 4, 8, 16, 32
     decoder: int
+    encoder_blocks: tuple[int, int, int, int] = (3, 4, 5, 6)  # after the downsampling block, at strides 4 to 32
+    regression_blocks: tuple[int, int, int, int, int] = (4, 5, 6, 7, 7)  # likewise at strides 8 to 128
 
 
-ENCODER_BLOCKS = {4: 3, 8: 4, 16: 5, 32: 6}  # residual blocks after the downsampling one, by stride
-REGRESSION_BLOCKS = {8: 4, 16: 5, 32: 6, 64: 7, 128: 7}
 SIZES = {
     "paper_full": PaperSizes((24, 48, 96, 192, 288), 48),
     "paper_lite": PaperSizes((16, 32, 64, 120, 168), 32),
+    # For tests and smoke runs: every kind of block once, compiled in seconds.
+    "smoke": PaperSizes((8, 16, 24, 32, 32), 16, (0, 0, 0, 0), (0, 0, 0, 0, 0)),
 }
 
 
@@ -78,7 +80,8 @@ class PaperPose(nn.Module):
             x = BlazeResidual(self.form, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}")(
                 x, train=train)
         taps = {2: x}
-        for (stride, blocks), features in zip(ENCODER_BLOCKS.items(), self.sizes.channels[1:], strict=True):
+        rows = zip((4, 8, 16, 32), self.sizes.encoder_blocks, self.sizes.channels[1:], strict=True)
+        for stride, blocks, features in rows:
             taps[stride] = x = self._stage(x, f"encoder_{stride}", features, blocks, train)
         return taps
 
@@ -92,7 +95,7 @@ class PaperPose(nn.Module):
         x = lax.stop_gradient(decoded)
         widths = {**dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)), 64: self.sizes.channels[4],
                   128: self.sizes.channels[4]}
-        for stride, blocks in REGRESSION_BLOCKS.items():
+        for stride, blocks in zip((8, 16, 32, 64, 128), self.sizes.regression_blocks, strict=True):
             x = self._stage(x, f"regression_{stride}", widths[stride], blocks, train)
             if stride in taps:
                 skip = lax.stop_gradient(taps[stride])

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.models import Form, create_model, spec_of
 from blazepose_jax.skeleton import Skeleton
 
 FORMAT = "blazepose_jax weights 1"
@@ -112,7 +112,7 @@ def read_description(directory: Path) -> dict[str, dict[str, Any]]:
                                  f"{FORMAT!r}: import or train the weights again")
         networks = description["networks"]
         for kind, entry in networks.items():
-            if kind not in KINDS or MODELS[entry["model"]].kind != kind or entry["form"] not in ("batch", "folded"):
+            if kind not in KINDS or spec_of(entry["model"]).kind != kind or entry["form"] not in ("batch", "folded"):
                 raise BlazePoseError(f"{path} describes the {kind} {entry['model']!r} in form {entry['form']!r}: "
                                      "this version knows no such network")
         return networks
@@ -145,7 +145,7 @@ def read_network(directory: Path, kind: str, entry: dict[str, Any]) -> StoredNet
 def expected_shapes(model: str, form: str, arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """{tensor name: shape} of a network's variables; nothing is computed."""
     module = create_model(model, Form(norm=form, convolution="xla"), **arguments)
-    side = arguments.get("side", MODELS[model].side)
+    side = arguments.get("side", spec_of(model).side)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
     shapes: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")

@@ -1,0 +1,338 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import ROOT
+from test_evaluate import person, standing, write_folder
+
+from blazepose_jax import augment, losses, objectives
+from blazepose_jax.cli import main
+from blazepose_jax.configs import Config, load_experiment, override
+from blazepose_jax.data.records import read_records
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import rois
+from blazepose_jax.objectives import AugmentConfig, LossConfig
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import ROI, PoseOutputs
+from blazepose_jax.train import locked
+from blazepose_jax.weights import load_weights
+
+STILL = AugmentConfig(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0)
+FIELDS = ("x", "y", "z", "visibility", "presence")
+
+
+def test_losses_of_known_values():
+    assert losses.binary_cross_entropy(jnp.float32(0.0), jnp.float32(1.0)) == pytest.approx(np.log(2))
+    assert losses.binary_cross_entropy(jnp.float32(300.0), jnp.float32(0.0)) == pytest.approx(300)
+    np.testing.assert_allclose(losses.smooth_l1(jnp.array([0.5, -3.0])), [0.125, 2.5])
+    assert losses.masked_mean(jnp.array([1.0, 5.0]), jnp.array([True, False])) == 1
+    assert losses.masked_mean(jnp.array([1.0, 5.0]), jnp.array([False, False])) == 0
+    grad = jax.grad(lambda p: losses.robust_distance(p, jnp.zeros(2), jnp.float32(0.2), 0.15))(jnp.zeros(2))
+    assert np.isfinite(grad).all()
+
+
+def record():
+    """A grey square with a bright dot on every labelled keypoint, and its labels."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(110, 210, (33, 2)).astype(np.float32)
+    points[[23, 24]] = [[170, 180], [150, 180]]
+    points[[11, 12]] = [[175, 130], [145, 130]]
+    flags = np.where(rng.uniform(size=33) < 0.7, 2, 1)
+    flags[5] = 0
+    y, x = np.mgrid[:320, :320]
+    pixels = np.full((320, 320, 3), 60, np.uint8)
+    for (px, py), flag in zip(points, flags, strict=True):
+        if flag:
+            pixels[np.hypot(x - px, y - py) < 3] = 255
+    roi = ROI(jnp.array([160.0, 180.0]), jnp.float32(230.0), jnp.float32(0.0))
+    return jnp.asarray(pixels), jnp.asarray(points), jnp.asarray(flags), roi
+
+
+def test_undisturbed_targets_are_the_truth():
+    pixels, points, flags, roi = record()
+    found = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 128, STILL)
+    np.testing.assert_allclose(found["points"][:33], rois.image_to_crop(points, roi), atol=1e-5)
+    np.testing.assert_allclose(found["points"][33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
+    np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
+    assert not found["labelled"][5]
+    assert found["is_person"]
+    np.testing.assert_array_equal(found["visible"][:33], flags == 2)
+
+
+def test_points_stay_on_their_pixels_whatever_is_disturbed():
+    pixels, points, flags, roi = record()
+    config = AugmentConfig(colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, negatives=0.0)
+    sample = jax.jit(lambda key: objectives.sample_targets(key, pixels, points, flags, roi, BLAZEPOSE, 256, config))
+    names, flips = BLAZEPOSE.keypoints, 0
+    for i in range(12):
+        found = sample(jax.random.key(i))
+        image = np.asarray(found["image"])
+        for k in np.flatnonzero(found["labelled"][:33] & found["inside"][:33]):
+            x, y = np.asarray(found["points"][k]) * 256
+            assert image[min(round(y), 255), min(round(x), 255), 0] > 150, (i, names[k])
+        # Left and right are swapped with the picture: her left hip stays on the picture's right.
+        left, right = (found["points"][names.index(n), 0] for n in ("left_hip", "right_hip"))
+        assert left > right
+        # Row 5 is the unlabelled one; a flip makes it its partner, row 2.
+        flips += int(not found["labelled"][2])
+    assert 0 < flips < 12
+
+
+def test_occluders_and_truncation_hide_what_they_cover():
+    image = jnp.full((64, 64, 3), 100.0)
+    points = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (200, 2)), jnp.float32)
+    for i in range(5):
+        out, covered = augment.occlude(jax.random.key(i), image, points, 3, 1.0)
+        at = np.clip(np.asarray(points * 64).astype(int), 0, 63)
+        changed = (np.asarray(out)[at[:, 1], at[:, 0]] != 100).any(-1)
+        assert (changed == np.asarray(covered)).mean() > 0.95  # an edge pixel may go either way
+        assert np.asarray(covered).any()
+    rows = jnp.broadcast_to(jnp.arange(64.0)[:, None, None], (64, 64, 3))
+    out, cut = augment.truncate(jax.random.key(1), rows, points, 1.0)
+    line = float(np.asarray(points)[~np.asarray(cut), 1].max())
+    assert 0.4 < line < 0.9
+    assert float(out[-1, 0, 0]) <= line * 64 + 1
+    _, covered = augment.occlude(jax.random.key(0), image, points, 3, 0.0)
+    assert not covered.any()
+
+
+def test_negatives_teach_presence_alone():
+    pixels, points, flags, roi = record()
+    config = AugmentConfig(negatives=1.0)
+    found = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 128, config)
+    assert not found["is_person"]
+    assert not found["labelled"].any()
+    assert np.linalg.norm(np.asarray(found["points"][33]) - 0.5) > 0.3
+
+
+def batch_targets(count=2):
+    pixels, points, flags, roi = record()
+    one = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 256, STILL)
+    return jax.tree.map(lambda a: jnp.stack([a] * count), one)
+
+
+def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter():
+    from blazepose_jax.codecs import heatmaps
+
+    targets = batch_targets()
+    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256)
+    maps = jax.vmap(lambda p: heatmaps.encode(p, 64, 1.5))(targets["points"])
+    logits = jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps)
+    offsets = jax.vmap(lambda p: heatmaps.encode_offsets(p, 64, 2.0)[0])(targets["points"]).reshape(2, 64, 64, 78)
+    perfect = PoseOutputs(rows, jnp.full((2, 1), 9.0), heatmap=logits, offsets=offsets)
+
+    def loss(outputs):
+        knows = jnp.array([True, False])
+        return objectives.pose_losses(outputs, targets, FIELDS, 256, knows, jnp.ones(2), LossConfig())
+
+    for name, value in loss(perfect).items():
+        if name in ("heatmap", "offsets", "regression", "pose_presence"):
+            assert abs(float(value)) < 0.02, name
+    moved = perfect.replace(landmarks=rows.at[:, 5].add(500.0).at[:, 38].add(500.0))
+    jax.tree.map(np.testing.assert_array_equal, loss(moved), loss(perfect))
+    wrong = perfect.replace(landmarks=rows.at[:, 0].add(20.0))
+    assert loss(wrong)["regression"] > loss(perfect)["regression"] + 0.01
+
+
+def test_overrides_and_experiments():
+    config = override(Config(), ["optimizer.steps=7", "model.name=smoke", "augment.flip=0", "model.heads=('mask',)"])
+    assert (config.optimizer.steps, config.model.name, config.augment.flip) == (7, "smoke", 0.0)
+    assert config.model.heads == ("mask",)
+    for word, message in [("optimizer.step=7", "did you mean 'steps'"),
+                          ("optimiser.steps=7", "did you mean 'optimizer'"),
+                          ("optimizer.steps=many", "must be of type int"), ("optimizer=3", "is a group"),
+                          ("optimizer.steps", "write field.path=value"), ("seed.deep=1", "goes too deep")]:
+        with pytest.raises(BlazePoseError, match=message):
+            override(Config(), [word])
+    for name in ("paper_full", "paper_lite", "paper_lite_cpu", "smoke"):
+        assert isinstance(load_experiment(name), Config)
+    with pytest.raises(BlazePoseError, match="did you mean 'smoke'"):
+        load_experiment("smok")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Twelve drawn people, prepared through the command line."""
+    root = tmp_path_factory.mktemp("drawn")
+    rng = np.random.default_rng(0)
+    people = []
+    for i in range(12):
+        rows = standing(80 + 40 * rng.uniform(), 40)
+        rows[:, :2] += rng.normal(0, 3, (17, 2))
+        people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
+    people.append({**person(99), "keypoints": np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()})
+    folder = write_folder(root / "data", people)
+    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(root / "records")]) == 0
+    return root / "records"
+
+
+def test_records_keep_points_pixels_and_counts(records, capsys):
+    described = json.loads((records / "records.json").read_text())
+    assert described["count"] == 12
+    assert described["dropped"] == {"hips or shoulders unlabelled": 1}
+    data = read_records(records)
+    assert data.pixels.shape == (12, 320, 320, 3)
+    one = data.take(np.array([3]))
+    hips = one.keypoints[0, [23, 24]].mean(0)
+    np.testing.assert_allclose(hips, [160, 160], atol=0.5)
+    np.testing.assert_allclose(one.roi.side, 320 / 1.4, rtol=1e-5)
+    assert (one.flags[0, [0, 11, 16, 28]] == 2).all()
+    assert (one.flags[0, [17, 29]] == 0).all()
+    assert main(["data", "prepare", "coco_keypoints", "--source", "gone", "--output", str(records)]) == 2
+    assert "gone" in capsys.readouterr().err
+
+
+def test_batches_are_a_function_of_seed_and_step(records):
+    data = read_records(records)
+    ids = np.concatenate([data.batch(step, 4, 0).ids for step in range(6)])
+    assert sorted(ids[:12]) == sorted(ids[12:]) == list(range(1, 13))  # every epoch visits everybody once
+    assert list(ids[:12]) != list(ids[12:])
+    np.testing.assert_array_equal(data.batch(5, 4, 0).pixels, data.batch(5, 4, 0).pixels)
+    learn, held_out = data.split(4)
+    assert not set(learn.labels["id"]) & set(held_out.labels["id"])
+    assert (len(learn), len(held_out)) == (8, 4)
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda d: (d / "images.bin").write_bytes(b"x" * 99), "has 99 bytes"),
+    (lambda d: (d / "records.json").write_text("{"), "damaged"),
+    (lambda d: (d / "records.json").unlink(), "no records folder"),
+    (lambda d: (d / "records.json").write_text('{"format": "other"}'), "prepare it again")])
+def test_damaged_records(records, tmp_path, damage, message):
+    for file in records.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    damage(tmp_path)
+    with pytest.raises(BlazePoseError, match=message):
+        read_records(tmp_path)
+
+
+def smoke(records, workdir, *words, env=None):
+    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(workdir),
+               f"data.records={records}", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+                            env={**os.environ, **(env or {})})
+
+
+def saved_steps(workdir):
+    """Steps of complete checkpoints; one being written has a longer name."""
+    return [int(p.name) for p in Path(workdir, "checkpoints").glob("*") if p.name.isdigit()]
+
+
+def final_tensors(workdir):
+    from safetensors.numpy import load_file
+
+    return load_file(Path(workdir) / "weights" / "pose.safetensors")
+
+
+def test_killed_runs_resume_to_the_same_bits_and_several_devices_agree(records, tmp_path):
+    whole = smoke(records, tmp_path / "whole")
+    log, _ = whole.communicate(timeout=600)
+    assert whole.returncode == 0, log
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    learned = [row for row in rows if row["kind"] == "train"]
+    assert [row["step"] for row in learned] == [5, 10, 15, 20, 25, 30]
+    assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
+    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
+        p.name for p in (tmp_path / "whole").iterdir()}
+
+    killed = smoke(records, tmp_path / "killed")
+    deadline = time.monotonic() + 500
+    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = smoke(records, tmp_path / "killed")
+    log, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, log
+    assert "steps 0 to" not in log
+    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+    split = smoke(records, tmp_path / "split", "optimizer.steps=1", "checkpoint_every=1", "validate_every=9",
+                  env={"XLA_FLAGS": "--xla_force_host_platform_device_count=4"})
+    one = smoke(records, tmp_path / "one", "optimizer.steps=1", "checkpoint_every=1", "validate_every=9")
+    logs = [run.communicate(timeout=600)[0] for run in (split, one)]
+    assert "4 cpu device(s)" in logs[0], logs[0]
+    losses_ = [json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])["loss"]
+               for name in ("split", "one")]
+    assert losses_[0] == pytest.approx(losses_[1], rel=1e-4)
+
+    weights = load_weights(tmp_path / "whole" / "weights")
+    assert weights.pose.skeleton == BLAZEPOSE
+    assert weights.pose.side == 128
+
+
+def test_interrupt_saves_and_the_lock_dies_with_the_process(records, tmp_path):
+    run = smoke(records, tmp_path / "run", "optimizer.steps=100000")
+    while not saved_steps(tmp_path / "run"):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.05)
+    with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
+        pass
+    run.send_signal(signal.SIGINT)
+    log, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, log
+    assert "the same command goes on from there" in log
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(records, tmp_path):
+    run = smoke(records, tmp_path / "run", "optimizer.learning_rate=1e30", "optimizer.clip=1e30",
+                "optimizer.warmup=0.0")
+    log, _ = run.communicate(timeout=600)
+    assert run.returncode == 2, log
+    assert "lower optimizer.learning_rate" in log
+    assert "Traceback" not in log
+    (failure,) = (tmp_path / "run").glob("failure-*")
+    assert json.loads((failure / "batch.json").read_text())["ids"]
+    assert not saved_steps(tmp_path / "run")
+
+
+def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
+    from blazepose_jax.weights.checkpoints import Checkpoints
+
+    keeper = Checkpoints(tmp_path / "c")
+    states = {step: {"a": jnp.arange(5.0) + step} for step in (1, 2)}
+    for step, state in states.items():
+        keeper.save(step, state)
+    assert keeper.restore(states[1])[0] == 2
+    for file in (tmp_path / "c" / "2").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.warns(UserWarning, match="checkpoint 2 cannot be read"):
+        step, found = Checkpoints(tmp_path / "c").restore(states[1])
+    assert step == 1
+    np.testing.assert_array_equal(found["a"], states[1]["a"])
+    with pytest.warns(UserWarning, match="cannot be read"), pytest.raises(BlazePoseError, match="another model's"):
+        Checkpoints(tmp_path / "c").restore({"a": jnp.zeros(7)})
+
+
+def test_optimizer_decays_kernels_alone():
+    from blazepose_jax.training import create_train_state, make_optimizer, train_step
+
+    params = {"kernel": jnp.ones(3), "bias": jnp.ones(3)}
+    optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.5, clip=1.0)
+    state = create_train_state({"params": params}, optimizer)
+
+    def flat(variables, batch, key):
+        return jnp.float32(0.0) * variables["params"]["kernel"].sum(), ({}, {})
+
+    for _ in range(3):
+        state, metrics = train_step(state, None, jax.random.key(0), objective=flat, optimizer=optimizer, ema_decay=0.9)
+    assert (state.params["kernel"] < 1).all()
+    np.testing.assert_array_equal(state.params["bias"], 1)
+    assert metrics["gradient_norm"] == 0
+    assert isinstance(state.opt_state, tuple)
+    assert isinstance(optimizer, optax.GradientTransformation)
