@@ -60,7 +60,7 @@ def train_step(state: TrainState, batch: Any, key: jax.Array, *, objective: Obje
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
     ema = optax.incremental_update({"params": params, "batch_stats": stats}, state.ema, 1 - decay)
-    metrics = {**metrics, "loss": loss, "gradient_norm": optax.global_norm(grads)}
+    metrics = {**metrics, "loss": loss, "gradient_norm": optax.tree.norm(grads)}
     return TrainState(state.step + 1, params, stats, opt_state, ema), metrics
 
 

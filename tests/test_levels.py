@@ -8,12 +8,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
 LEVELS = {
     "errors": 0, "skeleton": 0, "structs": 0,
-    "geometry": 1, "codecs": 1, "smoothing": 1, "metrics": 1,
+    "geometry": 1, "codecs": 1, "smoothing": 1, "metrics": 1, "losses": 1, "augment": 1,
     "models": 2,
-    "inference": 3,
+    "inference": 3, "objectives": 3, "training": 3,
     "weights": 4, "export": 4, "frames": 4, "video": 4, "draw": 4, "results": 4, "litert": 4, "data": 4,
     "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
-    "__init__": 6,
+    "configs": 5, "curves": 5, "train": 5, "prepare": 5, "__init__": 6,
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
@@ -21,8 +21,11 @@ SAME_LEVEL = {
     ("evaluate", "engine"), ("evaluate", "progress"), ("commands", "progress"), ("export", "weights"),
     ("video", "frames"), ("results", "video"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
     ("cli", "commands"), ("cli", "demo"), ("cli", "evaluate"),
+    ("cli", "train"), ("cli", "prepare"), ("train", "configs"), ("train", "curves"), ("prepare", "configs"),
+    ("prepare", "progress"), ("data", "frames"), ("data", "video"),
 }
-PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "models", "inference")
+PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "losses",
+        "augment", "models", "inference", "objectives", "training")
 SHELL_MODULES = {"os", "time", "pathlib", "subprocess", "sys", "io", "av", "PIL"}
 
 

@@ -7,7 +7,8 @@ import sys
 CORE = ["", ".errors", ".skeleton", ".structs", ".geometry.boxes", ".geometry.nms", ".geometry.rois", ".geometry.warp",
         ".codecs.anchors", ".codecs.heatmaps", ".codecs.landmarks", ".smoothing", ".models", ".models.summary",
         ".models.fold", ".inference", ".frames", ".results", ".draw", ".video", ".weights", ".litert",
-        ".engine", ".metrics", ".data.coco", ".tracker", ".evaluate", ".progress",
+        ".engine", ".metrics", ".data.coco", ".tracker", ".evaluate", ".progress", ".augment", ".losses",
+        ".objectives", ".training", ".configs", ".data.records", ".train", ".prepare",
         ".cli", ".commands"]
 EXTRAS = ["av", "PIL", "tqdm", "ai_edge_litert", "skimage", "tensorflow", "grain", "tensorflow_datasets"]
 

@@ -30,7 +30,7 @@ class Checkpoints:
     def save(self, step: int, state: Any) -> None:
         """Write the state of a step and wait until it is complete."""
         try:
-            self._keeper.save_pytree(step, state, force=True)
+            self._keeper.save(step, state, force=True)
         except OSError as error:
             raise BlazePoseError(f"checkpoint {step} could not be written ({error}): make room, then run the same "
                                  "command to go on from the one before") from error
@@ -47,7 +47,7 @@ class Checkpoints:
         for step in steps:
             try:
                 wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
-                found = self._keeper.load_pytree(step, wanted)
+                found = self._keeper.load(step, wanted)
                 jax.block_until_ready(found)
                 return step, found
             except Exception as error:  # whatever a damaged file makes Orbax raise
