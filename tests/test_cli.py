@@ -2,6 +2,7 @@ import csv
 import json
 import sys
 
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -148,6 +149,28 @@ def test_folder_writes_file_names_and_nobody_means_an_empty_list(clip, random_we
                  "--min-detection-confidence", "1", "--min-presence-confidence", "1"]) == 0
     frames = json.loads((tmp_path / "o.json").read_text())["frames"]
     assert [(f["file"], f["people"]) for f in frames] == [("a.png", []), ("b.png", [])]
+
+
+def test_a_video_that_changes_size_is_tracked_to_its_end(random_weights, tmp_path):
+    stream = b""
+    for name, size in (("a", (64, 48)), ("b", (96, 80))):
+        writer = av.open(str(tmp_path / f"{name}.h264"), "w")
+        track = writer.add_stream("libx264", rate=10)
+        track.width, track.height, track.pix_fmt = *size, "yuv420p"
+        for _ in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 90, np.uint8), format="rgb24")
+            writer.mux(track.encode(frame))
+        writer.mux(track.encode(None))
+        writer.close()
+        stream += (tmp_path / f"{name}.h264").read_bytes()
+    (tmp_path / "both.h264").write_bytes(stream)
+    assert main(["track", str(tmp_path / "both.h264"), "--weights", str(random_weights), "--video",
+                 str(tmp_path / "out.mp4"), "--json", str(tmp_path / "o.json"), "--min-detection-confidence", "0",
+                 "--min-presence-confidence", "0"]) == 0
+    shapes = [p.image.shape for p in read_media(tmp_path / "both.h264")]
+    assert shapes == [(48, 64, 3)] * 4 + [(80, 96, 3)] * 4
+    assert [p.image.shape for p in read_media(tmp_path / "out.mp4")] == [(48, 64, 3)] * 8
+    assert len(json.loads((tmp_path / "o.json").read_text())["frames"]) == 8
 
 
 def test_an_image_can_become_an_image(random_weights, tmp_path):

@@ -234,12 +234,12 @@ def final_tensors(workdir):
 
 
 def test_killed_runs_resume_to_the_same_bits_and_several_devices_agree(records, tmp_path):
-    whole = smoke(records, tmp_path / "whole")
+    whole = smoke(records, tmp_path / "whole", "log_every=1")
     log, _ = whole.communicate(timeout=600)
     assert whole.returncode == 0, log
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     learned = [row for row in rows if row["kind"] == "train"]
-    assert [row["step"] for row in learned] == [5, 10, 15, 20, 25, 30]
+    assert [row["step"] for row in learned] == list(range(1, 31))
     assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
     assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
         p.name for p in (tmp_path / "whole").iterdir()}
@@ -261,12 +261,11 @@ def test_killed_runs_resume_to_the_same_bits_and_several_devices_agree(records, 
 
     split = smoke(records, tmp_path / "split", "optimizer.steps=1", "checkpoint_every=1", "validate_every=9",
                   env={"XLA_FLAGS": "--xla_force_host_platform_device_count=4"})
-    one = smoke(records, tmp_path / "one", "optimizer.steps=1", "checkpoint_every=1", "validate_every=9")
-    logs = [run.communicate(timeout=600)[0] for run in (split, one)]
-    assert "4 cpu device(s)" in logs[0], logs[0]
-    losses_ = [json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])["loss"]
-               for name in ("split", "one")]
-    assert losses_[0] == pytest.approx(losses_[1], rel=1e-4)
+    log, _ = split.communicate(timeout=600)
+    assert "4 cpu device(s)" in log, log
+    first = json.loads((tmp_path / "split" / "metrics.jsonl").read_text().splitlines()[0])
+    for name in ("loss", "gradient_norm"):
+        assert first[name] == pytest.approx(learned[0][name], rel=1e-4)
 
     weights = load_weights(tmp_path / "whole" / "weights")
     assert weights.pose.skeleton == BLAZEPOSE

@@ -1,13 +1,14 @@
 """What `make bench` measures: ratios within one run, on this machine.
 
-    .venv/bin/python tools/benchmark.py [--weights W]
+    make bench
 
-Without --weights the networks have random parameters, which cost the same time; stage times need real weights.
+The networks have random parameters, which cost the same time; stage times need real weights, as `make demo` leaves.
 """
 
 import argparse
 import os
 import platform
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +36,15 @@ def network_times(name: str) -> dict[str, float]:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", help="a weights directory with Google's .tflite files")
+    parser.add_argument("--weights", type=Path, default=Path("demo/weights"),
+                        help="a weights directory with Google's .tflite files (default: what `make demo` left)")
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__}, {jax.default_backend()}\n")
     print("| network | ms | ms, grouped convolutions | ratio |\n|---|---|---|---|")
     for name in MODELS:
         times = network_times(name)
         print(f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} | {times['xla'] / times['cpu']:.1f} |")
-    if args.weights:
+    if args.weights.is_dir():
         from blazepose_jax.demo import read_photograph
 
         print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")

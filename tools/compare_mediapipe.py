@@ -1,7 +1,7 @@
 """Track one input with MediaPipe Tasks and with this package, on the same decoded frames, in alternating passes.
 
-    make peers
-    .venv/bin/python tools/compare_mediapipe.py INPUT --weights W [--peer VENV] [--passes 7] [--json F]
+    make demo peers
+    .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7] [--json F]
 
 INPUT is a video (video mode, smoothing on) or a folder of photographs (image mode). MediaPipe runs in its own
 virtual environment as a worker process; workers wait while another works. Times are of the tracking call alone.
@@ -195,7 +195,8 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input")
-    parser.add_argument("--weights", required=True, help="a weights directory with Google's .tflite files")
+    parser.add_argument("--weights", default=ROOT / "demo" / "weights",
+                        help="a weights directory with Google's .tflite files (default: what `make demo` left)")
     parser.add_argument("--peer", default=ROOT / ".venv-mediapipe-1.2.2", help="virtual environment with mediapipe")
     parser.add_argument("--passes", type=int, default=7)
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
