@@ -169,6 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         except BrokenPipeError:
             sys.stderr.close()
+        except OSError as error:
+            print(f"blazepose: {error.filename or 'a file'} cannot be read or written ({error.strerror or error}): "
+                  "check the path, the permissions and the free space", file=sys.stderr)
+            return 2
     return 0
 
 

@@ -15,7 +15,7 @@ from blazepose_jax.inference import Settings
 from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.progress import progress
-from blazepose_jax.results import CsvWriter, JsonWriter
+from blazepose_jax.results import CsvWriter, JsonWriter, check_output
 from blazepose_jax.structs import Poses
 from blazepose_jax.tracker import Tracker
 from blazepose_jax.video import IMAGE_SUFFIXES, Media, Picture, VideoWriter, read_media
@@ -60,7 +60,7 @@ def track(args: Namespace) -> None:
     """``blazepose track``."""
     media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
     for path in (args.json, args.csv, args.video):
-        _check_output(path, args.input)
+        check_output(path, args.input)
     _check_mask_folder(args.mask)
     tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
     sinks = open_sinks(args, media, tracker)
@@ -86,17 +86,6 @@ def track(args: Namespace) -> None:
     seconds = time.perf_counter() - began
     print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
           f"with compilation, reading and writing")
-
-
-def _check_output(path: str | None, source: str) -> None:
-    if path is None:
-        return
-    if Path(path).is_dir():
-        raise BlazePoseError(f"output {path!r} is a folder: name a file")
-    if not Path(path).absolute().parent.is_dir():
-        raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
-    if Path(path).exists() and Path(source).exists() and Path(path).samefile(source):
-        raise BlazePoseError(f"output {path!r} is the input: name another file")
 
 
 def _check_mask_folder(path: str | None) -> None:

@@ -20,7 +20,7 @@ from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings, check_settings
 from blazepose_jax.progress import progress
-from blazepose_jax.results import write_text
+from blazepose_jax.results import check_output, write_text
 from blazepose_jax.skeleton import COCO
 from blazepose_jax.structs import ROI
 from blazepose_jax.video import read_image
@@ -180,6 +180,8 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
 def run(args: Namespace) -> None:
     """``blazepose evaluate``."""
     check_name(args.torso, TORSOS, "torso")
+    for path in (args.json, args.pictures):
+        check_output(path)
     data = read_annotations(args.data, strict=args.strict, evaluation=True)
     settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES if args.roi == "detector" else 1)
     check_settings(settings)

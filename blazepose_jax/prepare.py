@@ -13,6 +13,7 @@ from blazepose_jax.draw import contact_sheet, draw_points, save_image
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.objectives import sample_targets
 from blazepose_jax.progress import progress
+from blazepose_jax.results import check_output
 from blazepose_jax.skeleton import BLAZEPOSE
 
 SHOWN = 32
@@ -37,6 +38,7 @@ def prepare(args: Namespace) -> None:
 
 def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
+    check_output(args.output)
     config = override(load_experiment(args.name), args.overrides)
     data = records.read_records(config.data.records)
     batch = data.batch(0, SHOWN, config.seed)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses
 from blazepose_jax.video import Picture
@@ -29,6 +30,22 @@ class _PartFile:
     def discard(self) -> None:
         self.file.close()
         self.part.unlink(missing_ok=True)
+
+
+def check_output(path: str | None, source: str = "") -> None:
+    """Say before the work starts that a file cannot be written; None is no file.
+
+    Raises:
+      BlazePoseError: a folder, in a folder that does not exist, or the input itself.
+    """
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise BlazePoseError(f"output {path!r} is a folder: name a file")
+    if not Path(path).absolute().parent.is_dir():
+        raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
+    if source and Path(path).exists() and Path(source).exists() and Path(path).samefile(source):
+        raise BlazePoseError(f"output {path!r} is the input: name another file")
 
 
 def write_text(path: Path, text: str) -> None:

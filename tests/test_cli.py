@@ -96,6 +96,12 @@ def test_bad_options_leave_nothing_behind(capsys, clip, random_weights, tmp_path
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_what_the_system_refuses_is_one_line(capsys, random_weights, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be read or written" in fails(capsys, "demo", "--output", tmp_path / "file" / "demo", "--source",
+                                                random_weights)
+
+
 def test_output_over_the_input_is_refused(capsys, clip, random_weights):
     before = clip.read_bytes()
     assert "is the input" in fails(capsys, "track", clip, "--weights", random_weights, "--video", clip)

@@ -165,7 +165,8 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
 def test_evaluate_refuses_what_it_must(capsys, released, tmp_path):
     folder = write_folder(tmp_path / "data", [person(1)])
     words = ["evaluate", "--weights", str(released), "--data", str(folder)]
-    for extra, message in [(["--roi", "jitter"], "is none of truth"), (["--torso", "lps"], "did you mean 'lsp'")]:
+    for extra, message in [(["--roi", "jitter"], "is none of truth"), (["--torso", "lps"], "did you mean 'lsp'"),
+                           (["--json", "gone/x.json"], "folder that does not exist")]:
         assert main([*words, *extra]) == 2
         assert message in capsys.readouterr().err
     data = json.loads((folder / "annotations.json").read_text())
