@@ -53,6 +53,8 @@ def build_parser() -> Parser:
     data.add_argument("name", metavar="NAME", help="coco_keypoints; or an experiment")
     data.add_argument("overrides", nargs="*", metavar="field.path=value", help="of show: changes to the experiment")
     data.add_argument("--source", metavar="DIR", help="of prepare: folder with annotations.json")
+    data.add_argument("--skeleton", default="blazepose", metavar="S",
+                      help="of prepare: blazepose (default), coco, lsp, or a JSON file with an own keypoint set")
     data.add_argument("--output", required=True, metavar="PATH", help="new records folder, or the picture to write")
     data.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 

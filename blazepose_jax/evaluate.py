@@ -104,7 +104,7 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
     columns = list(engine.skeleton.indices(names))
     found = []
     for person in pictures:
-        square = true_roi(person, data.names)
+        square = true_roi(person, data.names, engine.skeleton)
         if square is None:
             continue
         try:

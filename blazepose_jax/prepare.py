@@ -14,7 +14,7 @@ from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.objectives import sample_targets
 from blazepose_jax.progress import progress
 from blazepose_jax.results import check_output
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import read_skeleton
 
 SHOWN = 32
 
@@ -30,8 +30,10 @@ def prepare(args: Namespace) -> None:
     if args.source is None:
         raise BlazePoseError("data prepare needs --source: name a folder with annotations.json")
     data = read_annotations(args.source, strict=args.strict)
+    words = Path(args.skeleton).read_text() if args.skeleton.endswith(".json") else args.skeleton
+    skeleton = read_skeleton(words)
     people = progress(data.people, len(data.people), Path(args.source).name, "people")
-    described = records.prepare(data, BLAZEPOSE, Path(args.output), people, source=Path(args.source).name)
+    described = records.prepare(data, skeleton, Path(args.output), people, source=Path(args.source).name)
     print(data.summary().split("\n", 1)[-1] if data.dropped else "nobody dropped")
     print(f"wrote {described['count']} people to {args.output}")
 

@@ -1,10 +1,11 @@
 """Keypoint sets as data: names, bones, left and right, and the points that place the ROI."""
 
 import dataclasses
+import json
 import re
 from typing import Any
 
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.errors import BlazePoseError, check_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +82,28 @@ class Skeleton:
         return cls(name=data["name"], **tuples)
 
 
+def read_skeleton(name: str) -> Skeleton:
+    """A skeleton by name (``blazepose``, ``coco``, ``lsp``), or from the text of a JSON file.
+
+    Args:
+      name: a name, or JSON text of ``Skeleton.to_dict``.
+
+    Returns:
+      Skeleton.
+
+    Raises:
+      BlazePoseError: unknown name, no JSON, or an inconsistent skeleton.
+    """
+    if not name.lstrip().startswith("{"):
+        return SKELETONS[check_name(name, SKELETONS, "skeleton")]
+    try:
+        data = json.loads(name)
+    except json.JSONDecodeError as error:
+        raise BlazePoseError(f"the skeleton file is no JSON ({error}): write an object with name, keypoints, bones, "
+                             "center and up") from error
+    return Skeleton.from_dict(data)
+
+
 ROI_POINTS = ("roi_center", "roi_circle")
 BODY_33 = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
@@ -113,3 +136,4 @@ LSP = Skeleton(
     "lsp", ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
             "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"),
     (("neck", "head_top"), *_TORSO, *_LIMBS), _HIPS, _SHOULDERS)
+SKELETONS = {s.name: s for s in (BLAZEPOSE, COCO, LSP)}

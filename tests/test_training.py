@@ -20,6 +20,7 @@ from blazepose_jax.configs import Config, load_experiment, override
 from blazepose_jax.data.records import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
+from blazepose_jax.inference import Settings
 from blazepose_jax.objectives import AugmentConfig, LossConfig
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, PoseOutputs
@@ -178,7 +179,7 @@ def records(tmp_path_factory):
 def test_records_keep_points_pixels_and_counts(records, capsys):
     described = json.loads((records / "records.json").read_text())
     assert described["count"] == 12
-    assert described["dropped"] == {"hips or shoulders unlabelled": 1}
+    assert described["dropped"] == {"centre or up points unlabelled": 1}
     data = read_records(records)
     assert data.pixels.shape == (12, 320, 320, 3)
     one = data.take(np.array([3]))
@@ -270,6 +271,35 @@ def test_killed_runs_resume_to_the_same_bits_and_several_devices_agree(records, 
     weights = load_weights(tmp_path / "whole" / "weights")
     assert weights.pose.skeleton == BLAZEPOSE
     assert weights.pose.side == 128
+
+
+def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
+    """Seven points under names of their own: a skeleton file, no code."""
+    from test_models import random_variables
+
+    from blazepose_jax.models import Form, create_model
+    from blazepose_jax.tracker import Tracker
+    from blazepose_jax.weights import save_weights
+    from blazepose_jax.weights.directory import StoredNetwork
+
+    keypoints = ["nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ankle", "right_ankle"]
+    skeleton = {"name": "seven", "keypoints": keypoints, "bones": [["left_hip", "left_ankle"]],
+                "center": ["left_hip", "right_hip"], "up": ["left_shoulder", "right_shoulder"]}
+    (tmp_path / "seven.json").write_text(json.dumps(skeleton))
+    assert main(["data", "prepare", "coco_keypoints", "--source", str(records.parent / "data"), "--skeleton",
+                 str(tmp_path / "seven.json"), "--output", str(tmp_path / "records")]) == 0
+    run = smoke(tmp_path / "records", tmp_path / "run", "optimizer.steps=4", "checkpoint_every=4")
+    log, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, log
+    detector = create_model("paper_detector", Form(convolution="xla"))
+    variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+    save_weights(tmp_path / "d", {"detector": StoredNetwork("paper_detector", "batch", variables, {}, "", "")})
+    settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
+    tracker = Tracker(tmp_path / "run" / "weights", tmp_path / "d", settings=settings)
+    assert tracker.skeleton.keypoints == tuple(keypoints)
+    for _ in range(2):
+        poses = tracker(np.full((90, 120, 3), 80, np.uint8))
+    assert poses.keypoints.shape == (1, 7, 3)
 
 
 def test_interrupt_saves_and_the_lock_dies_with_the_process(records, tmp_path):

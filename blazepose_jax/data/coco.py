@@ -13,10 +13,10 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI
 
 MAX_LISTED = 10
-HIPS, SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,22 +175,23 @@ def _extent(rows: np.ndarray) -> float:
     return float(np.prod(np.ptp(rows[:, :2], axis=0)))
 
 
-def true_roi(person: Person, names: tuple[str, ...]) -> ROI | None:
-    """The ROI that the labels tell: mid-hip, the farthest labelled point, mid-shoulder up.
+def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEPOSE) -> ROI | None:
+    """The ROI that the labels tell: centre points (mid-hip), the farthest labelled point, up points (mid-shoulder).
 
     Args:
       person: the annotation.
       names: of its keypoints.
+      skeleton: which points are its centre and up points.
 
     Returns:
-      ROI of numpy leaves; None where a hip or shoulder is unlabelled.
+      ROI of numpy leaves; None where a centre or up point is unlabelled.
     """
     index = {name: i for i, name in enumerate(names)}
-    needed = [index[name] for name in HIPS + SHOULDERS if name in index]
-    if len(needed) < 4 or (person.flags[needed] == 0).any():
+    needed = [index[name] for name in skeleton.center + skeleton.up if name in index]
+    if len(needed) < len(skeleton.center + skeleton.up) or (person.flags[needed] == 0).any():
         return None
-    center = person.keypoints[[index[n] for n in HIPS]].mean(0)
-    up = person.keypoints[[index[n] for n in SHOULDERS]].mean(0) - center
+    center = person.keypoints[[index[n] for n in skeleton.center]].mean(0)
+    up = person.keypoints[[index[n] for n in skeleton.up]].mean(0) - center
     labelled = person.keypoints[person.flags > 0]
     radius = np.linalg.norm(labelled - center, axis=-1).max()
     length = np.linalg.norm(up)

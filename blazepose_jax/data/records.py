@@ -50,7 +50,7 @@ def prepare(data: Annotations, skeleton: Skeleton, output: Path, people: Iterato
       What records.json says: counts, and what was dropped and why.
 
     Raises:
-      BlazePoseError: the output exists, or nobody has both hips and both shoulders labelled.
+      BlazePoseError: the output exists, or nobody has the centre and up points labelled.
     """
     from PIL import Image
 
@@ -64,9 +64,9 @@ def prepare(data: Annotations, skeleton: Skeleton, output: Path, people: Iterato
     try:
         with (part / "images.bin").open("wb") as images:
             for person in people:
-                roi = true_roi(person, data.names)
+                roi = true_roi(person, data.names, skeleton)
                 if roi is None:
-                    data.dropped.setdefault("hips or shoulders unlabelled", []).append(person.id)
+                    data.dropped.setdefault("centre or up points unlabelled", []).append(person.id)
                     continue
                 try:
                     frame = to_frame(read_image(person.image))
@@ -91,7 +91,8 @@ def prepare(data: Annotations, skeleton: Skeleton, output: Path, people: Iterato
                              "weight": np.float32(WEIGHTS.get(person.data_set, 1.0)),
                              "knows_occlusion": np.bool_(person.data_set != "lspet")})
         if not rows:
-            raise BlazePoseError("nobody has both hips and both shoulders labelled: a pose net needs them for its ROI")
+            raise BlazePoseError(f"nobody has {', '.join(skeleton.center + skeleton.up)} labelled: a pose net needs "
+                                 "them for its ROI")
         save_file({k: np.stack([row[k] for row in rows]) for k in rows[0]}, part / "labels.safetensors")
         described = {"format": FORMAT, "source": source, "size": size, "count": len(rows),
                      "skeleton": skeleton.to_dict(), "dropped": {k: len(v) for k, v in data.dropped.items()}}
