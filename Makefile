@@ -51,7 +51,7 @@ peers: .venv-mediapipe-0.10.21/.stamp .venv-mediapipe-1.2.2/.stamp
 lock: $(BIN)/python
 	for extras in "core" "demo --extra video --extra litert --extra demo" "all --all-extras"; do \
 	  set -- $$extras; name=$$1; shift; \
-	  $(UV) pip compile --quiet --upgrade setup.py $$@ --universal --python-version 3.11 --no-emit-index-url \
+	  $(UV) pip compile --quiet --upgrade setup.py $$@ --universal --python-version 3.11 \
 	    --no-annotate --no-header -o requirements/$$name.txt; \
 	done
 

@@ -1,6 +1,5 @@
 """Weights come in, an engine leaves: track, detect, estimate, by JAX or by LiteRT round the same jitted steps."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +165,7 @@ def required(network: Network | None, kind: str) -> Network:
 
 def _without_calls(network: Network | None) -> Any:
     """The network's facts for a jitted step; LiteRT's callable has no place in a trace."""
-    return None if network is None else network.replace(variables=None, apply=partial(_never))
+    return None if network is None else network.replace(variables=None, apply=_never)
 
 
 def _never(variables: Any, images: Any) -> Any:
