@@ -55,7 +55,7 @@ def occlude(key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int
 
     Args:
       key: random key.
-      image: (S, S, 3) float32.
+      image: (S, S, C) float32; channels after the third, such as a mask, become 0.
       points_crop: (K, 2) crop frame.
       count: rectangles at the most.
       probability: that there are any.
@@ -69,6 +69,7 @@ def occlude(key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int
     centers = jax.random.uniform(keys[1], (count, 2), minval=0.1, maxval=0.9)
     halves = jax.random.uniform(keys[2], (count, 2), minval=0.04, maxval=0.16)
     colours = jax.random.uniform(keys[3], (count, 3), maxval=255.0)
+    colours = jnp.pad(colours, ((0, 0), (0, image.shape[-1] - 3)))
     side = image.shape[0]
     steps = jnp.arange(side) / side
     covered = jnp.zeros(points_crop.shape[0], bool)
@@ -87,7 +88,7 @@ def truncate(key: jax.Array, image: jax.Array, points_crop: jax.Array,
 
     Args:
       key: random key.
-      image: (S, S, 3) float32.
+      image: (S, S, C) float32; channels after the third, such as a mask, become 0 there.
       points_crop: (K, 2) crop frame.
       probability: of doing it.
 
@@ -99,4 +100,5 @@ def truncate(key: jax.Array, image: jax.Array, points_crop: jax.Array,
                      jax.random.uniform(where, minval=0.45, maxval=0.85), 2.0)
     side = image.shape[0]
     rows = jnp.minimum(jnp.arange(side), jnp.maximum((line * side).astype(jnp.int32) - 1, 0))
-    return image[rows], points_crop[:, 1] >= line
+    beyond = (jnp.arange(side) >= line * side)[:, None, None] & (jnp.arange(image.shape[-1]) >= 3)
+    return jnp.where(beyond, 0, image[rows]), points_crop[:, 1] >= line

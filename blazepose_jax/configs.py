@@ -9,7 +9,7 @@ from typing import Any
 
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
-from blazepose_jax.objectives import AugmentConfig, LossConfig
+from blazepose_jax.objectives import AugmentConfig, LossConfig, TeacherConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,7 @@ class ModelConfig:
     fields: tuple[str, ...] = FIELDS
     heads: tuple[str, ...] = PAPER_HEADS
     bfloat16: bool = False  # compute type; parameters and statistics stay float32
+    norm: str = "batch"  # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,9 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with warm-up and cosine decay."""
+    """Gradient descent with warm-up and cosine decay."""
 
+    rule: str = "adamw"  # or "sgd"
     steps: int = 10_000
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -42,6 +44,8 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     ema_decay: float = 0.999
+    # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the first that fits.
+    groups: tuple[tuple[str, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
+    teacher: TeacherConfig = TeacherConfig()
     seed: int = 0
     log_every: int = 20
     validate_every: int = 500

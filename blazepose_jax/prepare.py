@@ -45,9 +45,8 @@ def show(args: Namespace) -> None:
     data = records.read_records(config.data.records)
     batch = data.batch(0, SHOWN, config.seed)
     keys = jax.random.split(jax.random.key(config.seed), SHOWN)
-    targets = jax.jit(jax.vmap(lambda k, p, xy, f, r: sample_targets(
-        k, p, xy, f, r, data.skeleton, config.model.side, config.augment)))(
-        keys, batch.pixels, batch.keypoints, batch.flags, batch.roi)
+    targets = jax.jit(jax.vmap(lambda key, record: sample_targets(
+        key, record, data.skeleton, config.model.side, config.augment)))(keys, batch)
     tiles = []
     for image, points, labelled, visible in zip(*(np.asarray(targets[k]) for k in (
             "image", "points", "labelled", "visible")), strict=True):

@@ -48,6 +48,7 @@ class PoseOutputs(struct.PyTreeNode):
     heatmap: Array | None = None  # (B, G, G, K') float32, logits
     offsets: Array | None = None  # (B, G, G, 2K') float32, cells; training only
     world: Array | None = None  # (B, K', 3) float32, metres, crop axes
+    features: Array | None = None  # (B, G, G, D) float32, the decoder's last; training only
 
 
 class Poses(struct.PyTreeNode):
@@ -121,3 +122,8 @@ class PoseBatch(struct.PyTreeNode):
     knows_occlusion: Array  # (B,) bool: flag 2 means visible, not just labelled
     weight: Array  # (B,) float32
     ids: Array  # (B,) int32, for error messages
+    # What only rendered people know; None where no record of the batch knows it.
+    knows_body: Array | None = None  # (B,) bool: the three below are true of this record
+    depth: Array | None = None  # (B, K) float32, record px, 0 at the mid-hip, smaller is nearer
+    world: Array | None = None  # (B, K, 3) float32, metres, origin at the mid-hip, record axes
+    mask: Array | None = None  # (B, R, R) uint8, 255 where the person is seen

@@ -1,12 +1,15 @@
 """A state and a batch come in, the next state and metrics leave: one visible step."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+
+from blazepose_jax.errors import check_name
 
 Objective = Callable[..., tuple[jax.Array, tuple[dict[str, jax.Array], Any]]]
 
@@ -64,9 +67,9 @@ def train_step(state: TrainState, batch: Any, key: jax.Array, *, objective: Obje
     return TrainState(state.step + 1, params, stats, opt_state, ema), metrics
 
 
-def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_decay: float,
-                   clip: float) -> optax.GradientTransformation:
-    """AdamW with warm-up and cosine decay to a hundredth; norms and biases are not decayed.
+def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_decay: float, clip: float,
+                   rule: str = "adamw", groups: tuple[tuple[str, float], ...] = ()) -> optax.GradientTransformation:
+    """Warm-up and cosine decay to a hundredth; norms and biases are not decayed.
 
     Args:
       learning_rate: peak.
@@ -74,12 +77,30 @@ def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_de
       warmup: share of the steps.
       weight_decay: decoupled.
       clip: of the global gradient norm.
+      rule: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
+      groups: (beginning of a parameter's path, factor on its learning rate); the first that fits counts.
+
+    Raises:
+      BlazePoseError: an unknown rule.
     """
+    check_name(rule, ("adamw", "sgd"), "optimizer.rule")
     rise = max(1, round(warmup * steps))
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, rise, max(steps, rise + 1), learning_rate / 100)
 
     def kernels(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
-    return optax.chain(optax.clip_by_global_norm(clip),
-                       optax.adamw(schedule, weight_decay=weight_decay, mask=kernels))
+    if rule == "adamw":
+        descent = optax.adamw(schedule, weight_decay=weight_decay, mask=kernels)
+    else:
+        descent = optax.chain(optax.add_decayed_weights(weight_decay, kernels),
+                              optax.sgd(schedule, momentum=0.9, nesterov=True))
+    return optax.chain(optax.clip_by_global_norm(clip), descent, optax.stateless(partial(_scale_groups, groups)))
+
+
+def _scale_groups(groups: tuple[tuple[str, float], ...], updates: Any, params: Any) -> Any:
+    def scale(path: Any, update: jax.Array) -> jax.Array:
+        name = "/".join(part.key for part in path)
+        return update * next((factor for start, factor in groups if name.startswith(start)), 1.0)
+
+    return jax.tree_util.tree_map_with_path(scale, updates)

@@ -112,11 +112,13 @@ class Resident:
       skeleton: of the keypoints.
       pixels: (n, R, R, 3) uint8.
       labels: arrays of n rows.
+      name: for people.
     """
 
     skeleton: Skeleton
     pixels: np.ndarray
     labels: dict[str, np.ndarray]
+    name: str = ""
 
     def __len__(self) -> int:
         """Number of records."""
@@ -130,9 +132,19 @@ class Resident:
                          roi=ROI(center, label["side"], label["angle"]), knows_occlusion=label["knows_occlusion"],
                          weight=label["weight"], ids=label["id"])
 
-    def batch(self, step: int, size: int, seed: int) -> PoseBatch:
-        """The batch of a step: every epoch visits every record once, in an order drawn from seed and epoch."""
-        positions = np.arange(step * size, (step + 1) * size)
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+        """The batch of a step: every epoch visits every record once, in an order drawn from seed and epoch.
+
+        Args:
+          step: from 0.
+          size: of the whole batch.
+          seed: of the orders.
+          rows: of the batch, for a process that computes a part of it; None for all.
+
+        Returns:
+          PoseBatch of numpy leaves.
+        """
+        positions = step * size + np.asarray(range(size) if rows is None else rows)
         epochs = positions // len(self)
         orders = {e: np.random.default_rng((seed, int(e))).permutation(len(self)) for e in np.unique(epochs)}
         return self.take(np.array([orders[e][p % len(self)] for e, p in zip(epochs, positions, strict=True)]))
@@ -145,7 +157,7 @@ class Resident:
         return self._subset(rest), self._subset(np.sort(chosen))
 
     def _subset(self, rows: np.ndarray) -> "Resident":
-        return Resident(self.skeleton, self.pixels[rows], {k: v[rows] for k, v in self.labels.items()})
+        return Resident(self.skeleton, self.pixels[rows], {k: v[rows] for k, v in self.labels.items()}, self.name)
 
 
 def read_records(folder: str | Path) -> Resident:
@@ -176,7 +188,7 @@ def read_records(folder: str | Path) -> Resident:
             start = ends[i - 1] if i else 0
             with Image.open(io.BytesIO(data[start:end])) as image:
                 pixels[i] = np.asarray(image)
-        return Resident(Skeleton.from_dict(described["skeleton"]), pixels, labels)
+        return Resident(Skeleton.from_dict(described["skeleton"]), pixels, labels, folder.name)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         if isinstance(error, BlazePoseError):
             raise

@@ -28,11 +28,13 @@ class Form:
       convolution: ``xla`` always lowers to convolutions, as exporters need; ``cpu`` writes depthwise
         convolutions as sums of shifted products and 1x1 ones as matrix products, which XLA's CPU backend runs
         several times faster (``make bench``); ``auto`` chooses by the default backend. Same parameters, same function.
+      frozen: training, too, normalises by the running statistics and leaves them as they are; for fine-tuning.
     """
 
     norm: str = "batch"
     dtype: Any = jnp.float32
     convolution: str = "auto"
+    frozen: bool = False
 
     @property
     def fast_on_cpu(self) -> bool:
@@ -108,7 +110,7 @@ class Conv(nn.Module):
         x = self._convolve(x.astype(self.form.dtype), kernel.astype(self.form.dtype))
         if batch_norm:
             x = nn.BatchNorm(
-                use_running_average=not train,
+                use_running_average=not train or self.form.frozen,
                 momentum=0.99,
                 epsilon=BATCH_NORM_EPSILON,
                 dtype=self.form.dtype,

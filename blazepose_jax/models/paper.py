@@ -61,8 +61,9 @@ class PaperPose(nn.Module):
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
         regression = self._regress(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
-        return PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, drop_heatmap=True,
-                         name="heads")(decoded, regression, mask_features, train=train)
+        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, drop_heatmap=True,
+                            name="heads")(decoded, regression, mask_features, train=train)
+        return outputs.replace(features=decoded) if train else outputs
 
     def _stage(self, x, name: str, features: int, blocks: int, train: bool):
         for i in range(blocks + 1):

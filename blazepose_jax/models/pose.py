@@ -68,8 +68,9 @@ class PoseNet(nn.Module):
         encode = self._second_encoder if self.sizes.second_encoder else self._tail
         regression = encode(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
-        return PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, name="heads")(
+        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, name="heads")(
             decoded, regression, mask_features, train=train)
+        return outputs.replace(features=decoded) if train else outputs
 
     def _lateral(self, name: str, features: int):
         return Separable(self.form, features, "relu6", "relu6", name=name)

@@ -35,6 +35,10 @@ class Checkpoints:
             raise BlazePoseError(f"checkpoint {step} could not be written ({error}): make room, then run the same "
                                  "command to go on from the one before") from error
 
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints there are, newest first."""
+        return sorted((c.step for c in self._keeper.checkpoints), reverse=True)
+
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The newest readable state, with the tree, shapes and shardings of ``like``; None where there is none.
 
@@ -43,7 +47,7 @@ class Checkpoints:
         Raises:
           BlazePoseError: there are checkpoints and none is readable, or they are of another model.
         """
-        steps = sorted((c.step for c in self._keeper.checkpoints), reverse=True)
+        steps = self.steps()
         for step in steps:
             try:
                 wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)

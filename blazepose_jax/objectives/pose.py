@@ -1,4 +1,4 @@
-"""Variables and a batch come in, one scalar loss and its parts leave: the paper's recipe, one function per network."""
+"""Variables and records come in, a pose net's scalar loss and its parts leave: the paper's recipe."""
 
 import dataclasses
 from typing import Any
@@ -6,30 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from blazepose_jax import augment, losses
+from blazepose_jax import losses
 from blazepose_jax.codecs import heatmaps
-from blazepose_jax.geometry import rois, warp
+from blazepose_jax.objectives.distillation import Taught, distillation_losses, trust_in_labels
+from blazepose_jax.objectives.targets import STILL, AugmentConfig, sample_targets
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Frame, PoseBatch, PoseOutputs
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-    """How samples are disturbed; all zero leaves them as they are.
-
-    The paper disturbs scale and shift by 10 % and limits the angle; wider ranges cost capacity (2.6).
-    """
-
-    scale: float = 0.10
-    shift: float = 0.10  # of the ROI's side; the paper's 10 %
-    angle: float = 0.26  # radians, 15 degrees
-    wide: float = 0.2  # share of samples with 2.5 times the scale and shift and 3 times the angle
-    flip: float = 0.5
-    colour: float = 0.6
-    occluders: int = 3
-    occlusion: float = 0.5
-    truncation: float = 0.15
-    negatives: float = 0.08  # share of samples moved off the person, for pose presence
+from blazepose_jax.structs import PoseBatch, PoseOutputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,68 +24,13 @@ class LossConfig:
     visibility: float = 0.1  # the classifiers are easy; they must not crowd out the points
     presence: float = 0.1
     pose_presence: float = 0.1
-    sigma: float = 1.5  # cells, of the Gaussians
+    depth: float = 0.5  # z is less sure than x and y, in pictures and in people
+    world: float = 0.5
+    mask: float = 0.2
+    sigma: float = 1.5  # cells, of the Gaussians; the released nets' own maps have 1.5, too
     radius: float = 2.0  # cells, within which offsets are taught
     knee: float = 0.15  # torsos, where the regression loss turns robust
     min_torso: float = 0.1  # of the crop; a torso seen end-on would blow the loss up
-
-
-def sample_targets(key: jax.Array, pixels: jax.Array, keypoints: jax.Array, flags: jax.Array, roi: ROI,
-                   skeleton: Skeleton, side: int, config: AugmentConfig) -> dict[str, jax.Array]:
-    """One record to one input and its labels, disturbed.
-
-    Args:
-      key: random key.
-      pixels: (R, R, 3) uint8.
-      keypoints: (K, 2) record px.
-      flags: (K,) 2 visible, 1 occluded, 0 unlabelled.
-      roi: scalar, the truth.
-      skeleton: with its left/right swap and, if it has any, the ROI points.
-      side: S, input px.
-      config: what to disturb.
-
-    Returns:
-      image (S, S, 3) in [0, 255]; points (K', 2) crop frame; labelled, inside, visible (K',) bool; torso ();
-      is_person () bool. K' counts auxiliary rows: the two ROI points are labelled, unused ones are not.
-    """
-    keys = jax.random.split(key, 7)
-    side_of_record = pixels.shape[0]
-    wide = jax.random.bernoulli(keys[0], config.wide)
-    seen = augment.jitter_roi(keys[1], roi, config.scale * (1 + 1.5 * wide), config.shift * (1 + 1.5 * wide),
-                              config.angle * (1 + 2.0 * wide))
-    # A negative looks past the person: her centre lies at least a third of the side away.
-    is_person = ~jax.random.bernoulli(keys[2], config.negatives)
-    away = jax.random.uniform(keys[2], (), maxval=2 * jnp.pi)
-    offset = 0.75 * seen.side * jnp.stack([jnp.cos(away), jnp.sin(away)])
-    seen = seen.replace(center=jnp.where(is_person, seen.center, seen.center + offset))
-
-    circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
-    unused = len(skeleton.auxiliary) - 2
-    if skeleton.has_roi_points:
-        keypoints = jnp.concatenate([keypoints, jnp.stack([roi.center, roi.center + circle]), jnp.zeros((unused, 2))])
-        flags = jnp.concatenate([flags, jnp.array([1, 1] + [0] * unused)])
-    points = rois.image_to_crop(keypoints, seen)  # (K', 2)
-    affine = rois.to_affine(seen, side)
-    flipped = jax.random.bernoulli(keys[3], config.flip)
-    affine = jnp.where(flipped, augment.mirror_affine(affine, side), affine)
-    order = jnp.where(flipped, jnp.array(skeleton.flip), jnp.arange(len(skeleton.flip)))
-    points, flags = points[order], flags[order]
-    points = jnp.where(flipped, jnp.array([1.0, 0.0]) + points * jnp.array([-1.0, 1.0]), points)
-
-    frame = Frame(pixels.reshape(-1, 3), jnp.array([side_of_record, side_of_record]))
-    image = warp.crop(frame, affine, side, border="replicate")
-    image = augment.colour(keys[4], image, config.colour)
-    image, covered = augment.occlude(keys[5], image, points, max(config.occluders, 1),
-                                     config.occlusion if config.occluders else 0.0)
-    image, cut = augment.truncate(keys[6], image, points, config.truncation)
-    inside = ((points >= 0) & (points < 1)).all(-1) & ~cut
-    body = len(skeleton.keypoints)
-    hips = points[jnp.array(skeleton.indices(skeleton.center))].mean(0)
-    shoulders = points[jnp.array(skeleton.indices(skeleton.up))].mean(0)
-    return {"image": image, "points": points, "labelled": (flags > 0) & is_person, "inside": inside,
-            "visible": (flags == 2) & inside & ~covered, "covered": covered | ~inside,
-            "torso": jnp.linalg.norm(shoulders - hips), "is_person": is_person,
-            "body": jnp.arange(points.shape[0]) < body}
 
 
 def pose_losses(outputs: PoseOutputs, targets: dict[str, jax.Array], fields: tuple[str, ...], side: int,
@@ -155,12 +82,42 @@ def pose_losses(outputs: PoseOutputs, targets: dict[str, jax.Array], fields: tup
             losses.binary_cross_entropy(column["presence"], targets["inside"].astype(jnp.float32)), labelled)
     parts["pose_presence"] = losses.masked_mean(
         losses.binary_cross_entropy(outputs.presence[:, 0], targets["is_person"].astype(jnp.float32)), weight)
+    if "knows_body" in targets:
+        parts |= body_losses(outputs, column.get("z"), targets, side, weight * targets["knows_body"])
+    return parts
+
+
+def body_losses(outputs: PoseOutputs, z: jax.Array | None, targets: dict[str, jax.Array], side: int,
+                weight: jax.Array) -> dict[str, jax.Array]:
+    """Losses of what only rendered people know: depth, metres and mask.
+
+    Args:
+      outputs: of the net in training.
+      z: (B, K') input px, or None.
+      targets: (B, ...) of ``sample_targets`` with depth, world and mask.
+      side: input px.
+      weight: (B,), 0 for records that do not know it.
+
+    Returns:
+      {name: () float32} of ``depth``, ``world`` and ``mask``, as far as the net has them.
+    """
+    parts, body = {}, targets["world"].shape[1]
+    if z is not None:
+        error = losses.smooth_l1(z[:, :body] / side - targets["depth"][:, :body], 0.02) / 0.25
+        parts["depth"] = losses.masked_mean(error, weight[:, None])
+    if outputs.world is not None and outputs.world.shape[1] >= body:
+        error = losses.smooth_l1(outputs.world[:, :body] - targets["world"], 0.05).sum(-1) / 0.5
+        parts["world"] = losses.masked_mean(error, weight[:, None])
+    if outputs.mask is not None:
+        logits = outputs.mask[..., 0]
+        wanted = jax.image.resize(targets["mask"], logits.shape, "linear")
+        parts["mask"] = losses.masked_mean(losses.binary_cross_entropy(logits, wanted), weight[:, None, None])
     return parts
 
 
 def pose_objective(apply: Any, variables: Any, batch: PoseBatch, key: jax.Array, *, skeleton: Skeleton,
-                   fields: tuple[str, ...], side: int, augmentation: AugmentConfig,
-                   weights: LossConfig) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+                   fields: tuple[str, ...], side: int, augmentation: AugmentConfig, weights: LossConfig,
+                   taught: Taught | None = None) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     """The loss of a pose net on a batch.
 
     Args:
@@ -173,21 +130,30 @@ def pose_objective(apply: Any, variables: Any, batch: PoseBatch, key: jax.Array,
       side: S, input px.
       augmentation: what to disturb.
       weights: of the losses.
+      taught: a teacher, which looks at the same crops.
 
     Returns:
       () loss, and (its unweighted parts with PCK@0.2 of the regression, updated batch statistics).
     """
     keys = jax.random.split(key, batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, p, xy, f, r: sample_targets(k, p, xy, f, r, skeleton, side, augmentation))(
-        keys, batch.pixels, batch.keypoints, batch.flags, batch.roi)
-    outputs, stats = apply(variables, targets["image"] / 255.0)
-    parts = pose_losses(outputs, targets, fields, side, batch.knows_occlusion, batch.weight, weights)
-    loss = sum(getattr(weights, name) * value for name, value in parts.items())
+    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, augmentation))(keys, batch)
+    images = targets["image"] / 255.0
+    outputs, stats = apply(variables, images)
+    labelled, loss = targets["labelled"], jnp.float32(0.0)
+    parts = {}
+    if taught is not None:
+        said = jax.lax.stop_gradient(taught.network(images))
+        targets |= {"labelled": labelled * trust_in_labels(said, targets, taught.config)}
+        lessons = distillation_losses(outputs, said, targets, fields, side, batch.weight)
+        loss += sum(getattr(taught.config, name) * value for name, value in lessons.items())
+        parts |= {f"teacher_{name}": value for name, value in lessons.items()}
+    own = pose_losses(outputs, targets, fields, side, batch.knows_occlusion, batch.weight, weights)
+    loss += sum(getattr(weights, name) * value for name, value in own.items())
     x, y = (outputs.landmarks[..., fields.index(f)] for f in ("x", "y"))
     distance = jnp.linalg.norm(jnp.stack([x, y], -1) / side - targets["points"], axis=-1)
     hit = distance < 0.2 * targets["torso"][:, None]
-    parts["pck@0.2"] = 100 * losses.masked_mean(hit.astype(jnp.float32), targets["labelled"] * targets["body"])
-    return jnp.asarray(loss), (parts, stats)
+    parts |= own | {"pck@0.2": 100 * losses.masked_mean(hit.astype(jnp.float32), labelled * targets["body"])}
+    return loss, (parts, stats)
 
 
 def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleton, fields: tuple[str, ...],
@@ -206,10 +172,8 @@ def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleto
       {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right hip where the
       skeleton has them (evalLSP), else up to centre.
     """
-    still = AugmentConfig(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0)
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, p, xy, f, r: sample_targets(k, p, xy, f, r, skeleton, side, still))(
-        keys, batch.pixels, batch.keypoints, batch.flags, batch.roi)
+    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, STILL))(keys, batch)
     outputs = apply(variables, targets["image"] / 255.0)
     xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
     torso = targets["torso"]

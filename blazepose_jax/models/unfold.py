@@ -1,0 +1,105 @@
+"""A folded network and crops come in, the same function with batch normalisation leaves: the inverse of fold."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.models.layers import BATCH_NORM_EPSILON
+
+# Bounds of the factor that brings a kernel to its usual size; a dead channel would have an infinite one.
+FACTORS = (1e-3, 1e3)
+
+
+def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]) -> dict[str, Any]:
+    """Give a folded network batch normalisation without changing what it computes.
+
+    Folded nets are brittle under Adam: their kernels' sizes differ by orders of magnitude between channels. Here every
+    channel's mean and variance are measured before its normalisation, its kernel is brought to the size that
+    initialisation would give it, and scale and shift undo both.
+
+    Args:
+      model: in form ``batch``.
+      folded: {"params"} of the same network in form ``folded``.
+      chunks: (B, S, S, 3) float32 crops, normalised; about 2,000 in all.
+
+    Returns:
+      {"params", "batch_stats"}; with running statistics it computes what the folded network computes.
+
+    Raises:
+      ValueError: no chunks.
+    """
+    neutral = {"params": _neutral_params(model, folded), "batch_stats": _neutral_stats(folded, model)}
+
+    @jax.jit
+    def measure(variables, images):
+        _, captured = model.apply(variables, images, train=False, mutable=["intermediates"],
+                                  capture_intermediates=lambda module, _: isinstance(module, nn.BatchNorm))
+        return jax.tree.map(lambda x: jnp.stack([x.mean((0, 1, 2)), (x**2).mean((0, 1, 2))]),
+                            captured["intermediates"])
+
+    total, count = None, 0
+    for images in chunks:
+        means = jax.device_get(measure(neutral, images))
+        sums = jax.tree.map(partial(np.multiply, np.float64(len(images))), means)
+        total = sums if total is None else jax.tree.map(np.add, total, sums)
+        count += len(images)
+    if total is None:
+        raise ValueError("unfolding needs crops to measure statistics on: give at least one chunk")
+    params, stats = _assemble(folded["params"], jax.tree.map(lambda x: x / count, total))
+    return {"params": params, "batch_stats": stats}
+
+
+def _shapes(model: nn.Module) -> Any:
+    side = getattr(model, "side", 224)
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+
+
+def _neutral_params(model: nn.Module, folded: Any) -> Any:
+    """Normalisation that does nothing but add the folded bias."""
+    def walk(shape: Any, node: Any) -> Any:
+        if "norm" in shape:
+            return {"kernel": node["kernel"], "norm": {"scale": jnp.ones_like(node["bias"]), "bias": node["bias"]}}
+        return {name: walk(shape[name], value) if isinstance(value, dict) else value for name, value in node.items()}
+
+    return walk(_shapes(model)["params"], folded["params"])
+
+
+def _neutral_stats(folded: Any, model: nn.Module) -> Any:
+    def fill(path: Any, leaf: Any) -> jax.Array:
+        return jnp.full(leaf.shape, 0.0 if path[-1].key == "mean" else 1.0 - BATCH_NORM_EPSILON, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, _shapes(model)["batch_stats"])
+
+
+def _assemble(node: Any, moments: Any) -> tuple[Any, Any]:
+    params, stats = {}, {}
+    for name, value in node.items():
+        if not isinstance(value, dict):
+            params[name] = value
+        elif "norm" in moments.get(name, {}):
+            params[name], stats[name] = _normalised(value, moments[name]["norm"]["__call__"][0])
+        else:
+            params[name], below = _assemble(value, moments.get(name, {}))
+            if below:
+                stats[name] = below
+    return params, stats
+
+
+def _normalised(conv: Any, moments: np.ndarray) -> tuple[Any, Any]:
+    kernel, bias = np.asarray(conv["kernel"], np.float64), np.asarray(conv["bias"], np.float64)
+    after, variance = moments[0], np.maximum(moments[1] - moments[0] ** 2, 0)
+    fan_in = np.prod(kernel.shape[:3])
+    size = np.sqrt((kernel**2).mean((0, 1, 2)))
+    factor = np.clip(np.sqrt(2 / fan_in) / np.maximum(size, 1e-12), *FACTORS)
+    variance = variance * factor**2
+    scale = np.sqrt(variance + BATCH_NORM_EPSILON) / factor
+    norm = {"scale": scale, "bias": after}
+    stats = {"mean": (after - bias) * factor, "var": variance}
+    new = {"kernel": kernel * factor, "norm": norm}, {"norm": stats}
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), new)

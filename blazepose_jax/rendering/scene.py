@@ -1,0 +1,113 @@
+"""Keys come in; records of rendered people before backgrounds, among others and behind things, leave."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from blazepose_jax.geometry import rois, warp
+from blazepose_jax.rendering.people import Person, render, smooth_noise
+from blazepose_jax.structs import ROI, Frame, PoseBatch
+
+CONTEXT = 1.4  # side of a record over that of its ROI, as in prepared photographs
+
+
+def background(key: jax.Array, side: int) -> jax.Array:
+    """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it; cloudy noise over all."""
+    keys = jax.random.split(key, 8)
+    y, x = jnp.mgrid[:side, :side] / side
+    base = jax.random.uniform(keys[0], (2, 3), minval=20.0, maxval=235.0)
+    base = base.mean(-1, keepdims=True) + (base - base.mean(-1, keepdims=True)) * 0.5
+    tilt = 0.2 * jax.random.normal(keys[1])
+    horizon = jax.random.uniform(keys[2], minval=0.35, maxval=1.3) + tilt * (x - 0.5)
+    image = jnp.where((y > horizon)[..., None], base[0], base[1])
+    colours = jax.random.uniform(keys[3], (8, 3), maxval=255.0)
+    colours = 0.5 * (colours + colours.mean(-1, keepdims=True))
+    boxes = jax.random.uniform(keys[4], (8, 4))
+    halves = 0.02 + 0.3 * boxes[:, 2:] ** 2
+    for i in range(8):
+        inside = (jnp.abs(x - boxes[i, 0]) < halves[i, 0]) & (jnp.abs(y - boxes[i, 1]) < halves[i, 1])
+        image = jnp.where(inside[..., None], 0.35 * image + 0.65 * colours[i], image)
+    busy = jax.random.uniform(keys[5], minval=0.2, maxval=1.0)
+    for i, cells in enumerate((3, 8, 20, 48)):
+        strength = busy * 45 / (i + 1)
+        clouds = smooth_noise(jax.random.fold_in(keys[6], i), side, cells, 3 if i < 2 else 1)
+        image += strength * (clouds.mean(-1, keepdims=True) * 0.7 + clouds * 0.3)
+    return jnp.clip(image, 0, 255)
+
+
+def _over(image: jax.Array, colours: jax.Array, mask: jax.Array) -> jax.Array:
+    return jnp.where(mask[..., None], colours, image)
+
+
+def _placed(other: Person, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Another person's colours and mask, beside the middle, larger or smaller, mirrored or not."""
+    side = other.mask.shape[0]
+    keys = jax.random.split(key, 4)
+    away = jax.random.uniform(keys[0], minval=0.16, maxval=0.42) * jnp.where(jax.random.bernoulli(keys[1]), 1.0, -1.0)
+    up = 0.08 * jax.random.normal(keys[2])
+    view = ROI(side * (0.5 - jnp.stack([away, up])), side / jax.random.uniform(keys[3], minval=0.7, maxval=1.3),
+               jnp.float32(0))
+    layers = jnp.concatenate([other.colours, 255.0 * other.mask[..., None]], -1).astype(jnp.uint8)
+    frame = Frame(layers.reshape(-1, 4), jnp.array([side, side]))
+    seen = warp.crop(frame, rois.to_affine(view, side), side, border="zero")
+    return seen[..., :3], seen[..., 3] > 127
+
+
+def _compose(key: jax.Array, person: Person, other: Person) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(S, S, 3) image, (S, S) where the person is seen, (33,) which points are seen."""
+    side = person.mask.shape[0]
+    keys = jax.random.split(key, 8)
+    image, seen = lax.optimization_barrier(background(keys[0], side)), person.mask
+    accompanied = jax.random.bernoulli(keys[1], 0.4)
+    nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
+    colours, mask = lax.cond(accompanied, lambda: _placed(other, keys[2]), lambda: nobody)
+    behind = jax.random.bernoulli(keys[3], 0.65)
+    image = _over(image, colours, mask & behind)
+    image = _over(image, person.colours, person.mask)
+    before = mask & ~behind
+    image = _over(image, colours, before)
+    # Things in front: turned boxes.
+    y, x = jnp.mgrid[:side, :side] / side
+    draws = jax.random.uniform(keys[4], (2, 6))
+    for i in range(2):
+        there = jax.random.bernoulli(jax.random.fold_in(keys[5], i), 0.2)
+        c, s = jnp.cos(3.2 * draws[i, 0]), jnp.sin(3.2 * draws[i, 0])
+        dx, dy = x - 0.25 - 0.5 * draws[i, 1], y - 0.25 - 0.5 * draws[i, 2]
+        inside = (jnp.abs(c * dx + s * dy) < 0.03 + 0.12 * draws[i, 3]) & (jnp.abs(c * dy - s * dx) < 0.03 + 0.2 *
+                                                                          draws[i, 4])
+        tone = jax.random.uniform(jax.random.fold_in(keys[6], i), (3,), maxval=255.0) * (0.8 + 0.4 * (c * dy - s * dx)[
+            ..., None] / 0.2)
+        image, before = _over(image, tone, inside & there), before | (inside & there)
+    # A lens is not sharper than this. The barriers keep XLA from computing the whole picture once per tap.
+    image = lax.optimization_barrier(image)
+    image = (jnp.roll(image, 1, 0) + 2 * image + jnp.roll(image, -1, 0)) / 4
+    image = lax.optimization_barrier(image)
+    image = (jnp.roll(image, 1, 1) + 2 * image + jnp.roll(image, -1, 1)) / 4
+    at = jnp.clip(person.points.astype(jnp.int32), 0, side - 1)
+    return jnp.clip(image, 0, 255), seen & ~before, person.visible & ~before[at[:, 1], at[:, 0]]
+
+
+@partial(jax.jit, static_argnames=("side",))
+def render_records(keys: jax.Array, ids: jax.Array, *, side: int) -> PoseBatch:
+    """Records of rendered people, as prepared photographs give them.
+
+    Args:
+      keys: (B,) random keys; a record is a function of its own key and of the next one's person, who may stand by.
+      ids: (B,) int32.
+      side: R, px.
+
+    Returns:
+      PoseBatch with depth, world and mask.
+    """
+    people = lax.map(lambda key: render(key, side, CONTEXT), keys)
+    others = jax.tree.map(lambda a: jnp.roll(a, -1, 0), people)
+    images, seen, visible = lax.map(lambda args: _compose(jax.random.fold_in(args[0], 1), *args[1:]),
+                                    (keys, people, others))
+    count = keys.shape[0]
+    return PoseBatch(
+        pixels=(images + 0.5).astype(jnp.uint8), keypoints=people.points, flags=1 + visible.astype(jnp.int32),
+        roi=ROI(jnp.full((count, 2), side / 2), people.side, people.angle), knows_occlusion=jnp.ones(count, bool),
+        weight=jnp.ones(count), ids=ids, knows_body=jnp.ones(count, bool), depth=people.depth, world=people.world,
+        mask=255 * seen.astype(jnp.uint8))

@@ -1,0 +1,124 @@
+"""An experiment and its records come in; a fresh state, the jitted step on all devices and the validation leave."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from blazepose_jax import objectives, training
+from blazepose_jax.configs import Config
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.initialise import load_teacher, start_from
+from blazepose_jax.models import Form, create_model
+from blazepose_jax.training import TrainState
+from blazepose_jax.weights import save_weights
+from blazepose_jax.weights.directory import StoredNetwork
+
+UNFOLDED_ON = 2048  # crops on which folded weights' statistics are measured
+
+
+class Trainer:
+    """The network, its jitted steps and their shardings."""
+
+    def __init__(self, config: Config, learn: Any, held_out: Any):
+        """Build everything that a step closes over."""
+        self.config, self.learn, self.held_out = config, learn, held_out
+        self.skeleton = learn.skeleton
+        model, o = config.model, config.optimizer
+        check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
+        self.arguments = {"keypoints": len(self.skeleton.keypoints) + len(self.skeleton.auxiliary), "side": model.side,
+                          "fields": model.fields, "heads": model.heads}
+        form = Form("folded" if model.norm == "folded" else "batch", jnp.bfloat16 if model.bfloat16 else jnp.float32,
+                    frozen=model.norm == "frozen")
+        self.model = create_model(model.name, form, **self.arguments)
+        self.optimizer = training.make_optimizer(o.learning_rate, o.steps, warmup=o.warmup, clip=o.clip,
+                                                 weight_decay=o.weight_decay, rule=o.rule, groups=o.groups)
+        mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+        self.replicated = NamedSharding(mesh, PartitionSpec())
+        self.split = NamedSharding(mesh, PartitionSpec("data"))
+        if o.batch_size % jax.device_count():
+            raise BlazePoseError(f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
+                                 f"{jax.device_count()} devices")
+        known = {"skeleton": self.skeleton, "fields": model.fields, "side": model.side}
+        objective = partial(objectives.pose_objective, self._apply_in_training, augmentation=config.augment,
+                            weights=config.loss, **known)
+
+        def step(state, batch, key, taught):
+            return training.train_step(state, batch, key, objective=partial(objective, taught=taught),
+                                       optimizer=self.optimizer, ema_decay=o.ema_decay)
+
+        same = self.replicated
+        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same), out_shardings=same)
+        self._hits = jax.jit(partial(objectives.pose_hits, self._apply, **known))
+        self._key = self._everywhere(jax.random.key(config.seed))
+        self._taught = self._everywhere(load_teacher(config.teacher, self.skeleton, model.fields))
+
+    def _apply_in_training(self, variables: Any, images: jax.Array) -> tuple[Any, Any]:
+        outputs, updated = self.model.apply(variables, images, train=True, mutable=["batch_stats"])
+        return outputs, updated.get("batch_stats", variables["batch_stats"])
+
+    def _apply(self, variables: Any, images: jax.Array) -> Any:
+        return self.model.apply(variables, images, train=False)
+
+    def _everywhere(self, tree: Any) -> Any:
+        return jax.device_put(tree, self.replicated)
+
+    def _shared_out(self, batch: Any) -> Any:
+        """This process's rows of a batch become its part of the global arrays."""
+        if jax.process_count() == 1:
+            return jax.device_put(batch, self.split)
+        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch)
+
+    def fresh_state(self, init: str | None) -> TrainState:
+        """Step 0: random variables, or those of a weights directory."""
+        model = self.config.model
+        images = jnp.zeros((1, model.side, model.side, 3))
+        key = jax.random.key(self.config.seed, impl="rbg")  # compiles several times faster than threefry
+        variables = dict(jax.jit(lambda k: self.model.init(k, images, train=False))(key))
+        if init is not None:
+            variables = start_from(init, "pose", variables, model.name, model.norm, self._crops())
+        return self._everywhere(training.create_train_state(variables, self.optimizer))
+
+    def _crops(self, size: int = 32) -> Iterator[jax.Array]:
+        """Undisturbed crops of the training data."""
+        look = jax.jit(jax.vmap(lambda record: objectives.sample_targets(
+            jax.random.key(0), record, self.skeleton, self.config.model.side, objectives.STILL)["image"] / 255.0))
+        for step in range(max(1, min(UNFOLDED_ON, len(self.learn)) // size)):
+            yield look(self.learn.batch(step, size, self.config.seed))
+
+    def batch(self, step: int) -> Any:
+        """This process's share of the step's records."""
+        size, count = self.config.optimizer.batch_size, jax.process_count()
+        rows = range(jax.process_index() * size // count, (jax.process_index() + 1) * size // count)
+        return self.learn.batch(step, size, self.config.seed, rows=rows)
+
+    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One training step on every device."""
+        return self._step(state, self._shared_out(batch), self._key, self._taught)
+
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """PCK of the averaged parameters on the held-out people, regression decode, true ROI."""
+        hits, total = {"pck@0.2": 0.0, "pck@0.1": 0.0}, 0.0
+        size, ema = self.config.optimizer.batch_size, jax.device_get(state.ema)
+        for start in range(0, len(self.held_out), size):
+            rows = np.arange(start, start + size)
+            batch = self.held_out.take(np.minimum(rows, len(self.held_out) - 1))
+            batch = batch.replace(weight=(rows < len(self.held_out)).astype(np.float32))
+            found, count = jax.device_get(self._hits(ema, batch))
+            hits = {name: value + float(found[name]) for name, value in hits.items()}
+            total += float(count)
+        return {name: 100 * value / max(total, 1.0) for name, value in hits.items()}
+
+    def export(self, state: TrainState, directory: Path) -> None:
+        """Write the averaged parameters as a weights directory."""
+        form = "folded" if self.config.model.norm == "folded" else "batch"
+        variables = {name: tree for name, tree in jax.device_get(state.ema).items() if tree}
+        save_weights(directory, {"pose": StoredNetwork(
+            self.config.model.name, form, variables, self.arguments,
+            f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}", "that of its training data",
+            self.skeleton)})
