@@ -19,6 +19,7 @@ EXTRAS = {
         "array-record>=0.8",
         "matplotlib>=3.10",
         "tensorboardX>=2.6",
+        "importlib-resources>=6",  # TFDS looks for it when a builder lives in a package
     ],
     # TensorFlow is imported by the jax2tf exporter alone.
     "export": ["tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",

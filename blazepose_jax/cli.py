@@ -47,12 +47,23 @@ def build_parser() -> Parser:
     train.add_argument("overrides", nargs="*", metavar="field.path=value", help="changes, like optimizer.steps=100")
     train.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints, metrics and weights go here")
     train.add_argument("--init", metavar="W", help="weights directory to start from")
+    train.add_argument("--coordinator", metavar="HOST:PORT", help="of a run on several hosts: the first process")
+    train.add_argument("--processes", type=int, default=1, metavar="N", help="how many processes there are")
+    train.add_argument("--process", type=int, default=0, metavar="I", help="which of them this is, from 0")
 
     data = commands.add_parser("data", help="prepare a data set, or look at what a network sees of it")
     data.add_argument("action", choices=("prepare", "show"), help="prepare NAME, or show EXPERIMENT")
-    data.add_argument("name", metavar="NAME", help="coco_keypoints; or an experiment")
+    data.add_argument("name", metavar="NAME", help="coco_keypoints, lsp or rendered_people; or an experiment")
     data.add_argument("overrides", nargs="*", metavar="field.path=value", help="of show: changes to the experiment")
-    data.add_argument("--source", metavar="DIR", help="of prepare: folder with annotations.json")
+    data.add_argument("--source", metavar="PATH",
+                      help="of prepare: folder with annotations.json; for lsp the original archive or its folder")
+    data.add_argument("--format", default="records", metavar="F", help="of prepare: records (default) or tfds")
+    data.add_argument("--split", default="train", metavar="S", help="of lsp: train (default), test or all")
+    data.add_argument("--count", type=int, default=1000, metavar="N", help="of rendered_people (default: 1000)")
+    data.add_argument("--size", type=int, default=320, metavar="PX", help="of a record (default: 320)")
+    data.add_argument("--seed", type=int, default=0, metavar="N", help="of rendered_people (default: 0)")
+    data.add_argument("--teacher", metavar="W",
+                      help="of prepare: weights that find the ROI of people whose hips or shoulders are unlabelled")
     data.add_argument("--skeleton", default="blazepose", metavar="S",
                       help="of prepare: blazepose (default), coco, lsp, or a JSON file with an own keypoint set")
     data.add_argument("--output", required=True, metavar="PATH", help="new records folder, or the picture to write")

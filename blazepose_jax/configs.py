@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from blazepose_jax.data.readers import DataConfig
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
 from blazepose_jax.objectives import AugmentConfig, LossConfig, TeacherConfig
@@ -22,14 +23,6 @@ class ModelConfig:
     heads: tuple[str, ...] = PAPER_HEADS
     bfloat16: bool = False  # compute type; parameters and statistics stay float32
     norm: str = "batch"  # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which records, made by ``blazepose data prepare``."""
-
-    records: str = ""
-    held_out: int = 200  # fully trusted people kept back for validation
 
 
 @dataclasses.dataclass(frozen=True)

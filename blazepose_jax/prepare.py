@@ -1,22 +1,37 @@
-"""``blazepose data``: annotation folders come in, records folders and contact sheets leave."""
+"""``blazepose data``: annotation folders, archives or nothing come in, records and contact sheets leave."""
 
+import dataclasses
 from argparse import Namespace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.configs import load_experiment, override
-from blazepose_jax.data import records
-from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.coco import Annotations, describe_dropped, read_annotations, true_roi
+from blazepose_jax.data.lsp import read_lsp, unpack
+from blazepose_jax.data.people import encode_people
+from blazepose_jax.data.readers import open_readers
+from blazepose_jax.data.records import write_records
+from blazepose_jax.data.rendered import rendered_rows
 from blazepose_jax.draw import contact_sheet, draw_points, save_image
+from blazepose_jax.engine import load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import rois
+from blazepose_jax.inference import Settings
 from blazepose_jax.objectives import sample_targets
 from blazepose_jax.progress import progress
 from blazepose_jax.results import check_output
-from blazepose_jax.skeleton import read_skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, read_skeleton
+from blazepose_jax.structs import ROI
+from blazepose_jax.video import read_image
 
 SHOWN = 32
+# Without ROI points of its own: then the circle reaches to the farthest of the 33.
+BODY = dataclasses.replace(BLAZEPOSE, auxiliary=())
 
 
 def run(args: Namespace) -> None:
@@ -24,25 +39,96 @@ def run(args: Namespace) -> None:
     {"prepare": prepare, "show": show}[args.action](args)
 
 
+DATA_SETS = ("coco_keypoints", "lsp", "rendered_people")
+FORMATS = ("records", "tfds")
+
+
 def prepare(args: Namespace) -> None:
-    """``blazepose data prepare coco_keypoints --source DIR --output DIR``."""
-    check_name(args.name, ("coco_keypoints",), "data set")
-    if args.source is None:
-        raise BlazePoseError("data prepare needs --source: name a folder with annotations.json")
-    data = read_annotations(args.source, strict=args.strict)
+    """``blazepose data prepare NAME --source DIR --output DIR``."""
+    check_name(args.name, DATA_SETS, "data set")
+    check_name(args.format, FORMATS, "format")
+    output = Path(args.output)
+    if output.exists():
+        raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
+    if args.count < 1 or args.size < 64:
+        raise BlazePoseError(f"--count {args.count} and --size {args.size}: at least 1 person of 64 px is needed")
+    output.parent.mkdir(parents=True, exist_ok=True)
     words = Path(args.skeleton).read_text() if args.skeleton.endswith(".json") else args.skeleton
     skeleton = read_skeleton(words)
-    people = progress(data.people, len(data.people), Path(args.source).name, "people")
-    described = records.prepare(data, skeleton, Path(args.output), people, source=Path(args.source).name)
-    print(data.summary().split("\n", 1)[-1] if data.dropped else "nobody dropped")
-    print(f"wrote {described['count']} people to {args.output}")
+    with TemporaryDirectory() as scratch:
+        if args.name == "rendered_people":
+            skeleton, dropped, source = BLAZEPOSE, {}, f"rendered, seed {args.seed}"
+            rows = progress(rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people")
+        else:
+            data = read_people(args, Path(scratch))
+            people = progress(data.people, len(data.people), Path(args.source).name, "people")
+            circles = teacher_circles(args.teacher, data) if args.teacher else {}
+            rows, dropped = encode_people(data, skeleton, people, args.size, circles), data.dropped
+            source = Path(args.source).name
+        if args.format == "tfds":
+            from blazepose_jax.data.builders import PeopleConfig, write_tfds
+
+            config = PeopleConfig(name=f"{skeleton.name}_{args.size}px", skeleton=skeleton, size=args.size)
+            count = write_tfds(rows, args.name, config, output)
+        else:
+            count = write_records(rows, skeleton, output, size=args.size, source=source, dropped=dropped)
+    print(describe_dropped(dropped))
+    print(f"wrote {count} people to {args.output}")
+
+
+def read_people(args: Namespace, scratch: Path) -> Annotations:
+    """People of the folder or archive that ``--source`` names."""
+    if args.source is None:
+        raise BlazePoseError("data prepare needs --source: name a folder with annotations.json, or LSP's archive")
+    source = Path(args.source)
+    if args.name == "lsp" and not (source / "annotations.json").is_file():
+        return read_lsp(unpack(source, scratch), args.split)
+    return read_annotations(source, strict=args.strict)
+
+
+def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
+    """ROIs that a trained net sees round people whose hips or shoulders nobody labelled; it labels nothing else.
+
+    Args:
+      weights: directory or .task with a pose net of BlazePose's 33 points.
+      data: annotations.
+
+    Returns:
+      {id: ROI}; people of whose labelled points the teacher's lie half a torso away or more are left out.
+    """
+    engine = load_engine(weights, None, Settings(decode="heatmap"))
+    names = [name for name in engine.skeleton.keypoints if name in data.names]
+    mine = [data.names.index(name) for name in names]
+    theirs = list(engine.skeleton.indices(tuple(names)))
+    lacking = [person for person in data.people if true_roi(person, data.names, engine.skeleton) is None]
+    found = {}
+    for person in progress(lacking, len(lacking), "teacher", "people"):
+        labelled = person.keypoints[person.flags > 0]
+        low, high = labelled.min(0), labelled.max(0)
+        square = ROI((low + high)[None] / 2, np.asarray([1.5 * (high - low).max() + 1], np.float32),
+                     np.zeros(1, np.float32))
+        try:
+            frame = to_frame(read_image(person.image))
+        except BlazePoseError:
+            continue
+        for _ in range(2):  # the second look is through the first one's ROI
+            poses = engine.estimate(frame, square)
+            points = jnp.asarray(poses.keypoints[..., :2])
+            square = rois.from_keypoints(points, BODY)
+        known = person.flags[mine] > 0
+        ends = (points[0, jnp.array(BODY.indices(side))].mean(0) for side in (BODY.center, BODY.up))
+        torso = float(jnp.linalg.norm(next(ends) - next(ends)))
+        apart = np.linalg.norm(np.asarray(points[0])[theirs] - person.keypoints[mine], axis=-1)[known]
+        if float(poses.presence[0]) > 0.5 and len(apart) and np.median(apart) < 0.5 * torso:
+            found[person.id] = jax.tree.map(lambda a: np.asarray(a[0]), square)
+    return found
 
 
 def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
     check_output(args.output)
     config = override(load_experiment(args.name), args.overrides)
-    data = records.read_records(config.data.records)
+    data, _ = open_readers(config.data)
     batch = data.batch(0, SHOWN, config.seed)
     keys = jax.random.split(jax.random.key(config.seed), SHOWN)
     targets = jax.jit(jax.vmap(lambda key, record: sample_targets(

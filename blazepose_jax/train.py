@@ -16,7 +16,7 @@ import numpy as np
 
 from blazepose_jax.configs import Config, load_experiment, override
 from blazepose_jax.curves import write_report
-from blazepose_jax.data.records import read_records
+from blazepose_jax.data.readers import open_readers
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.metric_log import MetricLog
 from blazepose_jax.results import write_text
@@ -28,6 +28,7 @@ from blazepose_jax.weights.checkpoints import Checkpoints
 def run(args: Namespace) -> None:
     """``blazepose train``."""
     config = override(load_experiment(args.experiment), args.overrides)
+    join(args.coordinator, args.processes, args.process)
     train(config, Path(args.workdir), init=args.init)
 
 
@@ -48,12 +49,13 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
     with locked(workdir) if leads else nullcontext(), interruptible() as interrupted:
-        records = read_records(config.data.records)
-        learn, held_out = records.split(config.data.held_out)
+        learn, held_out = open_readers(config.data)
         checkpoints = Checkpoints(workdir / "checkpoints")
         trainer = Trainer(config, learn, held_out)
         state = trainer.fresh_state(None if checkpoints.steps() else init)
-        first, state = checkpoints.restore(state) or (0, state)
+        first, state, position = checkpoints.restore(state) or (0, state, None)
+        if position:
+            learn.restore(position)
         o = config.optimizer
         log = MetricLog(workdir, first, o.steps, o.batch_size, config.log_every, silent=not leads)
         if leads:
@@ -71,7 +73,7 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
             if stop or (step + 1) % config.checkpoint_every == 0 or step + 1 == o.steps:
                 log.step(*check_finite(*before, state, workdir))
                 before = None
-                checkpoints.save(step + 1, state)
+                checkpoints.save(step + 1, state, learn.position() if hasattr(learn, "position") else None)
                 if stop:
                     print(f"interrupted: step {step + 1} is saved; the same command goes on from there")
                     return state
@@ -84,6 +86,24 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
             write_report(workdir)
             print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
         return state
+
+
+def join(coordinator: str | None, processes: int, process: int) -> None:
+    """Become one of several processes that train together; alone there is nothing to do.
+
+    Raises:
+      BlazePoseError: numbers that do not fit together, or nobody answers.
+    """
+    if processes == 1 and coordinator is None:
+        return
+    if coordinator is None or not 0 <= process < processes:
+        raise BlazePoseError(f"--coordinator {coordinator} --processes {processes} --process {process}: several "
+                             "processes need a coordinator's HOST:PORT, and numbers from 0 below --processes")
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (RuntimeError, ValueError) as error:
+        raise BlazePoseError(f"process {process} could not join {coordinator} ({str(error).splitlines()[0]}): start "
+                             f"all {processes} processes with the same address") from error
 
 
 def agreed(stop: bool) -> bool:

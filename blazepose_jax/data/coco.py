@@ -54,13 +54,14 @@ class Annotations:
     people: tuple[Person, ...]
     dropped: dict[str, list[Any]]
 
-    def summary(self) -> str:
-        """One line a reason, with the first ids."""
-        lines = [f"{len(self.people)} people used"]
-        for reason, ids in self.dropped.items():
-            shown = ", ".join(str(i) for i in ids[:MAX_LISTED]) + (", ..." if len(ids) > MAX_LISTED else "")
-            lines.append(f"{len(ids)} dropped, {reason}: {shown}")
-        return "\n".join(lines)
+
+def describe_dropped(dropped: dict[str, list[Any]]) -> str:
+    """One line a reason, with the first ids."""
+    lines = []
+    for reason, ids in dropped.items():
+        shown = ", ".join(str(i) for i in ids[:MAX_LISTED]) + (", ..." if len(ids) > MAX_LISTED else "")
+        lines.append(f"{len(ids)} dropped, {reason}: {shown}")
+    return "\n".join(lines) or "nobody dropped"
 
 
 def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bool = False) -> Annotations:

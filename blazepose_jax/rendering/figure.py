@@ -16,7 +16,7 @@ class Figure(struct.PyTreeNode):
     points: jax.Array  # (33, 3), BlazePose's keypoints
     spine: jax.Array  # (3, 3): waist, chest, base of the neck
     head: jax.Array  # (3,), middle of the head, between the ears
-    hands: jax.Array  # (2, 5, 3): of the left and right hand the palm's end, and the tips of index, middle, pinky, thumb
+    hands: jax.Array  # (2, 5, 3): left, right: end of the palm; tips of index, middle, pinky, thumb
     head_turn: jax.Array  # (3, 3), rotation of the head
     trunk_turn: jax.Array  # (3, 3), rotation of the chest
     hip_turn: jax.Array  # (3, 3), rotation of the pelvis

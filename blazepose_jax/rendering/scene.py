@@ -55,14 +55,14 @@ def _placed(other: Person, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     return seen[..., :3], seen[..., 3] > 127
 
 
-def _compose(key: jax.Array, person: Person, other: Person) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(S, S, 3) image, (S, S) where the person is seen, (33,) which points are seen."""
     side = person.mask.shape[0]
     keys = jax.random.split(key, 8)
     image, seen = lax.optimization_barrier(background(keys[0], side)), person.mask
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
-    colours, mask = lax.cond(accompanied, lambda: _placed(other, keys[2]), lambda: nobody)
+    colours, mask = lax.cond(accompanied, lambda: _placed(render(keys[7], side, CONTEXT), keys[2]), lambda: nobody)
     behind = jax.random.bernoulli(keys[3], 0.65)
     image = _over(image, colours, mask & behind)
     image = _over(image, person.colours, person.mask)
@@ -89,25 +89,35 @@ def _compose(key: jax.Array, person: Person, other: Person) -> tuple[jax.Array, 
     return jnp.clip(image, 0, 255), seen & ~before, person.visible & ~before[at[:, 1], at[:, 0]]
 
 
-@partial(jax.jit, static_argnames=("side",))
-def render_records(keys: jax.Array, ids: jax.Array, *, side: int) -> PoseBatch:
+def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
+    """One record of a rendered person: fields of PoseBatch without batch axis.
+
+    Args:
+      key: random key.
+      side: R, px.
+    """
+    person = render(jax.random.fold_in(key, 0), side, CONTEXT)
+    image, seen, visible = _compose(jax.random.fold_in(key, 1), person)
+    return {"pixels": (image + 0.5).astype(jnp.uint8), "keypoints": person.points, "depth": person.depth,
+            "flags": 1 + visible.astype(jnp.int32), "side": person.side, "angle": person.angle, "world": person.world,
+            "mask": 255 * seen.astype(jnp.uint8)}
+
+
+@partial(jax.jit, static_argnames=("side", "at_once"))
+def render_records(key: jax.Array, ids: jax.Array, *, side: int, at_once: int = 1) -> PoseBatch:
     """Records of rendered people, as prepared photographs give them.
 
     Args:
-      keys: (B,) random keys; a record is a function of its own key and of the next one's person, who may stand by.
-      ids: (B,) int32.
+      key: random key of the whole series.
+      ids: (B,) int32; a record is a function of the key and its id.
       side: R, px.
+      at_once: how many are rendered together; more than 1 only helps on accelerators.
 
     Returns:
       PoseBatch with depth, world and mask.
     """
-    people = lax.map(lambda key: render(key, side, CONTEXT), keys)
-    others = jax.tree.map(lambda a: jnp.roll(a, -1, 0), people)
-    images, seen, visible = lax.map(lambda args: _compose(jax.random.fold_in(args[0], 1), *args[1:]),
-                                    (keys, people, others))
-    count = keys.shape[0]
-    return PoseBatch(
-        pixels=(images + 0.5).astype(jnp.uint8), keypoints=people.points, flags=1 + visible.astype(jnp.int32),
-        roi=ROI(jnp.full((count, 2), side / 2), people.side, people.angle), knows_occlusion=jnp.ones(count, bool),
-        weight=jnp.ones(count), ids=ids, knows_body=jnp.ones(count, bool), depth=people.depth, world=people.world,
-        mask=255 * seen.astype(jnp.uint8))
+    drawn = lax.map(lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once)
+    turned, angle = drawn.pop("side"), drawn.pop("angle")
+    yes = jnp.ones(ids.shape[0], bool)
+    return PoseBatch(**drawn, roi=ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle), knows_occlusion=yes,
+                     weight=yes.astype(jnp.float32), ids=ids, knows_body=yes)

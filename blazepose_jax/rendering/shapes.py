@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.typing import ArrayLike
 
 from blazepose_jax.rendering.figure import Figure
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -46,12 +47,12 @@ def draw_clothes(key: jax.Array) -> Clothes:
 
 
 def _stack(rows: list[tuple]) -> Shapes:
-    columns = [jnp.stack([jnp.asarray(v) for v in column]) for column in zip(*rows, strict=True)]
-    return Shapes(*columns[:5], columns[5].astype(jnp.int32), columns[6].astype(jnp.int32),
-                  columns[7].astype(jnp.float32))
+    a, b, ra, rb, turn, near, far, cut = (jnp.stack([jnp.asarray(v) for v in column])
+                                          for column in zip(*rows, strict=True))
+    return Shapes(a, b, ra, rb, turn, near.astype(jnp.int32), far.astype(jnp.int32), cut.astype(jnp.float32))
 
 
-def _cone(a, b, ra, rb, near, far=None, cut=2.0, turn=None, squeeze=(1.0, 1.0, 1.0)) -> tuple:
+def _cone(a, b, ra, rb, near, far=None, cut: ArrayLike = 2.0, turn=None, squeeze=(1.0, 1.0, 1.0)) -> tuple:
     to_round = jnp.eye(3) if turn is None else (turn / jnp.array(squeeze)).T
     return (a, b, jnp.float32(ra), jnp.float32(rb), to_round, near, near if far is None else far, jnp.float32(cut))
 
@@ -140,8 +141,8 @@ def _head(figure: Figure, clothes: Clothes) -> tuple[list[tuple], list[tuple]]:
     rows, features = [], []
 
     def part(a, b, ra, rb, material, squeeze=(1.0, 1.0, 1.0), to=features):
-        ends = [figure.head + turn @ (k * jnp.array(p)) for p in (a, b)]
-        to.append(_cone(*ends, ra * k, rb * k, material, turn=turn, squeeze=squeeze))
+        start, end = (figure.head + turn @ (k * jnp.array(p)) for p in (a, b))
+        to.append(_cone(start, end, ra * k, rb * k, material, turn=turn, squeeze=squeeze))
 
     part((0.0, -0.045, 0.012), (0.0, -0.035, -0.005), 0.088, 0.088, SKIN, (0.84, 1.0, 1.0), rows)  # skull
     part((0.0, 0.0, -0.025), (0.0, 0.072, -0.052), 0.068, 0.034, SKIN, (1.0, 1.0, 0.95), rows)  # face to chin
@@ -154,7 +155,8 @@ def _head(figure: Figure, clothes: Clothes) -> tuple[list[tuple], list[tuple]]:
     part((-0.023, 0.052, -0.081), (0.023, 0.052, -0.081), 0.0075, 0.0075, LIPS, (1.0, 1.0, 1.4))
     grown = jnp.where(clothes.hair < 0.08, 0.0, 1.0)
     long = jnp.where(clothes.hair > 0.6, (clothes.hair - 0.6) / 0.4, 0.0)
-    part((0.0, -0.058, 0.02), (0.0, -0.06, 0.004), 0.06 + 0.037 * grown, 0.06 + 0.033 * grown, HAIR, (0.86, 1.0, 1.0), rows)
+    part((0.0, -0.058, 0.02), (0.0, -0.06, 0.004), 0.06 + 0.037 * grown, 0.06 + 0.033 * grown, HAIR,
+         (0.86, 1.0, 1.0), rows)
     back = jnp.stack([0.0, 0.02 + 0.16 * long, 0.045 + 0.03 * long])
     part((0.0, -0.03, 0.03), back, 0.02 + 0.06 * grown, 0.02 + 0.045 * grown, HAIR, to=rows)
     return rows, features

@@ -27,10 +27,10 @@ class Checkpoints:
             directory.absolute(), save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=policies.preservation_policies.LatestN(3))
 
-    def save(self, step: int, state: Any) -> None:
-        """Write the state of a step and wait until it is complete."""
+    def save(self, step: int, state: Any, position: dict[str, Any] | None = None) -> None:
+        """Write the state of a step and a reader's position, plain data, and wait until both are complete."""
         try:
-            self._keeper.save(step, state, force=True)
+            self._keeper.save(step, state, force=True, custom_metadata={"position": position})
         except OSError as error:
             raise BlazePoseError(f"checkpoint {step} could not be written ({error}): make room, then run the same "
                                  "command to go on from the one before") from error
@@ -39,8 +39,10 @@ class Checkpoints:
         """Steps of the checkpoints there are, newest first."""
         return sorted((c.step for c in self._keeper.checkpoints), reverse=True)
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
-        """The newest readable state, with the tree, shapes and shardings of ``like``; None where there is none.
+    def restore(self, like: Any) -> tuple[int, Any, dict[str, Any] | None] | None:
+        """Step, state and position of the newest readable checkpoint; None where there is none.
+
+        The state gets the tree, shapes and shardings of ``like``.
 
         An unreadable checkpoint is reported, and the one before it taken.
 
@@ -53,7 +55,7 @@ class Checkpoints:
                 wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
                 found = self._keeper.load(step, wanted)
                 jax.block_until_ready(found)
-                return step, found
+                return step, found, (self._keeper.metadata(step).custom_metadata or {}).get("position")
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 warnings.warn(f"checkpoint {step} cannot be read ({reason}); trying the one before", stacklevel=2)

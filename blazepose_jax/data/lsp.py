@@ -1,0 +1,97 @@
+"""The original archives of Leeds Sports Pose come in, people leave as from annotations."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from blazepose_jax.data.coco import Annotations, Person
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.skeleton import LSP
+
+TRAIN = 1000  # the first images of LSP; the others are its test half
+SPLITS = ("train", "test", "all")
+
+
+def unpack(source: Path, folder: Path) -> Path:
+    """The folder that holds joints.mat: the source itself, or where its archive was unpacked.
+
+    Args:
+      source: a folder or a .zip.
+      folder: where to unpack.
+
+    Raises:
+      BlazePoseError: no archive, or one without joints.mat.
+    """
+    if source.is_dir():
+        root = source
+    else:
+        try:
+            with zipfile.ZipFile(source) as archive:
+                archive.extractall(folder)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({error}): give LSP's or LSP "
+                                 "Extended's archive, or the folder it was unpacked to") from error
+        root = folder
+    found = sorted(root.rglob("joints.mat"))
+    if not found:
+        raise BlazePoseError(f"{str(source)!r} has no joints.mat: give LSP's or LSP Extended's archive")
+    return found[0].parent
+
+
+def read_lsp(folder: Path, split: str = "train") -> Annotations:
+    """Read joints.mat and the images beside it.
+
+    The third row means opposite things: *occluded* in LSP, *labelled* in LSP Extended. The two are told apart by the
+    order of axes: (3, 14, n) and (14, 3, n).
+
+    Args:
+      folder: with joints.mat and images/.
+      split: ``train`` (LSP's first 1,000 images; all of LSP Extended), ``test`` or ``all``.
+
+    Returns:
+      Annotations of LSP's 14 points; coordinates are counted from 0.
+
+    Raises:
+      BlazePoseError: an unknown split, a damaged or foreign joints.mat, nobody usable.
+    """
+    from scipy.io import loadmat
+
+    check_name(split, SPLITS, "split")
+    try:
+        joints = np.asarray(loadmat(str(folder / "joints.mat"))["joints"], np.float64)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise BlazePoseError(f"{folder / 'joints.mat'} cannot be read ({error}): fetch the archive again") from error
+    extended = joints.shape[:2] == (14, 3)
+    if joints.ndim != 3 or not (extended or joints.shape[:2] == (3, 14)):
+        raise BlazePoseError(f"{folder / 'joints.mat'} has the shape {joints.shape}: LSP's is (3, 14, n), LSP "
+                             "Extended's (14, 3, n)")
+    rows = joints.transpose(2, 0, 1) if extended else joints.transpose(2, 1, 0)  # (n, 14, 3)
+    people, dropped = [], {}
+    for i, row in enumerate(rows):
+        if not extended and split != "all" and (i < TRAIN) != (split == "train"):
+            continue
+        if extended and split == "test":
+            continue
+        third = row[:, 2] > 0.5
+        labelled = third if extended else np.ones(14, bool)
+        flags = np.where(labelled, np.where(third & (not extended), 1, 2), 0).astype(np.int32)
+        points = np.where(labelled[:, None], row[:, :2] - 1, 0).astype(np.float32)
+        files = [folder / "images" / f"im{i + 1:0{digits}d}.jpg" for digits in (4, 5)]
+        image = next((file for file in files if file.is_file()), None)
+        reason = None
+        if image is None:
+            reason = "image file missing"
+        elif not np.isfinite(points).all():
+            reason = "NaN or infinite coordinates"
+        elif not labelled.any():
+            reason = "no labelled keypoint"
+        if reason is not None or image is None:
+            dropped.setdefault(reason, []).append(i + 1)
+            continue
+        extent = np.ptp(points[labelled], axis=0)
+        people.append(Person(i + 1, image, points, flags, float(extent.prod()), "lspet" if extended else "lsp"))
+    if not people:
+        raise BlazePoseError(f"{folder}: nobody usable in split {split!r} ({', '.join(dropped) or 'it is empty'}): "
+                             "check the images beside joints.mat")
+    return Annotations(LSP.keypoints, tuple(people), dropped)

@@ -1,0 +1,58 @@
+"""What an experiment says of its data comes in; a reader to learn from and one to validate on leave.
+
+A reader has ``skeleton``, ``name``, a length, and ``batch(step, size, seed, rows)``; one for validation has
+``take(rows)``; one that streams has ``position()`` and ``restore(position)``.
+"""
+
+import dataclasses
+from typing import Any
+
+from blazepose_jax.data.records import read_records
+from blazepose_jax.data.rendered import Mixed, Rendered
+from blazepose_jax.errors import BlazePoseError, check_name
+
+HELD_OUT_SEED = 1_000_003  # rendered people to validate on are other people
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which records, made by ``blazepose data prepare`` or rendered as needed."""
+
+    records: str = ""  # folder; "" for rendered people alone
+    reader: str = "resident"  # in memory, or "grain", which streams
+    held_out: int = 200  # fully trusted people kept back for validation
+    rendered: float = 0.0  # share of rendered people in a batch; 1.0 where there are no records
+    people: int = 1_000_000  # different rendered people before they come again
+    size: int = 320  # px of a rendered record; that of the records it is mixed with
+
+
+def open_readers(config: DataConfig) -> tuple[Any, Any]:
+    """Open the data of an experiment.
+
+    Args:
+      config: what to read.
+
+    Returns:
+      (training, validation).
+
+    Raises:
+      BlazePoseError: no such data, an unknown reader, a share that is none.
+    """
+    check_name(config.reader, ("resident", "grain"), "data.reader")
+    if not 0 <= config.rendered <= 1:
+        raise BlazePoseError(f"data.rendered is {config.rendered}: it is a share, from 0 to 1")
+    rendered = Rendered(config.people, config.size)
+    if config.rendered == 1:
+        return rendered, Rendered(config.held_out, config.size, HELD_OUT_SEED)
+    if config.reader == "grain":
+        from blazepose_jax.data.streams import open_stream
+
+        learn, held_out = open_stream(config.records, config.held_out)
+    else:
+        learn, held_out = read_records(config.records).split(config.held_out)
+    if config.rendered:
+        if learn.skeleton.keypoints != rendered.skeleton.keypoints:
+            raise BlazePoseError(f"the records have {learn.skeleton.name} keypoints, rendered people have BlazePose's: "
+                                 "set data.rendered=0")
+        learn = Mixed(learn, rendered, config.rendered)
+    return learn, held_out

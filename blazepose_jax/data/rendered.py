@@ -1,0 +1,110 @@
+"""A seed comes in, endless batches of rendered people leave; the same interface as resident records."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.data.people import encode_jpeg
+from blazepose_jax.rendering.scene import render_records
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
+from blazepose_jax.structs import PoseBatch
+
+AT_ONCE = 32  # on accelerators
+
+
+@dataclasses.dataclass(frozen=True)
+class Rendered:
+    """Rendered people by number: record i of a seed is always the same person.
+
+    Attributes:
+      count: records; batches begin again after the last.
+      size: R, px.
+      seed: of the people; another seed is other people.
+      skeleton: of the keypoints.
+      name: for people.
+    """
+
+    count: int
+    size: int = 256
+    seed: int = 0
+    skeleton: Skeleton = BLAZEPOSE
+    name: str = "rendered people"
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return self.count
+
+    def take(self, rows: np.ndarray) -> PoseBatch:
+        """The records at these positions, on the device."""
+        at_once = 1 if jax.default_backend() == "cpu" else AT_ONCE
+        with jax.default_device(jax.local_devices()[0]):
+            return render_records(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size,
+                                  at_once=at_once)
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+        """The batch of a step: the next ``size`` people, whatever the seed of the run.
+
+        Args: as for ``Resident.batch``.
+        """
+        return self.take((step * size + np.asarray(range(size) if rows is None else rows)) % self.count)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Real records with a share of rendered people.
+
+    Attributes:
+      real: a reader of real records for the 33 points.
+      rendered: the others.
+      share: of rendered people in a batch.
+    """
+
+    real: Any
+    rendered: Rendered
+    share: float
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """That of the real records."""
+        return self.real.skeleton
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.real.name} with {self.share:.0%} rendered people"
+
+    def __len__(self) -> int:
+        """Number of real records."""
+        return len(self.real)
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+        """The batch of a step; every n-th row is rendered. Args: as for ``Resident.batch``."""
+        rows = range(size) if rows is None else rows
+        drawn = round(self.share * len(rows))
+        real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
+        rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
+        return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), _widened(real), rendered)
+
+
+def _widened(batch: PoseBatch) -> PoseBatch:
+    """Real records with empty places for what only rendered ones know."""
+    count, points = batch.flags.shape
+    return batch.replace(knows_body=np.zeros(count, bool), depth=np.zeros((count, points), np.float32),
+                         world=np.zeros((count, points, 3), np.float32),
+                         mask=np.zeros(batch.pixels.shape[:3], np.uint8))
+
+
+def rendered_rows(count: int, size: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows of rendered people, as ``people.encode_people`` gives them of real ones."""
+    source, at_once = Rendered(count, size, seed), 8
+    for start in range(0, count, at_once):
+        batch = source.take(np.arange(start, start + at_once))
+        for i in range(min(at_once, count - start)):
+            yield {"image": encode_jpeg(np.asarray(batch.pixels[i])), "keypoints": np.asarray(batch.keypoints[i]),
+                   "flags": np.asarray(batch.flags[i]), "side": np.float32(batch.roi.side[i]),
+                   "angle": np.float32(batch.roi.angle[i]), "id": np.int32(start + i), "weight": np.float32(1),
+                   "knows_occlusion": np.bool_(True)}

@@ -1,0 +1,128 @@
+"""A records folder or a TFDS data set comes in, batches stream out of grain; its position can be saved."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from blazepose_jax.data.records import RecordFolder, Resident, decode_jpeg, held_out_rows, open_records, to_batch
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import PoseBatch
+
+
+class Stream:
+    """Batches in grain's order: shuffled anew every epoch, sharded by process, read ahead by threads."""
+
+    def __init__(self, source: Any, rows: np.ndarray, skeleton: Skeleton, name: str):
+        """Nothing is read yet.
+
+        Args:
+          source: random access to rows with ``image`` bytes.
+          rows: positions to read.
+          skeleton: of the keypoints.
+          name: for people.
+        """
+        self._source, self._rows, self.skeleton, self.name = source, rows, skeleton, name
+        self._iterator: Any = None
+        self._restored: dict[str, Any] | None = None
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self._rows)
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+        """The next batch; the first call says of which size, and which share of it is this process's.
+
+        Args: as for ``Resident.batch``; ``step`` is where the stream is, or where it begins.
+        """
+        if self._iterator is None:
+            self._iterator = self._open(step, size if rows is None else len(rows), seed)
+        found = next(self._iterator)
+        return to_batch(found.pop("pixels"), found)
+
+    def position(self) -> dict[str, Any]:
+        """Where the stream is; plain data for a checkpoint."""
+        return {} if self._iterator is None else self._iterator.get_state()
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self._restored = position
+
+    def _open(self, step: int, size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+        import grain
+
+        picked = grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
+        mine = picked[jax.process_index() :: jax.process_count()]
+        batches = mine.map(_decode).batch(size)
+        iterator: Any = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size)))
+        if self._restored:
+            iterator.set_state(self._restored)
+        elif step:
+            iterator.set_state({"next_index": step})
+        return iterator
+
+
+class _Picked:
+    """Some rows of a source, as a source."""
+
+    def __init__(self, source: Any, rows: np.ndarray):
+        self._source, self._rows = source, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._source[int(self._rows[index])]
+
+
+def _decode(row: dict[str, Any]) -> dict[str, Any]:
+    return {"pixels": decode_jpeg(row["image"]), **{k: np.asarray(v) for k, v in row.items() if k != "image"}}
+
+
+def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
+    """Open a records folder, or a data set that TFDS wrote, for streaming.
+
+    Args:
+      folder: with records.json, or with TFDS's dataset_info.json.
+      held_out: people kept back for validation; they are read into memory.
+
+    Returns:
+      (training, validation).
+
+    Raises:
+      BlazePoseError: grain or TFDS is not installed; neither kind of folder.
+    """
+    try:
+        import grain  # noqa
+    except ImportError as error:
+        raise BlazePoseError("data.reader=grain needs grain: pip install 'blazepose_jax[train]', or use "
+                             "data.reader=resident") from error
+    folder = Path(folder)
+    source: Any
+    if (folder / "dataset_info.json").is_file():
+        source, skeleton, weights = _open_tfds(folder)
+    else:
+        found: RecordFolder = open_records(folder)
+        source, skeleton, weights = found, found.skeleton, found.labels["weight"]
+    kept = held_out_rows(weights, held_out)
+    rest = np.setdiff1d(np.arange(len(source)), kept)
+    rows = [_decode(source[int(i)]) for i in kept]
+    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    validation = Resident(skeleton, columns.pop("pixels"), columns, folder.name)
+    return Stream(source, rest, skeleton, folder.name), validation
+
+
+def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray]:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise BlazePoseError(f"{folder} was written by TFDS: pip install 'blazepose_jax[train]' to read it") from error
+    builder = tfds.builder_from_directory(str(folder))
+    read: Any = builder.as_data_source
+    source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    metadata: Any = builder.info.metadata
+    skeleton = Skeleton.from_dict(metadata["skeleton"])
+    return source, skeleton, np.array([source[i]["weight"] for i in range(len(source))])
