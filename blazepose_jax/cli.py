@@ -59,6 +59,7 @@ def build_parser() -> Parser:
                       help="of prepare: folder with annotations.json; for lsp the original archive or its folder")
     data.add_argument("--format", default="records", metavar="F", help="of prepare: records (default) or tfds")
     data.add_argument("--split", default="train", metavar="S", help="of lsp: train (default), test or all")
+    data.add_argument("--scenes", action="store_true", help="of prepare: whole photographs, for a detector")
     data.add_argument("--count", type=int, default=1000, metavar="N", help="of rendered_people (default: 1000)")
     data.add_argument("--size", type=int, default=320, metavar="PX", help="of a record (default: 320)")
     data.add_argument("--seed", type=int, default=0, metavar="N", help="of rendered_people (default: 0)")

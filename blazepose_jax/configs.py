@@ -10,7 +10,7 @@ from typing import Any
 from blazepose_jax.data.readers import DataConfig
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
-from blazepose_jax.objectives import AugmentConfig, LossConfig, TeacherConfig
+from blazepose_jax.objectives import AugmentConfig, DetectorConfig, LossConfig, TeacherConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Config:
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     teacher: TeacherConfig = TeacherConfig()
+    detector: DetectorConfig = DetectorConfig()  # in place of the three above where a detector is trained
     seed: int = 0
     log_every: int = 20
     validate_every: int = 500

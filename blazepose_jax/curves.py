@@ -8,6 +8,8 @@ from typing import Any
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.results import write_text
 
+TITLES = {"pck@0.2": "PCK@0.2, regression", "recall": "people found"}
+
 
 def read_metrics(workdir: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(training rows, validation rows) of metrics.jsonl."""
@@ -30,11 +32,13 @@ def write_report(workdir: Path) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([r["step"] for r in learned], [r["loss"] for r in learned], color="#4285f4")
     left.set(title="loss", xlabel="step")
-    right.plot([r["step"] for r in learned], [r["pck@0.2"] for r in learned], color="#4285f4",
-               label="training, disturbed")
-    right.plot([r["step"] for r in held_out], [r["pck@0.2"] for r in held_out], color="#ff8a00", marker="o",
-               label="held out")
-    right.set(title="PCK@0.2, regression", xlabel="step", ylim=(0, 100))
+    name = "pck@0.2" if learned and "pck@0.2" in learned[0] else "recall"
+    right.plot([r["step"] for r in learned], [r[name] for r in learned], color="#4285f4", label="training, disturbed")
+    for held, colour in ((name, "#ff8a00"), ("precision", "#0f9d58")):
+        if held_out and held in held_out[0]:
+            right.plot([r["step"] for r in held_out], [r[held] for r in held_out], color=colour, marker="o",
+                       label=f"{held}, held out")
+    right.set(title=TITLES[name], xlabel="step", ylim=(0, 100))
     right.legend()
     figure.savefig(workdir / "curves.png", dpi=110)
     config = html.escape((workdir / "config.json").read_text())

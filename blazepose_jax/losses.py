@@ -38,3 +38,17 @@ def robust_distance(predicted: jax.Array, true: jax.Array, unit: jax.Array, knee
     squared = ((predicted - true) ** 2).sum(-1)
     distance = jnp.sqrt(squared + 1e-12)  # a finite gradient at 0
     return jnp.log1p(distance / (knee * unit))
+
+
+def focal(logits: jax.Array, targets: jax.Array, alpha: float, gamma: float) -> jax.Array:
+    """Elementwise focal loss: BCE that fades where the answer is right already (arXiv 1708.02002, equation 5).
+
+    Args:
+      logits: any shape.
+      targets: same shape, 0 or 1.
+      alpha: weight of the ones; the zeros get 1 - alpha.
+      gamma: how fast easy cases fade.
+    """
+    right = jax.nn.sigmoid(jnp.where(targets > 0.5, logits, -logits))
+    weight = jnp.where(targets > 0.5, alpha, 1 - alpha)
+    return weight * (1 - right) ** gamma * binary_cross_entropy(logits, targets)

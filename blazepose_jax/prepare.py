@@ -16,6 +16,7 @@ from blazepose_jax.data.people import encode_people
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import rendered_rows
+from blazepose_jax.data.scenes import by_image, encode_scenes
 from blazepose_jax.draw import contact_sheet, draw_points, save_image
 from blazepose_jax.engine import load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
@@ -50,6 +51,8 @@ def prepare(args: Namespace) -> None:
     output = Path(args.output)
     if output.exists():
         raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
+    if args.scenes and (args.format != "records" or args.name == "rendered_people"):
+        raise BlazePoseError("--scenes makes records of photographs: leave out --format and name coco_keypoints or lsp")
     if args.count < 1 or args.size < 64:
         raise BlazePoseError(f"--count {args.count} and --size {args.size}: at least 1 person of 64 px is needed")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -61,9 +64,14 @@ def prepare(args: Namespace) -> None:
             rows = progress(rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people")
         else:
             data = read_people(args, Path(scratch))
-            people = progress(data.people, len(data.people), Path(args.source).name, "people")
-            circles = teacher_circles(args.teacher, data) if args.teacher else {}
-            rows, dropped = encode_people(data, skeleton, people, args.size, circles), data.dropped
+            if args.scenes:
+                found = by_image(data.people)
+                rows = encode_scenes(data, progress(found.items(), len(found), args.name, "scenes"), args.size)
+            else:
+                people = progress(data.people, len(data.people), args.name, "people")
+                circles = teacher_circles(args.teacher, data) if args.teacher else {}
+                rows = encode_people(data, skeleton, people, args.size, circles)
+            dropped = data.dropped
             source = Path(args.source).name
         if args.format == "tfds":
             from blazepose_jax.data.builders import PeopleConfig, write_tfds
@@ -73,7 +81,7 @@ def prepare(args: Namespace) -> None:
         else:
             count = write_records(rows, skeleton, output, size=args.size, source=source, dropped=dropped)
     print(describe_dropped(dropped))
-    print(f"wrote {count} people to {args.output}")
+    print(f"wrote {count} {'scenes' if args.scenes else 'people'} to {args.output}")
 
 
 def read_people(args: Namespace, scratch: Path) -> Annotations:

@@ -127,3 +127,13 @@ class PoseBatch(struct.PyTreeNode):
     depth: Array | None = None  # (B, K) float32, record px, 0 at the mid-hip, smaller is nearer
     world: Array | None = None  # (B, K, 3) float32, metres, origin at the mid-hip, record axes
     mask: Array | None = None  # (B, R, R) uint8, 255 where the person is seen
+
+
+class SceneBatch(struct.PyTreeNode):
+    """What a detector is trained on: B square scenes of R px with up to N people."""
+
+    pixels: Array  # (B, R, R, 3) uint8
+    points: Array  # (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box
+    kinds: Array  # (B, N) int32: 1 a person, 2 somebody not labelled well enough to be wanted or refused, 0 nobody
+    weight: Array  # (B,) float32
+    ids: Array  # (B,) int32, for error messages

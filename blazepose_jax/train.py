@@ -19,6 +19,7 @@ from blazepose_jax.curves import write_report
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.metric_log import MetricLog
+from blazepose_jax.models import spec_of
 from blazepose_jax.results import write_text
 from blazepose_jax.trainer import Trainer
 from blazepose_jax.training import TrainState
@@ -49,7 +50,7 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
     with locked(workdir) if leads else nullcontext(), interruptible() as interrupted:
-        learn, held_out = open_readers(config.data)
+        learn, held_out = open_readers(config.data, spec_of(config.model.name).kind)
         checkpoints = Checkpoints(workdir / "checkpoints")
         trainer = Trainer(config, learn, held_out)
         state = trainer.fresh_state(None if checkpoints.steps() else init)

@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from blazepose_jax import objectives, training
+from blazepose_jax import training
 from blazepose_jax.configs import Config
 from blazepose_jax.errors import BlazePoseError, check_name
-from blazepose_jax.initialise import load_teacher, start_from
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.initialise import start_from
+from blazepose_jax.models import Form, create_model, spec_of
+from blazepose_jax.tasks import DetectorTask, PoseTask
 from blazepose_jax.training import TrainState
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
-UNFOLDED_ON = 2048  # crops on which folded weights' statistics are measured
+UNFOLDED_ON = 2048  # inputs on which folded weights' statistics are measured
 
 
 class Trainer:
@@ -28,14 +29,14 @@ class Trainer:
     def __init__(self, config: Config, learn: Any, held_out: Any):
         """Build everything that a step closes over."""
         self.config, self.learn, self.held_out = config, learn, held_out
-        self.skeleton = learn.skeleton
         model, o = config.model, config.optimizer
         check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
-        self.arguments = {"keypoints": len(self.skeleton.keypoints) + len(self.skeleton.auxiliary), "side": model.side,
-                          "fields": model.fields, "heads": model.heads}
+        spec = spec_of(model.name)
+        self.task = PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
+        self.side = model.side if spec.kind == "pose" else spec.side
         form = Form("folded" if model.norm == "folded" else "batch", jnp.bfloat16 if model.bfloat16 else jnp.float32,
                     frozen=model.norm == "frozen")
-        self.model = create_model(model.name, form, **self.arguments)
+        self.model = create_model(model.name, form, **self.task.arguments)
         self.optimizer = training.make_optimizer(o.learning_rate, o.steps, warmup=o.warmup, clip=o.clip,
                                                  weight_decay=o.weight_decay, rule=o.rule, groups=o.groups)
         mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
@@ -44,19 +45,17 @@ class Trainer:
         if o.batch_size % jax.device_count():
             raise BlazePoseError(f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
                                  f"{jax.device_count()} devices")
-        known = {"skeleton": self.skeleton, "fields": model.fields, "side": model.side}
-        objective = partial(objectives.pose_objective, self._apply_in_training, augmentation=config.augment,
-                            weights=config.loss, **known)
 
         def step(state, batch, key, taught):
-            return training.train_step(state, batch, key, objective=partial(objective, taught=taught),
-                                       optimizer=self.optimizer, ema_decay=o.ema_decay)
+            objective = self.task.objective(self._apply_in_training, taught)
+            return training.train_step(state, batch, key, objective=objective, optimizer=self.optimizer,
+                                       ema_decay=o.ema_decay)
 
         same = self.replicated
         self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same), out_shardings=same)
-        self._hits = jax.jit(partial(objectives.pose_hits, self._apply, **known))
-        self._key = self._everywhere(jax.random.key(config.seed))
-        self._taught = self._everywhere(load_teacher(config.teacher, self.skeleton, model.fields))
+        self._count = jax.jit(partial(self.task.count, self._apply))
+        self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
+        self._taught = self._everywhere(self.task.taught)
 
     def _apply_in_training(self, variables: Any, images: jax.Array) -> tuple[Any, Any]:
         outputs, updated = self.model.apply(variables, images, train=True, mutable=["batch_stats"])
@@ -66,7 +65,9 @@ class Trainer:
         return self.model.apply(variables, images, train=False)
 
     def _everywhere(self, tree: Any) -> Any:
-        return jax.device_put(tree, self.replicated)
+        if jax.process_count() == 1:
+            return jax.device_put(tree, self.replicated)
+        return jax.jit(lambda t: t, out_shardings=self.replicated)(jax.device_get(tree))
 
     def _shared_out(self, batch: Any) -> Any:
         """This process's rows of a batch become its part of the global arrays."""
@@ -77,17 +78,16 @@ class Trainer:
     def fresh_state(self, init: str | None) -> TrainState:
         """Step 0: random variables, or those of a weights directory."""
         model = self.config.model
-        images = jnp.zeros((1, model.side, model.side, 3))
+        images = jnp.zeros((1, self.side, self.side, 3))
         key = jax.random.key(self.config.seed, impl="rbg")  # compiles several times faster than threefry
         variables = dict(jax.jit(lambda k: self.model.init(k, images, train=False))(key))
         if init is not None:
-            variables = start_from(init, "pose", variables, model.name, model.norm, self._crops())
+            variables = start_from(init, self.task.kind, variables, model.name, model.norm, self._inputs())
         return self._everywhere(training.create_train_state(variables, self.optimizer))
 
-    def _crops(self, size: int = 32) -> Iterator[jax.Array]:
-        """Undisturbed crops of the training data."""
-        look = jax.jit(jax.vmap(lambda record: objectives.sample_targets(
-            jax.random.key(0), record, self.skeleton, self.config.model.side, objectives.STILL)["image"] / 255.0))
+    def _inputs(self, size: int = 32) -> Iterator[jax.Array]:
+        """Undisturbed inputs of the training data."""
+        look = jax.jit(self.task.inputs)
         for step in range(max(1, min(UNFOLDED_ON, len(self.learn)) // size)):
             yield look(self.learn.batch(step, size, self.config.seed))
 
@@ -102,23 +102,22 @@ class Trainer:
         return self._step(state, self._shared_out(batch), self._key, self._taught)
 
     def validate(self, state: TrainState) -> dict[str, float]:
-        """PCK of the averaged parameters on the held-out people, regression decode, true ROI."""
-        hits, total = {"pck@0.2": 0.0, "pck@0.1": 0.0}, 0.0
+        """What the averaged parameters find on the held-out data, in percent."""
+        total: dict[str, float] = {}
         size, ema = self.config.optimizer.batch_size, jax.device_get(state.ema)
         for start in range(0, len(self.held_out), size):
             rows = np.arange(start, start + size)
             batch = self.held_out.take(np.minimum(rows, len(self.held_out) - 1))
             batch = batch.replace(weight=(rows < len(self.held_out)).astype(np.float32))
-            found, count = jax.device_get(self._hits(ema, batch))
-            hits = {name: value + float(found[name]) for name, value in hits.items()}
-            total += float(count)
-        return {name: 100 * value / max(total, 1.0) for name, value in hits.items()}
+            counts = jax.device_get(self._count(ema, batch))
+            total = {name: total.get(name, 0.0) + float(value) for name, value in counts.items()}
+        return self.task.rates(total)
 
     def export(self, state: TrainState, directory: Path) -> None:
         """Write the averaged parameters as a weights directory."""
         form = "folded" if self.config.model.norm == "folded" else "batch"
         variables = {name: tree for name, tree in jax.device_get(state.ema).items() if tree}
-        save_weights(directory, {"pose": StoredNetwork(
-            self.config.model.name, form, variables, self.arguments,
+        save_weights(directory, {self.task.kind: StoredNetwork(
+            self.config.model.name, form, variables, self.task.arguments,
             f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}", "that of its training data",
-            self.skeleton)})
+            self.task.skeleton)})

@@ -8,7 +8,7 @@ import dataclasses
 from typing import Any
 
 from blazepose_jax.data.records import read_records
-from blazepose_jax.data.rendered import Mixed, Rendered
+from blazepose_jax.data.rendered import Mixed, Rendered, RenderedScenes
 from blazepose_jax.errors import BlazePoseError, check_name
 
 HELD_OUT_SEED = 1_000_003  # rendered people to validate on are other people
@@ -26,11 +26,12 @@ class DataConfig:
     size: int = 320  # px of a rendered record; that of the records it is mixed with
 
 
-def open_readers(config: DataConfig) -> tuple[Any, Any]:
+def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
     """Open the data of an experiment.
 
     Args:
       config: what to read.
+      kind: of the network, ``pose`` or ``detector``.
 
     Returns:
       (training, validation).
@@ -41,15 +42,21 @@ def open_readers(config: DataConfig) -> tuple[Any, Any]:
     check_name(config.reader, ("resident", "grain"), "data.reader")
     if not 0 <= config.rendered <= 1:
         raise BlazePoseError(f"data.rendered is {config.rendered}: it is a share, from 0 to 1")
-    rendered = Rendered(config.people, config.size)
+    make = Rendered if kind == "pose" else RenderedScenes
+    rendered = make(config.people, config.size)
     if config.rendered == 1:
-        return rendered, Rendered(config.held_out, config.size, HELD_OUT_SEED)
+        return rendered, make(config.held_out, config.size, HELD_OUT_SEED)
     if config.reader == "grain":
         from blazepose_jax.data.streams import open_stream
 
         learn, held_out = open_stream(config.records, config.held_out)
     else:
         learn, held_out = read_records(config.records).split(config.held_out)
+    scenes = hasattr(held_out, "labels") and "kinds" in held_out.labels
+    if scenes != (kind == "detector"):
+        raise BlazePoseError(f"{config.records} holds {'scenes' if scenes else 'people'}, a {kind} net learns from "
+                             f"{'people' if scenes else 'scenes'}: prepare the data with{'out' if scenes else ''} "
+                             "--scenes")
     if config.rendered:
         if learn.skeleton.keypoints != rendered.skeleton.keypoints:
             raise BlazePoseError(f"the records have {learn.skeleton.name} keypoints, rendered people have BlazePose's: "

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, PoseBatch
+from blazepose_jax.structs import ROI, PoseBatch, SceneBatch
 
 FORMAT = "blazepose_jax records 1"
 
@@ -82,11 +82,11 @@ class Resident:
         """Number of records."""
         return len(self.pixels)
 
-    def take(self, rows: np.ndarray) -> PoseBatch:
+    def take(self, rows: np.ndarray) -> Any:
         """The records at these positions, numpy leaves."""
         return to_batch(self.pixels[rows], {name: values[rows] for name, values in self.labels.items()})
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
         """The batch of a step: every epoch visits every record once, in an order drawn from seed and epoch.
 
         Args:
@@ -96,7 +96,7 @@ class Resident:
           rows: of the batch, for a process that computes a part of it; None for all.
 
         Returns:
-          PoseBatch of numpy leaves.
+          PoseBatch or SceneBatch of numpy leaves.
         """
         positions = step * size + np.asarray(range(size) if rows is None else rows)
         epochs = positions // len(self)
@@ -118,8 +118,11 @@ def held_out_rows(weights: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(weights >= 1.0))[:count])
 
 
-def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> PoseBatch:
-    """(n, R, R, 3) squares and n rows of labels as a batch."""
+def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
+    """(n, R, R, 3) squares and n rows of labels as a PoseBatch, or a SceneBatch where they are scenes."""
+    if "kinds" in labels:
+        return SceneBatch(pixels=pixels, points=labels["points"], kinds=labels["kinds"], weight=labels["weight"],
+                          ids=labels["id"])
     center = np.full((len(pixels), 2), pixels.shape[1] / 2, np.float32)
     return PoseBatch(pixels=pixels, keypoints=labels["keypoints"], flags=labels["flags"],
                      roi=ROI(center, labels["side"], labels["angle"]), knows_occlusion=labels["knows_occlusion"],

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.data.people import encode_jpeg
-from blazepose_jax.rendering.scene import render_records
+from blazepose_jax.rendering.scene import render_records, render_scenes
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
-from blazepose_jax.structs import PoseBatch
+from blazepose_jax.structs import PoseBatch, SceneBatch
 
 AT_ONCE = 32  # on accelerators
 
@@ -38,19 +38,34 @@ class Rendered:
         """Number of records."""
         return self.count
 
-    def take(self, rows: np.ndarray) -> PoseBatch:
+    def take(self, rows: np.ndarray) -> Any:
         """The records at these positions, on the device."""
-        at_once = 1 if jax.default_backend() == "cpu" else AT_ONCE
-        with jax.default_device(jax.local_devices()[0]):
-            return render_records(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size,
-                                  at_once=at_once)
+        return render_records(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size,
+                              at_once=_at_once())
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
         """The batch of a step: the next ``size`` people, whatever the seed of the run.
 
         Args: as for ``Resident.batch``.
         """
         return self.take((step * size + np.asarray(range(size) if rows is None else rows)) % self.count)
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderedScenes(Rendered):
+    """Scenes of rendered people for a detector, likewise by number.
+
+    Attributes:
+      most: people in a scene.
+    """
+
+    name: str = "rendered scenes"
+    most: int = 3
+
+    def take(self, rows: np.ndarray) -> SceneBatch:
+        """The scenes at these positions, on the device."""
+        return render_scenes(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size, most=self.most,
+                             at_once=_at_once())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +96,26 @@ class Mixed:
         """Number of real records."""
         return len(self.real)
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
-        """The batch of a step; every n-th row is rendered. Args: as for ``Resident.batch``."""
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
+        """The batch of a step; its last rows are rendered. Args: as for ``Resident.batch``."""
         rows = range(size) if rows is None else rows
         drawn = round(self.share * len(rows))
         real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
         rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
-        return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), _widened(real), rendered)
+        return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered))
+
+
+def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
+    """Both with the same places, so that they can be put together."""
+    if isinstance(real, PoseBatch):
+        return _widened(real), rendered
+    more = real.kinds.shape[1] - rendered.kinds.shape[1]
+    return real, rendered.replace(points=jnp.pad(rendered.points, ((0, 0), (0, more), (0, 0), (0, 0))),
+                                  kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))))
+
+
+def _at_once() -> int:
+    return 1 if jax.default_backend() == "cpu" else AT_ONCE
 
 
 def _widened(batch: PoseBatch) -> PoseBatch:

@@ -49,7 +49,11 @@ MODELS = {
     "paper_detector": ModelSpec(PaperDetector, "detector", 128, 127.5, 127.5, anchors=896),
 }
 # Nets that are no part of the zoo.
-TEST_MODELS = {"smoke": _paper("smoke")}
+_TINY = ((1, 8, 0), (2, 16, 0), (4, 24, 1), (8, 32, 1), (16, 48, 1))
+TEST_MODELS = {
+    "smoke": _paper("smoke"),
+    "smoke_detector": ModelSpec(lambda form: PaperDetector(form, _TINY), "detector", 128, 127.5, 127.5, anchors=896),
+}
 
 
 def spec_of(name: str) -> ModelSpec:

@@ -1,5 +1,7 @@
 """The person detectors, today's and the paper's: a letterboxed image comes in, DetectorOutputs leave."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,14 @@ from blazepose_jax.models.layers import (
 )
 from blazepose_jax.structs import DetectorOutputs
 
+RARE = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody
+NEUTRAL = nn.initializers.zeros_init()
 VALUES = 12  # cx, cy, w, h and four alignment points
+
+
+def usual_box(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Biases that put a box of the usual size, a fifth of about 224 px, on its anchor."""
+    return jnp.tile(jnp.zeros(VALUES, dtype).at[2:4].set(40.0), shape[0] // VALUES)
 
 
 def gather_heads(maps: list[tuple[jax.Array, jax.Array]]) -> DetectorOutputs:
@@ -58,20 +67,22 @@ class Detector(nn.Module):
         maps = []
         for stride, anchors in ((8, 2), (16, 2), (32, 6)):
             x = depth_to_space2x(pyramid[stride])
-            logits = self._head(x, f"logits_{stride}", anchors, train)
-            maps.append((logits, self._head(x, f"boxes_{stride}", anchors * VALUES, train)))
+            logits = self._head(x, f"logits_{stride}", anchors, train, RARE)
+            maps.append((logits, self._head(x, f"boxes_{stride}", anchors * VALUES, train, usual_box)))
         return gather_heads(maps)
 
-    def _head(self, x, name: str, features: int, train: bool):
+    def _head(self, x, name: str, features: int, train: bool, bias_init=NEUTRAL):
         x = Conv(self.form, kernel=3, stride=2, padding=symmetric(3), norm=False, name=f"{name}_depthwise")(
             x, train=train)
-        return Conv(self.form, features, norm=False, name=name)(x, train=train)
+        return Conv(self.form, features, norm=False, bias_init=bias_init, name=name)(x, train=train)
 
 
 class PaperDetector(nn.Module):
     """The 2020 detector, BlazeFace-like: 5x5 blocks, heads on 16x16 (2 anchors) and 8x8 (6)."""
 
     form: Form
+    # Stride, channels, residual blocks.
+    stages: tuple[tuple[int, int, int], ...] = ((1, 48, 3), (2, 64, 3), (4, 96, 6), (8, 128, 7), (16, 256, 6))
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> DetectorOutputs:
@@ -84,9 +95,9 @@ class PaperDetector(nn.Module):
         Returns:
           DetectorOutputs with 896 anchors.
         """
-        x = Conv(self.form, 48, kernel=5, activation="relu", name="stem")(images, train=train)
+        x = Conv(self.form, self.stages[0][1], kernel=5, activation="relu", name="stem")(images, train=train)
         taps = {}
-        for stride, features, blocks in ((1, 48, 3), (2, 64, 3), (4, 96, 6), (8, 128, 7), (16, 256, 6)):
+        for stride, features, blocks in self.stages:
             for i in range(blocks if stride == 1 else blocks + 1):
                 down = stride > 1 and i == 0
                 x = BlazeResidual(self.form, features, 2 if down else 1, "relu", None, kernel=5,
@@ -94,7 +105,9 @@ class PaperDetector(nn.Module):
             taps[stride] = x
         maps = []
         for stride, anchors in ((8, 2), (16, 6)):
-            logits = Conv(self.form, anchors, norm=False, name=f"logits_{stride}")(taps[stride], train=train)
-            boxes = Conv(self.form, anchors * VALUES, norm=False, name=f"boxes_{stride}")(taps[stride], train=train)
+            logits = Conv(self.form, anchors, norm=False, bias_init=RARE, name=f"logits_{stride}")(
+                taps[stride], train=train)
+            boxes = Conv(self.form, anchors * VALUES, norm=False, bias_init=usual_box, name=f"boxes_{stride}")(
+                taps[stride], train=train)
             maps.append((logits, boxes))
         return gather_heads(maps)

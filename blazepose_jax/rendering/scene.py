@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from blazepose_jax.codecs import alignment
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.rendering.people import Person, render, smooth_noise
-from blazepose_jax.structs import ROI, Frame, PoseBatch
+from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
 CONTEXT = 1.4  # side of a record over that of its ROI, as in prepared photographs
 
@@ -41,14 +42,18 @@ def _over(image: jax.Array, colours: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(mask[..., None], colours, image)
 
 
-def _placed(other: Person, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Another person's colours and mask, beside the middle, larger or smaller, mirrored or not."""
-    side = other.mask.shape[0]
+def _beside(key: jax.Array, side: int) -> ROI:
+    """A view that puts a person beside the middle, larger or smaller."""
     keys = jax.random.split(key, 4)
     away = jax.random.uniform(keys[0], minval=0.16, maxval=0.42) * jnp.where(jax.random.bernoulli(keys[1]), 1.0, -1.0)
     up = 0.08 * jax.random.normal(keys[2])
-    view = ROI(side * (0.5 - jnp.stack([away, up])), side / jax.random.uniform(keys[3], minval=0.7, maxval=1.3),
+    return ROI(side * (0.5 - jnp.stack([away, up])), side / jax.random.uniform(keys[3], minval=0.7, maxval=1.3),
                jnp.float32(0))
+
+
+def _placed(other: Person, view: ROI) -> tuple[jax.Array, jax.Array]:
+    """A person's colours and mask as a view of her picture shows them."""
+    side = other.mask.shape[0]
     layers = jnp.concatenate([other.colours, 255.0 * other.mask[..., None]], -1).astype(jnp.uint8)
     frame = Frame(layers.reshape(-1, 4), jnp.array([side, side]))
     seen = warp.crop(frame, rois.to_affine(view, side), side, border="zero")
@@ -62,7 +67,8 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
     image, seen = lax.optimization_barrier(background(keys[0], side)), person.mask
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
-    colours, mask = lax.cond(accompanied, lambda: _placed(render(keys[7], side, CONTEXT), keys[2]), lambda: nobody)
+    colours, mask = lax.cond(
+        accompanied, lambda: _placed(render(keys[7], side, CONTEXT), _beside(keys[2], side)), lambda: nobody)
     behind = jax.random.bernoulli(keys[3], 0.65)
     image = _over(image, colours, mask & behind)
     image = _over(image, person.colours, person.mask)
@@ -121,3 +127,43 @@ def render_records(key: jax.Array, ids: jax.Array, *, side: int, at_once: int = 
     yes = jnp.ones(ids.shape[0], bool)
     return PoseBatch(**drawn, roi=ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle), knows_occlusion=yes,
                      weight=yes.astype(jnp.float32), ids=ids, knows_body=yes)
+
+
+def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
+    """Nobody to ``most`` people somewhere in a picture: fields of SceneBatch without batch axis.
+
+    Args:
+      key: random key.
+      side: R, px.
+      most: N.
+    """
+    keys = jax.random.split(key, 3)
+    image = lax.optimization_barrier(background(keys[0], side))
+    count = jax.random.choice(keys[1], most + 1, p=jnp.array([0.08, *([0.92 / most] * most)]))
+
+    def add(image: jax.Array, i: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        mine = jax.random.split(jax.random.fold_in(keys[2], i), 4)
+        person = render(mine[0], side, CONTEXT)
+        # Her ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
+        zoom = jnp.exp(jax.random.uniform(mine[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
+        spot = jax.random.uniform(mine[2], (2,), minval=0.1, maxval=0.9)
+        size = jnp.float32(side) * zoom
+        view = ROI(side / 2 - (spot - 0.5) * size, size, jnp.float32(0))
+        colours, mask = _placed(person, view)
+        points = alignment.from_points(person.points, jnp.ones(33, bool), person.side / (2 * rois.MARGIN))
+        points = rois.image_to_crop(points, view) * side
+        return _over(image, colours, mask & (i < count)), (points, (i < count).astype(jnp.int32))
+
+    image, (points, kinds) = lax.scan(add, image, jnp.arange(most))
+    # Who is mostly hidden by those who came later is neither wanted nor refused.
+    hidden = (jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side)
+    later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
+    kinds = jnp.where((hidden & later & (kinds == 1)[None]).any(1) & (kinds == 1), 2, kinds)
+    return {"pixels": (image + 0.5).astype(jnp.uint8), "points": points, "kinds": kinds}
+
+
+@partial(jax.jit, static_argnames=("side", "most", "at_once"))
+def render_scenes(key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int = 1) -> SceneBatch:
+    """Scenes of rendered people for a detector. Args: as for ``render_records``, and ``most`` people in one."""
+    drawn = lax.map(lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once)
+    return SceneBatch(**drawn, weight=jnp.ones(ids.shape[0]), ids=ids)
