@@ -82,3 +82,23 @@ def blob_networks(size=0.25):
 
     fields = ("x", "y", "z", "visibility", "presence")
     return (Network((), detect, 224, 127.5, 127.5), Network((), pose, 64, 0.0, 255.0, BLAZEPOSE, fields))
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """Twelve drawn people, prepared through the command line."""
+    from test_evaluate import person, standing, write_folder
+
+    from blazepose_jax.cli import main
+
+    root = tmp_path_factory.mktemp("drawn")
+    rng = np.random.default_rng(0)
+    people = []
+    for i in range(12):
+        rows = standing(80 + 40 * rng.uniform(), 40)
+        rows[:, :2] += rng.normal(0, 3, (17, 2))
+        people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
+    people.append({**person(99), "keypoints": np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()})
+    folder = write_folder(root / "data", people)
+    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(root / "records")]) == 0
+    return root / "records"

@@ -1,18 +1,10 @@
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import ROOT
-from test_evaluate import person, standing, write_folder
 
 from blazepose_jax import augment, losses, objectives
 from blazepose_jax.cli import main
@@ -20,14 +12,10 @@ from blazepose_jax.configs import Config, load_experiment, override
 from blazepose_jax.data.records import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
-from blazepose_jax.inference import Settings
-from blazepose_jax.objectives import AugmentConfig, LossConfig
+from blazepose_jax.objectives import STILL, AugmentConfig, LossConfig
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import ROI, PoseOutputs
-from blazepose_jax.train import locked
-from blazepose_jax.weights import load_weights
+from blazepose_jax.structs import ROI, PoseBatch, PoseOutputs
 
-STILL = AugmentConfig(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0)
 FIELDS = ("x", "y", "z", "visibility", "presence")
 
 
@@ -55,24 +43,25 @@ def record():
         if flag:
             pixels[np.hypot(x - px, y - py) < 3] = 255
     roi = ROI(jnp.array([160.0, 180.0]), jnp.float32(230.0), jnp.float32(0.0))
-    return jnp.asarray(pixels), jnp.asarray(points), jnp.asarray(flags), roi
+    return PoseBatch(jnp.asarray(pixels), jnp.asarray(points), jnp.asarray(flags), roi, jnp.array(True),
+                     jnp.float32(1), jnp.int32(7))
 
 
 def test_undisturbed_targets_are_the_truth():
-    pixels, points, flags, roi = record()
-    found = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 128, STILL)
-    np.testing.assert_allclose(found["points"][:33], rois.image_to_crop(points, roi), atol=1e-5)
+    one = record()
+    found = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, STILL)
+    np.testing.assert_allclose(found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5)
     np.testing.assert_allclose(found["points"][33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
     np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
     assert not found["labelled"][5]
     assert found["is_person"]
-    np.testing.assert_array_equal(found["visible"][:33], flags == 2)
+    np.testing.assert_array_equal(found["visible"][:33], one.flags == 2)
 
 
 def test_points_stay_on_their_pixels_whatever_is_disturbed():
-    pixels, points, flags, roi = record()
-    config = AugmentConfig(colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, negatives=0.0)
-    sample = jax.jit(lambda key: objectives.sample_targets(key, pixels, points, flags, roi, BLAZEPOSE, 256, config))
+    one = record()
+    config = AugmentConfig(colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, half_body=0.0, negatives=0.0)
+    sample = jax.jit(lambda key: objectives.sample_targets(key, one, BLAZEPOSE, 256, config))
     names, flips = BLAZEPOSE.keypoints, 0
     for i in range(12):
         found = sample(jax.random.key(i))
@@ -107,17 +96,17 @@ def test_occluders_and_truncation_hide_what_they_cover():
 
 
 def test_negatives_teach_presence_alone():
-    pixels, points, flags, roi = record()
+    one = record()
     config = AugmentConfig(negatives=1.0)
-    found = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 128, config)
+    found = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, config)
     assert not found["is_person"]
     assert not found["labelled"].any()
     assert np.linalg.norm(np.asarray(found["points"][33]) - 0.5) > 0.3
 
 
 def batch_targets(count=2):
-    pixels, points, flags, roi = record()
-    one = objectives.sample_targets(jax.random.key(0), pixels, points, flags, roi, BLAZEPOSE, 256, STILL)
+    one = record()
+    one = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, STILL)
     return jax.tree.map(lambda a: jnp.stack([a] * count), one)
 
 
@@ -160,22 +149,6 @@ def test_overrides_and_experiments():
         load_experiment("smok")
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    """Twelve drawn people, prepared through the command line."""
-    root = tmp_path_factory.mktemp("drawn")
-    rng = np.random.default_rng(0)
-    people = []
-    for i in range(12):
-        rows = standing(80 + 40 * rng.uniform(), 40)
-        rows[:, :2] += rng.normal(0, 3, (17, 2))
-        people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
-    people.append({**person(99), "keypoints": np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()})
-    folder = write_folder(root / "data", people)
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(root / "records")]) == 0
-    return root / "records"
-
-
 def test_records_keep_points_pixels_and_counts(records, capsys):
     described = json.loads((records / "records.json").read_text())
     assert described["count"] == 12
@@ -188,7 +161,7 @@ def test_records_keep_points_pixels_and_counts(records, capsys):
     np.testing.assert_allclose(one.roi.side, 320 / 1.4, rtol=1e-5)
     assert (one.flags[0, [0, 11, 16, 28]] == 2).all()
     assert (one.flags[0, [17, 29]] == 0).all()
-    assert main(["data", "prepare", "coco_keypoints", "--source", "gone", "--output", str(records)]) == 2
+    assert main(["data", "prepare", "coco_keypoints", "--source", "gone", "--output", str(records.parent / "new")]) == 2
     assert "gone" in capsys.readouterr().err
 
 
@@ -216,119 +189,6 @@ def test_damaged_records(records, tmp_path, damage, message):
         read_records(tmp_path)
 
 
-def smoke(records, workdir, *words, env=None):
-    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(workdir),
-               f"data.records={records}", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-                            env={**os.environ, **(env or {})})
-
-
-def saved_steps(workdir):
-    """Steps of complete checkpoints; one being written has a longer name."""
-    return [int(p.name) for p in Path(workdir, "checkpoints").glob("*") if p.name.isdigit()]
-
-
-def final_tensors(workdir):
-    from safetensors.numpy import load_file
-
-    return load_file(Path(workdir) / "weights" / "pose.safetensors")
-
-
-def test_killed_runs_resume_to_the_same_bits_and_several_devices_agree(records, tmp_path):
-    whole = smoke(records, tmp_path / "whole", "log_every=1")
-    log, _ = whole.communicate(timeout=600)
-    assert whole.returncode == 0, log
-    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
-    learned = [row for row in rows if row["kind"] == "train"]
-    assert [row["step"] for row in learned] == list(range(1, 31))
-    assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
-    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
-        p.name for p in (tmp_path / "whole").iterdir()}
-
-    killed = smoke(records, tmp_path / "killed")
-    deadline = time.monotonic() + 500
-    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    again = smoke(records, tmp_path / "killed")
-    log, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, log
-    assert "steps 0 to" not in log
-    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
-
-    split = smoke(records, tmp_path / "split", "optimizer.steps=1", "checkpoint_every=1", "validate_every=9",
-                  env={"XLA_FLAGS": "--xla_force_host_platform_device_count=4"})
-    log, _ = split.communicate(timeout=600)
-    assert "4 cpu device(s)" in log, log
-    first = json.loads((tmp_path / "split" / "metrics.jsonl").read_text().splitlines()[0])
-    for name in ("loss", "gradient_norm"):
-        assert first[name] == pytest.approx(learned[0][name], rel=1e-4)
-
-    weights = load_weights(tmp_path / "whole" / "weights")
-    assert weights.pose.skeleton == BLAZEPOSE
-    assert weights.pose.side == 128
-
-
-def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
-    """Seven points under names of their own: a skeleton file, no code."""
-    from test_models import random_variables
-
-    from blazepose_jax.models import Form, create_model
-    from blazepose_jax.tracker import Tracker
-    from blazepose_jax.weights import save_weights
-    from blazepose_jax.weights.directory import StoredNetwork
-
-    keypoints = ["nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ankle", "right_ankle"]
-    skeleton = {"name": "seven", "keypoints": keypoints, "bones": [["left_hip", "left_ankle"]],
-                "center": ["left_hip", "right_hip"], "up": ["left_shoulder", "right_shoulder"]}
-    (tmp_path / "seven.json").write_text(json.dumps(skeleton))
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(records.parent / "data"), "--skeleton",
-                 str(tmp_path / "seven.json"), "--output", str(tmp_path / "records")]) == 0
-    run = smoke(tmp_path / "records", tmp_path / "run", "optimizer.steps=4", "checkpoint_every=4")
-    log, _ = run.communicate(timeout=600)
-    assert run.returncode == 0, log
-    detector = create_model("paper_detector", Form(convolution="xla"))
-    variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-    save_weights(tmp_path / "d", {"detector": StoredNetwork("paper_detector", "batch", variables, {}, "", "")})
-    settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
-    tracker = Tracker(tmp_path / "run" / "weights", tmp_path / "d", settings=settings)
-    assert tracker.skeleton.keypoints == tuple(keypoints)
-    for _ in range(2):
-        poses = tracker(np.full((90, 120, 3), 80, np.uint8))
-    assert poses.keypoints.shape == (1, 7, 3)
-
-
-def test_interrupt_saves_and_the_lock_dies_with_the_process(records, tmp_path):
-    run = smoke(records, tmp_path / "run", "optimizer.steps=100000")
-    while not saved_steps(tmp_path / "run"):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.05)
-    with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
-        pass
-    run.send_signal(signal.SIGINT)
-    log, _ = run.communicate(timeout=300)
-    assert run.returncode == 0, log
-    assert "the same command goes on from there" in log
-    with locked(tmp_path / "run"):
-        pass
-
-
-def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(records, tmp_path):
-    run = smoke(records, tmp_path / "run", "optimizer.learning_rate=1e30", "optimizer.clip=1e30",
-                "optimizer.warmup=0.0")
-    log, _ = run.communicate(timeout=600)
-    assert run.returncode == 2, log
-    assert "lower optimizer.learning_rate" in log
-    assert "Traceback" not in log
-    (failure,) = (tmp_path / "run").glob("failure-*")
-    assert json.loads((failure / "batch.json").read_text())["ids"]
-    assert not saved_steps(tmp_path / "run")
-
-
 def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
     from blazepose_jax.weights.checkpoints import Checkpoints
 
@@ -341,7 +201,7 @@ def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.warns(UserWarning, match="checkpoint 2 cannot be read"):
-        step, found = Checkpoints(tmp_path / "c").restore(states[1])
+        step, found, _ = Checkpoints(tmp_path / "c").restore(states[1])
     assert step == 1
     np.testing.assert_array_equal(found["a"], states[1]["a"])
     with pytest.warns(UserWarning, match="cannot be read"), pytest.raises(BlazePoseError, match="another model's"):

@@ -56,11 +56,12 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
       BlazePoseError: an unknown split, a damaged or foreign joints.mat, nobody usable.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     check_name(split, SPLITS, "split")
     try:
         joints = np.asarray(loadmat(str(folder / "joints.mat"))["joints"], np.float64)
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, NotImplementedError, MatReadError) as error:
         raise BlazePoseError(f"{folder / 'joints.mat'} cannot be read ({error}): fetch the archive again") from error
     extended = joints.shape[:2] == (14, 3)
     if joints.ndim != 3 or not (extended or joints.shape[:2] == (3, 14)):

@@ -1,7 +1,7 @@
 """A seed comes in, endless batches of rendered people leave; the same interface as resident records."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -40,8 +40,8 @@ class Rendered:
 
     def take(self, rows: np.ndarray) -> Any:
         """The records at these positions, on the device."""
-        return render_records(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size,
-                              at_once=_at_once())
+        return _in_chunks(rows, lambda ids, at_once: render_records(
+            jax.random.key(self.seed), ids, side=self.size, at_once=at_once))
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
         """The batch of a step: the next ``size`` people, whatever the seed of the run.
@@ -64,8 +64,8 @@ class RenderedScenes(Rendered):
 
     def take(self, rows: np.ndarray) -> SceneBatch:
         """The scenes at these positions, on the device."""
-        return render_scenes(jax.random.key(self.seed), jnp.asarray(rows, jnp.int32), side=self.size, most=self.most,
-                             at_once=_at_once())
+        return _in_chunks(rows, lambda ids, at_once: render_scenes(
+            jax.random.key(self.seed), ids, side=self.size, most=self.most, at_once=at_once))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +114,12 @@ def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
                                   kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))))
 
 
-def _at_once() -> int:
-    return 1 if jax.default_backend() == "cpu" else AT_ONCE
+def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int], Any]) -> Any:
+    """Render rows in chunks of one size, so that a program is compiled once whatever the batch."""
+    chunk, at_once = (8, 1) if jax.default_backend() == "cpu" else (AT_ONCE, AT_ONCE)
+    ids = np.resize(np.asarray(rows, np.int32), -(-len(rows) // chunk) * chunk)
+    parts = [render(jnp.asarray(ids[i : i + chunk]), at_once) for i in range(0, len(ids), chunk)]
+    return jax.tree.map(lambda *a: jnp.concatenate(a)[: len(rows)], *parts)
 
 
 def _widened(batch: PoseBatch) -> PoseBatch:

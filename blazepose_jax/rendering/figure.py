@@ -63,7 +63,7 @@ def draw_angles(key: jax.Array) -> dict[str, jax.Array]:
     # Legs seldom do independent things: some people sit or squat, some stride, the rest are left as drawn.
     kind, depth = jax.random.uniform(jax.random.fold_in(key, 2), (2,))
     both = jnp.radians(40 + 70 * depth) * jnp.ones(2)
-    stride = jnp.radians(15 + 35 * depth) * jnp.array([1.0, -0.6])
+    stride = jnp.radians(15 + 35 * depth) * jnp.array([1.0, -0.5])
     sits, strides = kind < 0.2, (kind >= 0.2) & (kind < 0.45)
     calm = 0.3 * angles["hip_flexion"]
     angles["hip_flexion"] = jnp.where(sits, both, jnp.where(strides, stride, jnp.where(kind < 0.75, calm,

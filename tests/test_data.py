@@ -1,0 +1,166 @@
+"""Data sets of three kinds, in two formats, read in two ways."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+from test_evaluate import person, standing, write_folder
+
+from blazepose_jax.cli import main
+from blazepose_jax.data.lsp import read_lsp, unpack
+from blazepose_jax.data.records import open_records, read_records
+from blazepose_jax.data.streams import open_stream
+from blazepose_jax.errors import BlazePoseError
+
+
+def archive(folder, joints, count):
+    """What LSP's archives unpack to."""
+    (folder / "images").mkdir(parents=True)
+    savemat(folder / "joints.mat", {"joints": joints})
+    for i in range(count):
+        name = f"im{i + 1:04d}.jpg" if joints.shape[0] == 3 else f"im{i + 1:05d}.jpg"
+        Image.fromarray(np.full((120, 90, 3), 50, np.uint8)).save(folder / "images" / name)
+    return folder
+
+
+def joints_of(count):
+    rng = np.random.default_rng(0)
+    return rng.uniform(10, 80, (count, 14, 2))
+
+
+def test_the_third_row_means_opposite_things(tmp_path):
+    points = joints_of(3)
+    third = np.zeros((3, 14))
+    third[1, 4] = 1
+    lsp = np.concatenate([points, third[..., None]], -1).transpose(2, 1, 0)  # (3, 14, n)
+    data = read_lsp(archive(tmp_path / "lsp", lsp, 3))
+    np.testing.assert_array_equal(data.people[0].flags, 2)
+    assert data.people[1].flags[4] == 1  # occluded
+    np.testing.assert_allclose(data.people[2].keypoints, points[2] - 1, atol=1e-5)  # Matlab counts from 1
+    extended = np.concatenate([points, third[..., None]], -1).transpose(1, 2, 0)  # (14, 3, n)
+    data = read_lsp(archive(tmp_path / "lspet", extended, 3))
+    assert [p.id for p in data.people] == [2]
+    assert data.people[0].flags[4] == 2  # labelled, and nobody else is
+    assert data.people[0].flags.sum() == 2
+    assert data.people[0].data_set == "lspet"
+    assert data.dropped == {"no labelled keypoint": [1, 3]}
+
+
+def test_lsp_has_a_test_half(tmp_path):
+    joints = np.ones((3, 14, 1002)) * 40
+    folder = archive(tmp_path / "lsp", joints, 2)
+    (folder / "images" / "im1002.jpg").write_bytes((folder / "images" / "im0001.jpg").read_bytes())
+    assert [p.id for p in read_lsp(folder).people] == [1, 2]
+    assert [p.id for p in read_lsp(folder, "test").people] == [1002]
+    with pytest.raises(BlazePoseError, match="did you mean 'test'"):
+        read_lsp(folder, "tset")
+
+
+def test_lsp_archives_are_unpacked_and_damage_is_told(tmp_path):
+    folder = archive(tmp_path / "lsp", np.ones((3, 14, 2)) * 40, 2)
+    import shutil
+
+    shutil.make_archive(str(tmp_path / "lsp_dataset"), "zip", folder)
+    assert unpack(tmp_path / "lsp_dataset.zip", tmp_path / "out") == tmp_path / "out"
+    (folder / "joints.mat").write_bytes(b"no matlab")
+    with pytest.raises(BlazePoseError, match="fetch the archive again"):
+        read_lsp(folder)
+    (tmp_path / "other.zip").write_bytes(b"no zip")
+    with pytest.raises(BlazePoseError, match="no zip archive"):
+        unpack(tmp_path / "other.zip", tmp_path / "out2")
+    with pytest.raises(BlazePoseError, match=r"no joints\.mat"):
+        unpack(folder / "images", tmp_path / "out3")
+    savemat(folder / "joints.mat", {"joints": np.ones((2, 2, 2))})
+    with pytest.raises(BlazePoseError, match="LSP's is"):
+        read_lsp(folder)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The same people as records and as TFDS wrote them."""
+    root = tmp_path_factory.mktemp("both")
+    people = []
+    for i in range(9):
+        rows = standing(80 + 3 * i, 40)
+        people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
+    folder = write_folder(root / "data", people)
+    for name in ("records", "tfds"):
+        assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--size", "128", "--format", name,
+                     "--output", str(root / name)]) == 0
+    return root
+
+
+def test_tfds_and_records_hold_the_same_without_tensorflow(both):
+    records = open_records(both / "records")
+    by_id = {int(records[i]["id"]): records[i] for i in range(len(records))}
+    stream, held_out = open_stream(both / "tfds", 2)
+    assert (len(stream), len(held_out)) == (7, 2)
+    assert stream.skeleton == records.skeleton
+    batch = stream.batch(0, 7, 0)
+    for i, number in enumerate(batch.ids):
+        np.testing.assert_array_equal(batch.keypoints[i], by_id[int(number)]["keypoints"])
+        assert batch.roi.side[i] == by_id[int(number)]["side"]
+    np.testing.assert_array_equal(held_out.take(np.array([0])).pixels[0],
+                                  read_records(both / "records").pixels[int(held_out.labels["id"][0]) - 1])
+    code = ("import sys; from blazepose_jax.data.streams import open_stream; "
+            f"open_stream({str(both / 'tfds')!r}, 2)[0].batch(0, 2, 0); assert 'tensorflow' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("kind", ["records", "tfds"])
+def test_streams_visit_everybody_and_resume(both, kind):
+    stream, _ = open_stream(both / kind, 2)
+    first = [stream.batch(step, 7, 3).ids for step in range(2)]
+    assert sorted(first[0]) == sorted(first[1])
+    assert list(first[0]) != list(first[1])
+    position = stream.position()
+    following = stream.batch(2, 7, 3)
+    again, _ = open_stream(both / kind, 2)
+    again.restore(position)
+    np.testing.assert_array_equal(again.batch(2, 7, 3).pixels, following.pixels)
+
+
+def test_builders_work_as_tfds_users_expect(tmp_path):
+    import tensorflow_datasets as tfds
+
+    from blazepose_jax.data.builders import CocoKeypoints
+
+    folder = write_folder(tmp_path / "data", [person(i + 1) for i in range(3)])
+    builder = CocoKeypoints(data_dir=tmp_path / "out", file_format="array_record")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=folder))
+    source = builder.as_data_source("train")
+    assert len(source) == 3
+    assert source[0]["image"].shape == (320, 320, 3)
+    assert source[0]["keypoints"].shape == (33, 2)
+
+
+def test_scenes_keep_everybody_where_they_are(tmp_path):
+    seated = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
+    folder = write_folder(tmp_path / "data", [person(1), {**person(2), "image_id": 1, "keypoints": seated}])
+    assert main(["data", "prepare", "coco_keypoints", "--scenes", "--size", "128", "--source", str(folder),
+                 "--output", str(tmp_path / "scenes")]) == 0
+    data = read_records(tmp_path / "scenes")
+    one = data.take(np.array([0]))
+    kinds = one.kinds[0]
+    assert sorted(kinds[kinds > 0]) in ([1, 2], [1])
+    found = one.points[0, list(kinds).index(1)]
+    assert found[1, 1] < found[0, 1]  # she stands: the circle's point is above the hips
+    assert found[2, 1] < found[0, 1]
+    assert (found > 0).all()
+    assert (found < 128).all()
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["coco_keypoint", "--source", "x"], "did you mean 'coco_keypoints'"), (["lsp"], "needs --source"),
+    (["lsp", "--source", "gone"], "no zip archive"), (["rendered_people", "--count", "0"], "at least 1 person"),
+    (["rendered_people", "--scenes"], "leave out --format"),
+    (["rendered_people", "--format", "tfrecord"], "format")])
+def test_bad_orders_say_what_is_wrong(tmp_path, capsys, words, message):
+    assert main(["data", "prepare", *words, "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,207 @@
+"""Whole runs of ``blazepose train``, as processes that can be killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from blazepose_jax.cli import main
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference import Settings
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.train import locked
+from blazepose_jax.weights import load_weights
+
+
+def smoke(records, workdir, *words, env=None):
+    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(workdir),
+               f"data.records={records}", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+                            env={**os.environ, **(env or {})})
+
+
+def saved_steps(workdir):
+    """Steps of complete checkpoints; one being written has a longer name."""
+    return [int(p.name) for p in Path(workdir, "checkpoints").glob("*") if p.name.isdigit()]
+
+
+def final_tensors(workdir):
+    from safetensors.numpy import load_file
+
+    return load_file(Path(workdir) / "weights" / "pose.safetensors")
+
+
+def test_killed_runs_resume_to_the_same_bits(records, tmp_path):
+    whole = smoke(records, tmp_path / "whole", "log_every=1")
+    log, _ = whole.communicate(timeout=600)
+    assert whole.returncode == 0, log
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    learned = [row for row in rows if row["kind"] == "train"]
+    assert [row["step"] for row in learned] == list(range(1, 31))
+    assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
+    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
+        p.name for p in (tmp_path / "whole").iterdir()}
+
+    killed = smoke(records, tmp_path / "killed")
+    deadline = time.monotonic() + 500
+    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = smoke(records, tmp_path / "killed")
+    log, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, log
+    assert "steps 0 to" not in log
+    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+    weights = load_weights(tmp_path / "whole" / "weights")
+    assert weights.pose.skeleton == BLAZEPOSE
+    assert weights.pose.side == 128
+
+
+def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
+    """Seven points under names of their own: a skeleton file, no code."""
+    from test_models import random_variables
+
+    from blazepose_jax.models import Form, create_model
+    from blazepose_jax.tracker import Tracker
+    from blazepose_jax.weights import save_weights
+    from blazepose_jax.weights.directory import StoredNetwork
+
+    keypoints = ["nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ankle", "right_ankle"]
+    skeleton = {"name": "seven", "keypoints": keypoints, "bones": [["left_hip", "left_ankle"]],
+                "center": ["left_hip", "right_hip"], "up": ["left_shoulder", "right_shoulder"]}
+    (tmp_path / "seven.json").write_text(json.dumps(skeleton))
+    assert main(["data", "prepare", "coco_keypoints", "--source", str(records.parent / "data"), "--skeleton",
+                 str(tmp_path / "seven.json"), "--output", str(tmp_path / "records")]) == 0
+    run = smoke(tmp_path / "records", tmp_path / "run", "optimizer.steps=4", "checkpoint_every=4")
+    log, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, log
+    detector = create_model("paper_detector", Form(convolution="xla"))
+    variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+    save_weights(tmp_path / "d", {"detector": StoredNetwork("paper_detector", "batch", variables, {}, "", "")})
+    settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
+    tracker = Tracker(tmp_path / "run" / "weights", tmp_path / "d", settings=settings)
+    assert tracker.skeleton.keypoints == tuple(keypoints)
+    for _ in range(2):
+        poses = tracker(np.full((90, 120, 3), 80, np.uint8))
+    assert poses.keypoints.shape == (1, 7, 3)
+
+
+def test_interrupt_saves_and_the_lock_dies_with_the_process(records, tmp_path):
+    run = smoke(records, tmp_path / "run", "optimizer.steps=100000")
+    while not saved_steps(tmp_path / "run"):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.05)
+    with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
+        pass
+    run.send_signal(signal.SIGINT)
+    log, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, log
+    assert "the same command goes on from there" in log
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(records, tmp_path):
+    run = smoke(records, tmp_path / "run", "optimizer.learning_rate=1e30", "optimizer.clip=1e30",
+                "optimizer.warmup=0.0")
+    log, _ = run.communicate(timeout=600)
+    assert run.returncode == 2, log
+    assert "lower optimizer.learning_rate" in log
+    assert "Traceback" not in log
+    (failure,) = (tmp_path / "run").glob("failure-*")
+    assert json.loads((failure / "batch.json").read_text())["ids"]
+    assert not saved_steps(tmp_path / "run")
+
+
+def test_streams_resume_to_the_same_bits_too(records, tmp_path):
+    words = ("data.reader=grain", "checkpoint_every=4", "validate_every=99", "optimizer.steps=12")
+    whole = smoke(records, tmp_path / "whole", *words)
+    log, _ = whole.communicate(timeout=600)
+    assert whole.returncode == 0, log
+    killed = smoke(records, tmp_path / "killed", *words)
+    deadline = time.monotonic() + 500
+    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    again = smoke(records, tmp_path / "killed", *words)
+    log, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, log
+    assert "steps 0 to" not in log
+    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_devices_and_processes_do_not_matter(records, tmp_path):
+    """Ten steps of SGD on one device, on four, and on two processes: the same parameters."""
+    words = ("optimizer.rule=sgd", "optimizer.learning_rate=0.01", "optimizer.ema_decay=0.0", "optimizer.steps=10",
+             "checkpoint_every=99", "validate_every=99", "log_every=1")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    many = ("--coordinator", address, "--processes", "2", "--process")
+    four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    runs = {"one": [smoke(records, tmp_path / "one", *words)]}
+    runs["one"][0].wait(timeout=600)
+    runs["four"] = [smoke(records, tmp_path / "four", *words, env=four)]
+    runs["four"][0].wait(timeout=600)
+    runs["two"] = [smoke(records, tmp_path / "two", *words, *many, str(i)) for i in range(2)]
+    for processes in runs.values():
+        for process in processes:
+            log, _ = process.communicate(timeout=600)
+            assert process.returncode == 0, log
+    expected = final_tensors(tmp_path / "one")
+    rows = [json.loads(line) for line in (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()]
+    for name in ("four", "two"):
+        found = final_tensors(tmp_path / name)
+        for tensor, value in expected.items():
+            np.testing.assert_allclose(found[tensor], value, atol=1e-5, err_msg=f"{name}: {tensor}")
+        others = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for mine, theirs in zip(rows[:10], others[:10], strict=True):
+            assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+            assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
+    assert any(file.name.startswith("events") for file in (tmp_path / "one" / "tensorboard").iterdir())
+
+
+def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
+    """On rendered scenes, through the same step; what it writes tracks."""
+    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "detector", "--workdir", str(tmp_path / "run"),
+               "model.name=smoke_detector", "data.size=160", "data.held_out=8", "optimizer.steps=24",
+               "optimizer.batch_size=8", "log_every=4", "checkpoint_every=24", "validate_every=24"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    learned = [row for row in rows if row["kind"] == "train"]
+    assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
+    assert set(rows[-1]) == {"step", "kind", "recall", "precision"}
+    assert load_weights(tmp_path / "run" / "weights").detector.side == 128
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--processes", "2"), "need a coordinator's HOST:PORT"),
+    (("data.reader=grian",), "did you mean 'grain'"), (("data.rendered=2.0",), "a share, from 0 to 1"),
+    (("model.norm=frosen",), "did you mean 'frozen'"), (("optimizer.rule=adam",), "did you mean 'adamw'"),
+    (("model.name=smoke_detector",), "learns from scenes"),
+    (("--init", "gone"), "do not exist"), (("teacher.weights=gone",), "do not exist")])
+def test_bad_runs_say_what_is_wrong(records, tmp_path, capsys, words, message):
+    assert main(["train", "smoke", "--workdir", str(tmp_path), f"data.records={records}", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "weights").exists()
