@@ -1,0 +1,17 @@
+"""Google's Lite architecture from scratch: batch normalisation, its own heatmaps kept at inference.
+
+    blazepose data prepare coco_keypoints --source DIR --output records/lsp
+    blazepose train lite --workdir runs/lite data.records=records/lsp
+
+Results stand in experiments/README.md.
+"""
+
+from blazepose_jax.configs import Config, DataConfig, ModelConfig, OptimizerConfig
+from blazepose_jax.models import ALL_HEADS
+
+
+def get_config() -> Config:
+    """The experiment."""
+    return Config(model=ModelConfig(name="lite", heads=ALL_HEADS),
+                  data=DataConfig(records="records/lsp", rendered=0.25),
+                  optimizer=OptimizerConfig(steps=20_000, batch_size=128, learning_rate=2e-3, ema_decay=0.999))

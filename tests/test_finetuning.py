@@ -1,0 +1,193 @@
+"""Starting from trained weights: unfolding, frozen statistics, groups, teachers."""
+
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import shared
+
+from blazepose_jax import objectives
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.initialise import Teaching, load_teacher, start_from, take_over
+from blazepose_jax.models import FOLDED, Form, create_model, create_network
+from blazepose_jax.models.fold import fold_batch_norm
+from blazepose_jax.models.unfold import unfold_batch_norm
+from blazepose_jax.objectives import Taught, TeacherConfig
+from blazepose_jax.objectives.distillation import distillation_losses, trust_in_labels
+from blazepose_jax.skeleton import BLAZEPOSE, COCO
+from blazepose_jax.structs import PoseOutputs
+from blazepose_jax.training import create_train_state, make_optimizer, train_step
+from blazepose_jax.weights import save_weights
+from blazepose_jax.weights.directory import StoredNetwork
+
+FIELDS = ("x", "y", "z", "visibility", "presence")
+
+
+def apart(a, b):
+    """The largest difference over each output's peak."""
+    return max(float(jnp.abs(x - y).max() / jnp.abs(x).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b),
+                                                                            strict=True))
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    """A small net, folded, and crops; its kernels' sizes differ as those of released nets do."""
+    images = jax.random.uniform(jax.random.key(1), (4, 128, 128, 3))
+    batch = create_model("smoke", Form(), side=128)
+    variables = jax.jit(lambda k: batch.init(k, images[:1], train=False))(jax.random.key(0, impl="rbg"))
+
+    def uneven(path, leaf):
+        name = path[-1].key
+        key = jax.random.fold_in(jax.random.key(2), zlib.crc32(jax.tree_util.keystr(path).encode()))
+        draw = jax.random.normal(key, leaf.shape)
+        return {"scale": leaf * jnp.exp(0.7 * draw), "var": jnp.exp(draw), "mean": 0.3 * draw}.get(name, leaf)
+
+    return batch, fold_batch_norm(jax.tree_util.tree_map_with_path(uneven, variables)), images
+
+
+def test_unfolding_keeps_the_function(smoke):
+    batch, folded, images = smoke
+    unfolded = unfold_batch_norm(batch, folded, [images[:2], images[2:]])
+    expected = create_model("smoke", FOLDED, side=128).apply(folded, images, train=False)
+    assert apart(expected, batch.apply(unfolded, images, train=False)) < 1e-4
+    # The measured statistics are those of the crops: normalising by the batch's own changes nothing either.
+    outputs, updated = batch.apply(unfolded, images, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(outputs.landmarks, expected.landmarks, atol=0.5)
+    for old, new in zip(jax.tree.leaves(unfolded["batch_stats"]), jax.tree.leaves(updated["batch_stats"]), strict=True):
+        np.testing.assert_allclose(old, new, rtol=0.02, atol=0.02)
+    # And kernels have the size that initialisation gives them.
+    kernel = np.asarray(unfolded["params"]["stem"]["kernel"])
+    np.testing.assert_allclose(np.sqrt((kernel**2).mean((0, 1, 2))), np.sqrt(2 / 27), rtol=1e-3)
+    with pytest.raises(ValueError, match="needs crops"):
+        unfold_batch_norm(batch, folded, [])
+
+
+def test_released_nets_unfold(astronaut, tmp_path):
+    from blazepose_jax.weights import import_weights, read_stored
+
+    name = "lite"
+    import_weights([shared("models", f"pose_landmark_{name}.tflite")], tmp_path / "w")
+    crops = jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])]) / 255.0
+    model = create_model(name, Form())
+    fresh = jax.eval_shape(lambda: model.init(jax.random.key(0), crops[:1], train=False))
+    fresh = jax.tree.map(lambda s: jnp.zeros(s.shape), fresh)
+    unfolded = start_from(str(tmp_path / "w"), "pose", fresh, name, "frozen", [crops])
+    stored = read_stored(tmp_path / "w")["pose"].variables
+    expected = create_model(name, FOLDED).apply(stored, crops, train=False)
+    found = model.apply(unfolded, crops, train=False)
+    for output in ("landmarks", "heatmap", "world", "presence"):
+        assert apart(getattr(expected, output), getattr(found, output)) < 1e-4, output
+
+
+def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
+    batch, folded, images = smoke
+    unfolded = unfold_batch_norm(batch, folded, [images])
+    frozen = create_model("smoke", Form(frozen=True), side=128)
+    outputs, updated = frozen.apply(unfolded, images, train=True, mutable=["batch_stats"])
+    jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], unfolded["batch_stats"])
+    inference = batch.apply(unfolded, images, train=False)
+    np.testing.assert_allclose(outputs.landmarks, inference.landmarks, rtol=1e-5)
+
+    params = {"backbone": {"kernel": jnp.ones(3)}, "heads": {"kernel": jnp.ones(3)}}
+    for rule in ("adamw", "sgd"):
+        optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=9.0, rule=rule,
+                                   groups=(("backbone", 0.1),))
+        state = create_train_state({"params": params}, optimizer)
+        for _ in range(3):
+            state, _ = train_step(state, None, jax.random.key(0), optimizer=optimizer, ema_decay=0.9, objective=(
+                lambda variables, batch, key: (sum(x.sum() for x in jax.tree.leaves(variables["params"])), ({}, {}))))
+        slow, fast = (1 - state.params[name]["kernel"] for name in ("backbone", "heads"))
+        np.testing.assert_allclose(10 * slow, fast, rtol=1e-4)
+        assert fast.min() > 0.01
+    with pytest.raises(BlazePoseError, match="did you mean 'sgd'"):
+        make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=9.0, rule="sdg")
+    assert isinstance(optimizer, optax.GradientTransformation)
+
+
+def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
+    _, folded, _ = smoke
+    model = create_model("smoke", FOLDED, side=128, keypoints=17)
+    fresh = jax.jit(lambda k: model.init(k, jnp.zeros((1, 128, 128, 3)), train=False))(jax.random.key(3, impl="rbg"))
+    taken = take_over(fresh, folded)
+    said = capsys.readouterr().out
+    assert "params/heads/landmarks/kernel" in said
+    assert "stem" not in said
+    np.testing.assert_array_equal(taken["params"]["stem"]["kernel"], folded["params"]["stem"]["kernel"])
+    arguments = {"keypoints": 39, "side": 128, "fields": FIELDS, "heads": ("mask", "heatmap", "offsets")}
+    save_weights(tmp_path / "w", {"pose": StoredNetwork("smoke", "folded", jax.device_get(folded), arguments, "", "",
+                                                        BLAZEPOSE)})
+    with pytest.raises(BlazePoseError, match="the experiment trains 'lite'"):
+        start_from(str(tmp_path / "w"), "pose", fresh, "lite", "batch", [])
+    with pytest.raises(BlazePoseError, match="holds no detector"):
+        start_from(str(tmp_path / "w"), "detector", fresh, "smoke", "batch", [])
+    taught = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
+    assert taught is not None
+    assert taught.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
+    with pytest.raises(BlazePoseError, match="the same keypoints"):
+        load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, FIELDS)
+    assert load_teacher(TeacherConfig(), BLAZEPOSE, FIELDS) is None
+
+
+def targets(points):
+    count = points.shape[1]
+    yes = jnp.ones((1, count), bool)
+    return {"points": points, "labelled": yes.at[:, :2].set(False), "inside": yes, "body": yes,
+            "torso": jnp.array([0.25]), "is_person": jnp.array([True])}
+
+
+def test_a_student_that_agrees_has_nothing_to_learn(smoke):
+    _, folded, images = smoke
+    said = create_model("smoke", FOLDED, side=128).apply(folded, images[:1], train=True)
+    goal = targets(said.landmarks[..., :2] / 128)
+    lessons = distillation_losses(said, said, goal, FIELDS, 128, jnp.ones(1))
+    for name in ("points", "flags", "heatmap", "mask", "features"):
+        assert abs(float(lessons[name])) < 1e-5, name
+    moved = said.replace(landmarks=said.landmarks + 20, heatmap=said.heatmap + 3, mask=said.mask - 2,
+                         features=2 * said.features)
+    worse = distillation_losses(moved, said, goal, FIELDS, 128, jnp.ones(1))
+    for name in ("points", "flags", "heatmap", "mask", "features"):
+        assert worse[name] > lessons[name] + 1e-4, name
+    # Only points that nobody labelled are the teacher's to place.
+    labelled = said.replace(landmarks=said.landmarks.at[:, 5, :2].add(50))
+    same = distillation_losses(labelled, said, goal, FIELDS, 128, jnp.ones(1))
+    np.testing.assert_allclose(same["points"], lessons["points"], atol=1e-6)
+
+
+def test_labels_far_from_the_teachers_peak_weigh_less():
+    from blazepose_jax.codecs import heatmaps
+
+    points = jnp.array([[[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.3, 0.3]]])
+    peaks = points[0] + jnp.array([[0.0, 0.0], [0.0, 0.09], [0.0, 0.2], [0.0, 0.0]])
+    maps = heatmaps.encode(peaks, 64, 1.5)
+    said = PoseOutputs(jnp.zeros((1, 4, 5)), jnp.zeros((1, 1)),
+                       heatmap=(jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps))[None])
+    trust = trust_in_labels(said, targets(points), TeacherConfig())
+    np.testing.assert_allclose(trust, [[1.0, 0.5, 0.15, 1.0]])
+    np.testing.assert_allclose(trust_in_labels(said, targets(points), TeacherConfig(doubt=False)), 1)
+
+
+def test_a_teacher_steers_the_objective(smoke):
+    from test_training import record
+
+    batch, folded, _ = smoke
+    variables = unfold_batch_norm(batch, folded, [jnp.zeros((1, 128, 128, 3))])
+    network = create_network("smoke", folded, FOLDED, BLAZEPOSE, side=128)
+    network = network.replace(apply=Teaching(network.apply.module))
+    records = jax.tree.map(lambda a: jnp.asarray(a)[None], record())
+
+    def apply(variables, images):
+        return batch.apply(variables, images, train=False), {}
+
+    def loss(taught):
+        return objectives.pose_objective(
+            apply, variables, records, jax.random.key(0), skeleton=BLAZEPOSE, fields=FIELDS, side=128,
+            augmentation=objectives.STILL, weights=objectives.LossConfig(), taught=taught)
+
+    alone, (parts, _) = loss(None)
+    assert not any(name.startswith("teacher") for name in parts)
+    both, (parts, _) = loss(Taught(network, TeacherConfig()))
+    assert "teacher_peaks" in parts
+    assert float(both) != pytest.approx(float(alone))
