@@ -22,6 +22,7 @@ class ModelConfig:
     fields: tuple[str, ...] = FIELDS
     heads: tuple[str, ...] = PAPER_HEADS
     bfloat16: bool = False  # compute type; parameters and statistics stay float32
+    momentum: float = 0.99  # of batch normalisation's running statistics; runs of a few hundred steps need 0.9
     norm: str = "batch"  # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
 
 

@@ -79,6 +79,9 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
                     print(f"interrupted: step {step + 1} is saved; the same command goes on from there")
                     return state
             if (step + 1) % config.validate_every == 0 or step + 1 == o.steps:
+                if before is not None:
+                    log.step(*check_finite(*before, state, workdir))
+                    before = None
                 log.validation(step + 1, trainer.validate(state))
         checkpoints.close()
         log.close()

@@ -35,7 +35,7 @@ class Trainer:
         self.task = PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
         self.side = model.side if spec.kind == "pose" else spec.side
         form = Form("folded" if model.norm == "folded" else "batch", jnp.bfloat16 if model.bfloat16 else jnp.float32,
-                    frozen=model.norm == "frozen")
+                    frozen=model.norm == "frozen", momentum=model.momentum)
         self.model = create_model(model.name, form, **self.task.arguments)
         self.optimizer = training.make_optimizer(o.learning_rate, o.steps, warmup=o.warmup, clip=o.clip,
                                                  weight_decay=o.weight_decay, rule=o.rule, groups=o.groups)

@@ -62,11 +62,14 @@ class _People(tfds.core.GeneratorBasedBuilder):
             "keypoints": tfds.features.Tensor(shape=(count, 2), dtype=np.float32),
             "flags": tfds.features.Tensor(shape=(count,), dtype=np.int32),
             "side": np.float32, "angle": np.float32, "id": np.int32, "weight": np.float32,
-            "knows_occlusion": np.bool_,
+            "knows_occlusion": np.bool_, **self._more_features(),
         })
         return tfds.core.DatasetInfo(
             builder=self, description=str(type(self).__doc__), features=features, citation=CITATION,
             metadata=tfds.core.MetadataDict({"skeleton": self._people.skeleton.to_dict()}))
+
+    def _more_features(self) -> dict[str, Any]:
+        return {}
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
         return {"train": self._generate_examples(dl_manager)}
@@ -102,6 +105,12 @@ class RenderedPeople(_People):
     """People that never lived, with all 33 points."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
+
+    def _more_features(self) -> dict[str, Any]:
+        bits = -(-self._people.size**2 // 8)
+        return {"depth": tfds.features.Tensor(shape=(33,), dtype=np.float32),
+                "world": tfds.features.Tensor(shape=(33, 3), dtype=np.float32),
+                "mask": tfds.features.Tensor(shape=(bits,), dtype=np.uint8)}
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
         return rendered_rows(self._people.count, self._people.size)

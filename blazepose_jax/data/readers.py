@@ -8,9 +8,10 @@ import dataclasses
 from typing import Any
 
 from blazepose_jax.data.records import read_records
-from blazepose_jax.data.rendered import Mixed, Rendered, RenderedScenes
+from blazepose_jax.data.rendered import Mixed, Rendered, RenderedScenes, render_all
 from blazepose_jax.errors import BlazePoseError, check_name
 
+KEPT = 10_000  # as many rendered people are kept in memory; more are rendered anew each time
 HELD_OUT_SEED = 1_000_003  # rendered people to validate on are other people
 
 
@@ -22,7 +23,7 @@ class DataConfig:
     reader: str = "resident"  # in memory, or "grain", which streams
     held_out: int = 200  # fully trusted people kept back for validation
     rendered: float = 0.0  # share of rendered people in a batch; 1.0 where there are no records
-    people: int = 1_000_000  # different rendered people before they come again
+    people: int = 1_000_000  # different rendered people before they come again; up to 10,000 are kept in memory
     size: int = 320  # px of a rendered record; that of the records it is mixed with
 
 
@@ -45,6 +46,8 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
     make = Rendered if kind == "pose" else RenderedScenes
     rendered = make(config.people, config.size)
     if config.rendered == 1:
+        if kind == "pose" and config.people <= KEPT:
+            rendered = render_all(rendered, range(0, config.people, 8))
         return rendered, make(config.held_out, config.size, HELD_OUT_SEED)
     if config.reader == "grain":
         from blazepose_jax.data.streams import open_stream

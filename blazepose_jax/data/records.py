@@ -123,10 +123,16 @@ def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
     if "kinds" in labels:
         return SceneBatch(pixels=pixels, points=labels["points"], kinds=labels["kinds"], weight=labels["weight"],
                           ids=labels["id"])
-    center = np.full((len(pixels), 2), pixels.shape[1] / 2, np.float32)
+    count, side = pixels.shape[:2]
+    body = {}
+    if "depth" in labels:  # rendered people; masks are kept as bits
+        mask = np.unpackbits(labels["mask"], axis=1, count=side * side).reshape(count, side, side)
+        body = {"knows_body": np.ones(count, bool), "depth": labels["depth"], "world": labels["world"],
+                "mask": 255 * mask}
+    center = np.full((count, 2), side / 2, np.float32)
     return PoseBatch(pixels=pixels, keypoints=labels["keypoints"], flags=labels["flags"],
                      roi=ROI(center, labels["side"], labels["angle"]), knows_occlusion=labels["knows_occlusion"],
-                     weight=labels["weight"], ids=labels["id"])
+                     weight=labels["weight"], ids=labels["id"], **body)
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:

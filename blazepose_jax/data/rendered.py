@@ -1,7 +1,7 @@
 """A seed comes in, endless batches of rendered people leave; the same interface as resident records."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.data.people import encode_jpeg
+from blazepose_jax.data.records import Resident
 from blazepose_jax.rendering.scene import render_records, render_scenes
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
@@ -131,12 +132,32 @@ def _widened(batch: PoseBatch) -> PoseBatch:
 
 
 def rendered_rows(count: int, size: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of rendered people, as ``people.encode_people`` gives them of real ones."""
+    """Rows of rendered people, as ``people.encode_people`` gives them of real ones, and what only a renderer knows."""
     source, at_once = Rendered(count, size, seed), 8
     for start in range(0, count, at_once):
-        batch = source.take(np.arange(start, start + at_once))
-        for i in range(min(at_once, count - start)):
-            yield {"image": encode_jpeg(np.asarray(batch.pixels[i])), "keypoints": np.asarray(batch.keypoints[i]),
-                   "flags": np.asarray(batch.flags[i]), "side": np.float32(batch.roi.side[i]),
-                   "angle": np.float32(batch.roi.angle[i]), "id": np.int32(start + i), "weight": np.float32(1),
-                   "knows_occlusion": np.bool_(True)}
+        batch = jax.device_get(source.take(np.arange(start, min(start + at_once, count))))
+        labels = labels_of(batch)
+        for i, square in enumerate(batch.pixels):
+            yield {"image": encode_jpeg(square), **{name: values[i] for name, values in labels.items()}}
+
+
+def labels_of(batch: PoseBatch) -> dict[str, np.ndarray]:
+    """What ``records.to_batch`` makes a batch of, but for the pixels; masks as bits."""
+    mask: Any = batch.mask
+    return {"keypoints": batch.keypoints, "flags": batch.flags, "side": batch.roi.side, "angle": batch.roi.angle,
+            "id": batch.ids, "weight": batch.weight, "knows_occlusion": batch.knows_occlusion,
+            "depth": np.asarray(batch.depth), "world": np.asarray(batch.world),
+            "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1)}
+
+
+def render_all(source: Rendered, people: Iterable[int]) -> Resident:
+    """Render every record once and keep it.
+
+    Args:
+      source: how many, and which.
+      people: their numbers in eights, ``range(0, count, 8)``, perhaps wrapped in a progress bar.
+    """
+    parts = [jax.device_get(source.take(np.arange(i, min(i + 8, source.count)))) for i in people]
+    columns = [labels_of(part) for part in parts]
+    labels = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+    return Resident(source.skeleton, np.concatenate([part.pixels for part in parts]), labels, source.name)

@@ -51,6 +51,7 @@ MODELS = {
 # Nets that are no part of the zoo.
 _TINY = ((1, 8, 0), (2, 16, 0), (4, 24, 1), (8, 32, 1), (16, 48, 1))
 TEST_MODELS = {
+    "demo": _paper("demo"),
     "smoke": _paper("smoke"),
     "smoke_detector": ModelSpec(lambda form: PaperDetector(form, _TINY), "detector", 128, 127.5, 127.5, anchors=896),
 }

@@ -19,11 +19,14 @@ class PaperSizes:
     decoder: int
     encoder_blocks: tuple[int, int, int, int] = (3, 4, 5, 6)  # after the downsampling block, at strides 4 to 32
     regression_blocks: tuple[int, int, int, int, int] = (4, 5, 6, 7, 7)  # likewise at strides 8 to 128
+    drop_heatmap: bool = True  # at inference, as the paper does
 
 
 SIZES = {
     "paper_full": PaperSizes((24, 48, 96, 192, 288), 48),
     "paper_lite": PaperSizes((16, 32, 64, 120, 168), 32),
+    # For `make demo`: small enough to learn something in two minutes on two cores.
+    "demo": PaperSizes((12, 24, 40, 64, 96), 32, (0, 0, 1, 1), (0, 0, 0, 0, 0), drop_heatmap=False),
     # For tests and smoke runs: every kind of block once, compiled in seconds.
     "smoke": PaperSizes((8, 16, 24, 32, 32), 16, (0, 0, 0, 0), (0, 0, 0, 0, 0)),
 }
@@ -61,7 +64,7 @@ class PaperPose(nn.Module):
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
         regression = self._regress(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
-        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, drop_heatmap=True,
+        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, self.sizes.drop_heatmap,
                             name="heads")(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 

@@ -1,0 +1,81 @@
+"""Nothing comes in; a small pose net trained on rendered people, its curves, pictures and figures leave."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from blazepose_jax import metrics
+from blazepose_jax.configs import load_experiment
+from blazepose_jax.data.readers import open_readers
+from blazepose_jax.draw import contact_sheet, draw_poses, save_image
+from blazepose_jax.engine import load_engine
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import rois
+from blazepose_jax.inference import Settings
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import ROI, PoseBatch
+from blazepose_jax.train import train
+
+SHOWN = 16
+FLOOR_FROM = 512  # people whose median pose is the floor
+TORSO = ("left_shoulder", "right_hip")
+
+
+def train_demo(workdir: Path) -> dict[str, Any]:
+    """Train the experiment ``demo`` and measure it on held-out rendered people.
+
+    Args:
+      workdir: of the run; demo.png shows held-out people and what the net makes of them.
+
+    Returns:
+      pck: held-out PCK@0.2 in percent, regression decode; floor: that of the median pose in the same ROI; people,
+      seconds, steps, curves: path of the picture.
+    """
+    config = load_experiment("demo")
+    began = time.perf_counter()
+    train(config, workdir)
+    seconds = time.perf_counter() - began
+    learn, held_out = open_readers(config.data)
+    test: PoseBatch = jax.device_get(held_out.take(np.arange(len(held_out))))
+    floor = _floor(jax.device_get(learn.take(np.arange(FLOOR_FROM))), test)
+    predicted = _predict(workdir / "weights", test, workdir / "demo.png")
+    report = {"pck": _pck(predicted, test.keypoints, test), "floor": floor, "people": len(held_out),
+              "seconds": round(seconds, 1), "steps": config.optimizer.steps}
+    (workdir / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _predict(weights: Path, test: PoseBatch, picture: Path) -> np.ndarray:
+    """(n, 33, 2) record px, and a contact sheet of the first people."""
+    engine = load_engine(weights, None, Settings(decode="regression"))
+    points, tiles = [], []
+    for i in range(len(test.pixels)):
+        roi = jax.tree.map(lambda a, i=i: a[i : i + 1], test.roi)
+        poses = jax.device_get(engine.estimate(to_frame(test.pixels[i]), roi))
+        points.append(poses.keypoints[0, :, :2])
+        if i < SHOWN:
+            tiles.append(draw_poses(test.pixels[i], poses, BLAZEPOSE, min_visibility=0.0))
+    save_image(contact_sheet(tiles, 8), picture)
+    return np.stack(points)
+
+
+def _pck(predicted: np.ndarray, true: np.ndarray, test: PoseBatch) -> float:
+    a, b = BLAZEPOSE.indices(TORSO)
+    torso = np.linalg.norm(test.keypoints[:, a] - test.keypoints[:, b], axis=-1)
+    hits, total = metrics.pck(predicted, true, np.ones(true.shape[:2], bool), torso, 0.2)
+    return round(100 * float(hits.sum()) / int(total.sum()), 1)
+
+
+def _floor(known: PoseBatch, test: PoseBatch) -> float:
+    """PCK of one pose for everybody: the median of known people, in the true ROI."""
+    median = np.median(np.asarray(rois.image_to_crop(known.keypoints, _jax(known.roi))), axis=0)
+    same = jax.numpy.broadcast_to(median, test.keypoints.shape)
+    return _pck(np.asarray(rois.crop_to_image(same, _jax(test.roi))), test.keypoints, test)
+
+
+def _jax(roi: ROI) -> ROI:
+    return jax.tree.map(jax.numpy.asarray, roi)
