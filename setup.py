@@ -10,8 +10,8 @@ EXTRAS = {
     "video": ["av>=15", "pillow>=11", "tqdm>=4.66"],
     # Reading .tflite files and running them.
     "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24"],
-    # The photograph that `blazepose demo` is made of.
-    "demo": ["scikit-image>=0.25"],
+    # The photograph that `blazepose demo` is made of, and what its training writes.
+    "demo": ["scikit-image>=0.25", "orbax-checkpoint>=0.12", "matplotlib>=3.10"],
     "train": [
         "orbax-checkpoint>=0.12",
         "grain>=0.2.12",

@@ -10,7 +10,8 @@ import numpy as np
 
 from blazepose_jax import metrics
 from blazepose_jax.configs import load_experiment
-from blazepose_jax.data.readers import open_readers
+from blazepose_jax.data.readers import HELD_OUT_SEED
+from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.draw import contact_sheet, draw_poses, save_image
 from blazepose_jax.engine import load_engine
 from blazepose_jax.frames import to_frame
@@ -32,16 +33,16 @@ def train_demo(workdir: Path) -> dict[str, Any]:
       workdir: of the run; demo.png shows held-out people and what the net makes of them.
 
     Returns:
-      pck: held-out PCK@0.2 in percent, regression decode; floor: that of the median pose in the same ROI; people,
+      pck: held-out PCK@0.2 in percent, heatmap decode; floor: that of the median pose in the same ROI; people,
       seconds, steps, curves: path of the picture.
     """
     config = load_experiment("demo")
     began = time.perf_counter()
     train(config, workdir)
     seconds = time.perf_counter() - began
-    learn, held_out = open_readers(config.data)
+    held_out = Rendered(config.data.held_out, config.data.size, HELD_OUT_SEED)
     test: PoseBatch = jax.device_get(held_out.take(np.arange(len(held_out))))
-    floor = _floor(jax.device_get(learn.take(np.arange(FLOOR_FROM))), test)
+    floor = _floor(jax.device_get(Rendered(FLOOR_FROM, config.data.size).take(np.arange(FLOOR_FROM))), test)
     predicted = _predict(workdir / "weights", test, workdir / "demo.png")
     report = {"pck": _pck(predicted, test.keypoints, test), "floor": floor, "people": len(held_out),
               "seconds": round(seconds, 1), "steps": config.optimizer.steps}
@@ -51,7 +52,7 @@ def train_demo(workdir: Path) -> dict[str, Any]:
 
 def _predict(weights: Path, test: PoseBatch, picture: Path) -> np.ndarray:
     """(n, 33, 2) record px, and a contact sheet of the first people."""
-    engine = load_engine(weights, None, Settings(decode="regression"))
+    engine = load_engine(weights, None, Settings(decode="heatmap"))
     points, tiles = [], []
     for i in range(len(test.pixels)):
         roi = jax.tree.map(lambda a, i=i: a[i : i + 1], test.roi)

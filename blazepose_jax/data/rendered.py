@@ -115,9 +115,9 @@ def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
                                   kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))))
 
 
-def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int], Any]) -> Any:
+def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], Any]) -> Any:
     """Render rows in chunks of one size, so that a program is compiled once whatever the batch."""
-    chunk, at_once = (8, 1) if jax.default_backend() == "cpu" else (AT_ONCE, AT_ONCE)
+    chunk, at_once = (8, None) if jax.default_backend() == "cpu" else (AT_ONCE, AT_ONCE)
     ids = np.resize(np.asarray(rows, np.int32), -(-len(rows) // chunk) * chunk)
     parts = [render(jnp.asarray(ids[i : i + chunk]), at_once) for i in range(0, len(ids), chunk)]
     return jax.tree.map(lambda *a: jnp.concatenate(a)[: len(rows)], *parts)

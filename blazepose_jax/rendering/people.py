@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax import lax
 
 from blazepose_jax.geometry import rois
 from blazepose_jax.rendering import figure, raster, shapes
@@ -32,7 +34,14 @@ class Person(struct.PyTreeNode):
 def smooth_noise(key: jax.Array, side: int, cells: int, channels: int = 1) -> jax.Array:
     """(side, side, channels) in [-1, 1], with about ``cells`` bumps per side."""
     coarse = jax.random.uniform(key, (cells, cells, channels), minval=-1.0)
-    return jax.image.resize(coarse, (side, side, channels), "cubic")
+    place = np.linspace(0, cells - 1, side)
+    low = np.minimum(place.astype(int), cells - 2)
+    share = place - low
+    share = share * share * (3 - 2 * share)  # no edges where cells meet
+    for axis in (0, 1):
+        across = share[:, None, None] if axis == 0 else share[None, :, None]
+        coarse = jnp.take(coarse, low, axis) * (1 - across) + jnp.take(coarse, low + 1, axis) * across
+    return coarse
 
 
 def render(key: jax.Array, side: int, context: float) -> Person:
@@ -61,13 +70,14 @@ def render(key: jax.Array, side: int, context: float) -> Person:
         surface = raster.draw(surface, placed, count, round(share * side))
         drawn.append(placed)
         count += group.cut.shape[0]
-    view = raster.look(surface, jax.tree.map(lambda *a: jnp.concatenate(a), *drawn))
+    view = lax.optimization_barrier(raster.look(surface, jax.tree.map(lambda *a: jnp.concatenate(a), *drawn)))
     points = raster.project_points(body.points, distance, scale, middle)
     shoulders = points[jnp.array(BLAZEPOSE.indices(BLAZEPOSE.up)), :2].mean(0) - middle
     pixels = jnp.clip(points[:, :2].astype(jnp.int32), 0, side - 1)
     sink = jnp.concatenate([jnp.full(stop - start, depth) for start, stop, depth in DEPTHS])
     visible = surface.depth[pixels[:, 1], pixels[:, 0]] > points[:, 2] - sink * scale
-    return Person(_paint(keys[3], view, clothes), view.material >= 0, points[:, :2], points[:, 2], body.points, visible,
+    colours = lax.optimization_barrier(_paint(keys[3], view, clothes))
+    return Person(colours, view.material >= 0, points[:, :2], points[:, 2], body.points, visible,
                   2 * rois.MARGIN * radius * scale, jnp.arctan2(shoulders[0], -shoulders[1]))
 
 
@@ -99,12 +109,13 @@ def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Ar
     folds = smooth_noise(keys[0], side, side // 12, 2)
     deep = (0.2 + 0.5 * clothes.loose) * is_cloth
     normal = view.normal.at[..., :2].add(folds * deep[..., None])
-    normal = normal / jnp.linalg.norm(normal + 1e-9, axis=-1, keepdims=True)
+    x, y, z = (normal[..., i] for i in range(3))
+    length = jnp.sqrt(x * x + y * y + z * z + 1e-12)
     light = jax.random.normal(keys[1], (3,)) * jnp.array([0.6, 0.4, 0.4]) - jnp.array([0.0, 0.7, 0.7])
     light = light / jnp.linalg.norm(light)
     ambient, power = jax.random.uniform(keys[2], (2,), minval=0.35, maxval=0.7)
-    facing = normal @ light
-    shade = ambient + power * jnp.clip(facing * 0.8 + 0.2, 0, 1) + 0.12 * normal[..., 2] * -1.0
+    facing = (x * light[0] + y * light[1] + z * light[2]) / length
+    shade = ambient + power * jnp.clip(facing * 0.8 + 0.2, 0, 1) - 0.12 * z / length
     table = draw_colours(keys[3])
     colours = table[jnp.maximum(view.material, 0)]
     # A third of the shirts and trousers has stripes, a third blotches.

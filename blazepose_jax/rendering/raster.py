@@ -115,7 +115,8 @@ def _intersect(px: jax.Array, py: jax.Array, shape: Shapes) -> tuple[jax.Array, 
     """
     m, ra, rb = shape.to_round, shape.start_radius, shape.end_radius
     way = shape.end - shape.start
-    axis = [(m[..., i, :] * way).sum(-1) for i in range(3)]
+    # Written out: XLA's CPU backend is slow at sums over an axis of three.
+    axis = [m[..., i, 0] * way[..., 0] + m[..., i, 1] * way[..., 1] + m[..., i, 2] * way[..., 2] for i in range(3)]
     ray = [m[..., i, 2] for i in range(3)]  # of the view direction z
     rx, ry, rz = px - shape.start[..., 0], py - shape.start[..., 1], -shape.start[..., 2]  # pixel minus start
     origin = [m[..., i, 0] * rx + m[..., i, 1] * ry + m[..., i, 2] * rz for i in range(3)]
@@ -146,6 +147,6 @@ def _intersect(px: jax.Array, py: jax.Array, shape: Shapes) -> tuple[jax.Array, 
     # In round axes: away from the axis, tilted by the taper; then back, as normals go, by the transposed matrix.
     local = [jnp.where(on_body, d2 * (o + depth * r) - a * y, o + depth * r - a * ends)
              for o, r, a in zip(origin, ray, axis, strict=True)]
-    normal = jnp.stack([m[..., 0, i] * local[0] + m[..., 1, i] * local[1] + m[..., 2, i] * local[2]
-                        for i in range(3)], -1)
-    return depth, normal / jnp.sqrt((normal**2).sum(-1, keepdims=True) + 1e-12), along
+    normal = [m[..., 0, i] * local[0] + m[..., 1, i] * local[1] + m[..., 2, i] * local[2] for i in range(3)]
+    length = jnp.sqrt(dot(normal, normal) + 1e-12)
+    return depth, jnp.stack([part / length for part in normal], -1), along

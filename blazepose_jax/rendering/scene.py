@@ -33,9 +33,22 @@ def background(key: jax.Array, side: int) -> jax.Array:
     busy = jax.random.uniform(keys[5], minval=0.2, maxval=1.0)
     for i, cells in enumerate((3, 8, 20, 48)):
         strength = busy * 45 / (i + 1)
-        clouds = smooth_noise(jax.random.fold_in(keys[6], i), side, cells, 3 if i < 2 else 1)
-        image += strength * (clouds.mean(-1, keepdims=True) * 0.7 + clouds * 0.3)
+        tint = 0.7 + 0.6 * jax.random.uniform(jax.random.fold_in(keys[7], i), (3,))
+        image += strength * smooth_noise(jax.random.fold_in(keys[6], i), side, cells) * tint
     return jnp.clip(image, 0, 255)
+
+
+def _photographed(images: jax.Array) -> jax.Array:
+    """(B, S, S, 3) float32 to uint8: a lens is not sharper than this.
+
+    Apart from the loop that draws, or XLA's CPU backend would compute every pixel once per tap.
+    """
+    for axis in (1, 2):
+        side = images.shape[axis]
+        before, middle, after = (lax.slice_in_dim(images, start, side - 2 + start, axis=axis) for start in range(3))
+        soft = (before + 2 * middle + after) / 4
+        images = lax.dynamic_update_slice_in_dim(images, soft, 1, axis)
+    return jnp.clip(images + 0.5, 0, 255).astype(jnp.uint8)
 
 
 def _over(image: jax.Array, colours: jax.Array, mask: jax.Array) -> jax.Array:
@@ -86,17 +99,12 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
         tone = jax.random.uniform(jax.random.fold_in(keys[6], i), (3,), maxval=255.0) * (0.8 + 0.4 * (c * dy - s * dx)[
             ..., None] / 0.2)
         image, before = _over(image, tone, inside & there), before | (inside & there)
-    # A lens is not sharper than this. The barriers keep XLA from computing the whole picture once per tap.
-    image = lax.optimization_barrier(image)
-    image = (jnp.roll(image, 1, 0) + 2 * image + jnp.roll(image, -1, 0)) / 4
-    image = lax.optimization_barrier(image)
-    image = (jnp.roll(image, 1, 1) + 2 * image + jnp.roll(image, -1, 1)) / 4
     at = jnp.clip(person.points.astype(jnp.int32), 0, side - 1)
     return jnp.clip(image, 0, 255), seen & ~before, person.visible & ~before[at[:, 1], at[:, 0]]
 
 
 def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
-    """One record of a rendered person: fields of PoseBatch without batch axis.
+    """One record of a rendered person: fields of PoseBatch without batch axis, pixels as float32.
 
     Args:
       key: random key.
@@ -104,33 +112,35 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
     """
     person = render(jax.random.fold_in(key, 0), side, CONTEXT)
     image, seen, visible = _compose(jax.random.fold_in(key, 1), person)
-    return {"pixels": (image + 0.5).astype(jnp.uint8), "keypoints": person.points, "depth": person.depth,
+    return {"pixels": image, "keypoints": person.points, "depth": person.depth,
             "flags": 1 + visible.astype(jnp.int32), "side": person.side, "angle": person.angle, "world": person.world,
             "mask": 255 * seen.astype(jnp.uint8)}
 
 
 @partial(jax.jit, static_argnames=("side", "at_once"))
-def render_records(key: jax.Array, ids: jax.Array, *, side: int, at_once: int = 1) -> PoseBatch:
+def render_records(key: jax.Array, ids: jax.Array, *, side: int, at_once: int | None = None) -> PoseBatch:
     """Records of rendered people, as prepared photographs give them.
 
     Args:
       key: random key of the whole series.
       ids: (B,) int32; a record is a function of the key and its id.
       side: R, px.
-      at_once: how many are rendered together; more than 1 only helps on accelerators.
+      at_once: how many are rendered together, on accelerators; None for one after another, which skips what a
+        picture does not show.
 
     Returns:
       PoseBatch with depth, world and mask.
     """
     drawn = lax.map(lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once)
-    turned, angle = drawn.pop("side"), drawn.pop("angle")
+    turned, angle, images = drawn.pop("side"), drawn.pop("angle"), drawn.pop("pixels")
     yes = jnp.ones(ids.shape[0], bool)
-    return PoseBatch(**drawn, roi=ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle), knows_occlusion=yes,
+    square = ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle)
+    return PoseBatch(pixels=_photographed(images), **drawn, roi=square, knows_occlusion=yes,
                      weight=yes.astype(jnp.float32), ids=ids, knows_body=yes)
 
 
 def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
-    """Nobody to ``most`` people somewhere in a picture: fields of SceneBatch without batch axis.
+    """Nobody to ``most`` people somewhere in a picture: fields of SceneBatch without batch axis, pixels as float32.
 
     Args:
       key: random key.
@@ -159,11 +169,11 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     hidden = (jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side)
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
     kinds = jnp.where((hidden & later & (kinds == 1)[None]).any(1) & (kinds == 1), 2, kinds)
-    return {"pixels": (image + 0.5).astype(jnp.uint8), "points": points, "kinds": kinds}
+    return {"pixels": image, "points": points, "kinds": kinds}
 
 
 @partial(jax.jit, static_argnames=("side", "most", "at_once"))
-def render_scenes(key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int = 1) -> SceneBatch:
+def render_scenes(key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int | None = None) -> SceneBatch:
     """Scenes of rendered people for a detector. Args: as for ``render_records``, and ``most`` people in one."""
     drawn = lax.map(lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once)
-    return SceneBatch(**drawn, weight=jnp.ones(ids.shape[0]), ids=ids)
+    return SceneBatch(pixels=_photographed(drawn.pop("pixels")), **drawn, weight=jnp.ones(ids.shape[0]), ids=ids)
