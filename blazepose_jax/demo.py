@@ -157,7 +157,8 @@ def write_page(path: Path, tracker: Tracker, traces: np.ndarray, found: int, sta
         model=html.escape(tracker.model), frames=len(traces), found=found, runs=tracker.detector_runs,
         seconds=f"{seconds:.1f}", stages=rows, legend=legend,
         pck=trained["pck"], floor=trained["floor"], held_out=trained["people"],
-        training_seconds=f"{trained['seconds']:.0f}", steps=trained["steps"], plot_x=plot(traces[..., 0]), plot_y=plot(traces[..., 1]))
+        training_seconds=f"{trained['seconds']:.0f}", steps=trained["steps"],
+        plot_x=plot(traces[..., 0]), plot_y=plot(traces[..., 1]))
     write_text(path, page)
 
 

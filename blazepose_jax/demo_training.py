@@ -33,7 +33,7 @@ def train_demo(workdir: Path) -> dict[str, Any]:
       workdir: of the run; demo.png shows held-out people and what the net makes of them.
 
     Returns:
-      pck: held-out PCK@0.2 in percent, heatmap decode; floor: that of the median pose in the same ROI; people,
+      pck: held-out PCK@0.2 in percent, heatmap + flip decode; floor: that of the median pose in the same ROI; people,
       seconds, steps, curves: path of the picture.
     """
     config = load_experiment("demo")
@@ -52,7 +52,7 @@ def train_demo(workdir: Path) -> dict[str, Any]:
 
 def _predict(weights: Path, test: PoseBatch, picture: Path) -> np.ndarray:
     """(n, 33, 2) record px, and a contact sheet of the first people."""
-    engine = load_engine(weights, None, Settings(decode="heatmap"))
+    engine = load_engine(weights, None, Settings(decode="heatmap", flip=True))
     points, tiles = [], []
     for i in range(len(test.pixels)):
         roi = jax.tree.map(lambda a, i=i: a[i : i + 1], test.roi)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.codecs.anchors import anchor_centers
 from blazepose_jax.configs import load_experiment, override
 from blazepose_jax.data.coco import Annotations, describe_dropped, read_annotations, true_roi
 from blazepose_jax.data.lsp import read_lsp, unpack
@@ -23,11 +24,12 @@ from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
-from blazepose_jax.objectives import sample_targets
+from blazepose_jax.models import spec_of
+from blazepose_jax.objectives import DetectorConfig, sample_targets, scene_targets
 from blazepose_jax.progress import progress
 from blazepose_jax.results import check_output
 from blazepose_jax.skeleton import BLAZEPOSE, read_skeleton
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, SceneBatch
 from blazepose_jax.video import read_image
 
 SHOWN = 32
@@ -136,9 +138,13 @@ def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
     check_output(args.output)
     config = override(load_experiment(args.name), args.overrides)
-    data, _ = open_readers(config.data)
+    spec = spec_of(config.model.name)
+    data, _ = open_readers(config.data, spec.kind)
     batch = data.batch(0, SHOWN, config.seed)
     keys = jax.random.split(jax.random.key(config.seed), SHOWN)
+    if spec.kind == "detector":
+        show_scenes(batch, keys, spec.side, config.detector, Path(args.output))
+        return
     targets = jax.jit(jax.vmap(lambda key, record: sample_targets(
         key, record, data.skeleton, config.model.side, config.augment)))(keys, batch)
     tiles = []
@@ -149,3 +155,18 @@ def show(args: Namespace) -> None:
         tiles.append(draw_points(tile, px[labelled & visible], (0, 220, 120)))
     save_image(contact_sheet(tiles, 8), Path(args.output))
     print(f"wrote {args.output}: green is visible, orange is hidden, covered or outside")
+
+
+def show_scenes(batch: SceneBatch, keys: jax.Array, side: int, config: DetectorConfig, path: Path) -> None:
+    """A contact sheet of scenes: anchors that are to find somebody in white, alignment points in colour."""
+    targets = jax.jit(jax.vmap(lambda key, p, xy, kinds: scene_targets(key, p, xy, kinds, side, config)))(
+        keys, batch.pixels, batch.points, batch.kinds)
+    centers, tiles = anchor_centers(side) * side, []
+    for image, points, kinds, wanted in zip(*(np.asarray(targets[k]) for k in ("image", "points", "kinds", "wanted")),
+                                            strict=True):
+        tile = draw_points(image.astype(np.uint8), centers[wanted > 0], (255, 255, 255))
+        for i, colour in enumerate(((0, 220, 120), (255, 200, 0), (0, 200, 255), (255, 60, 255))):
+            tile = draw_points(tile, points[kinds == 1, i] * side, colour)
+        tiles.append(tile)
+    save_image(contact_sheet(tiles, 8), path)
+    print(f"wrote {path}: mid-hip green, circle yellow, mid-shoulder blue, upper circle pink")

@@ -82,7 +82,8 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
                 if before is not None:
                     log.step(*check_finite(*before, state, workdir))
                     before = None
-                log.validation(step + 1, trainer.validate(state))
+                if len(held_out):
+                    log.validation(step + 1, trainer.validate(state))
         checkpoints.close()
         log.close()
         if leads:

@@ -9,11 +9,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
 LEVELS = {
     "errors": 0, "skeleton": 0, "structs": 0,
     "geometry": 1, "codecs": 1, "smoothing": 1, "metrics": 1, "losses": 1, "augment": 1,
+    "rendering": 1,
     "models": 2,
     "inference": 3, "objectives": 3, "training": 3,
     "weights": 4, "export": 4, "frames": 4, "video": 4, "draw": 4, "results": 4, "litert": 4, "data": 4,
     "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
-    "configs": 5, "curves": 5, "train": 5, "prepare": 5, "__init__": 6,
+    "configs": 5, "curves": 5, "train": 5, "prepare": 5, "initialise": 5, "metric_log": 5, "tasks": 5, "trainer": 5,
+    "demo_training": 5, "__init__": 6,
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
@@ -22,10 +24,14 @@ SAME_LEVEL = {
     ("video", "frames"), ("results", "video"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
     ("cli", "commands"), ("cli", "demo"), ("cli", "evaluate"),
     ("cli", "train"), ("cli", "prepare"), ("train", "configs"), ("train", "curves"), ("prepare", "configs"),
-    ("prepare", "progress"), ("data", "frames"), ("data", "video"),
+    ("prepare", "progress"), ("data", "frames"), ("data", "video"), ("prepare", "engine"),
+    ("rendering", "geometry"), ("rendering", "codecs"), ("train", "trainer"), ("train", "metric_log"),
+    ("trainer", "configs"), ("trainer", "initialise"), ("trainer", "tasks"), ("tasks", "configs"),
+    ("tasks", "initialise"), ("demo", "demo_training"), ("demo_training", "configs"), ("demo_training", "engine"),
+    ("demo_training", "train"),
 }
 PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "losses",
-        "augment", "models", "inference", "objectives", "training")
+        "augment", "rendering", "models", "inference", "objectives", "training")
 SHELL_MODULES = {"os", "time", "pathlib", "subprocess", "sys", "io", "av", "PIL"}
 
 

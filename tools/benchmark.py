@@ -8,14 +8,22 @@ The networks have random parameters, which cost the same time; stage times need 
 import argparse
 import os
 import platform
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.data.records import read_records, write_records
+from blazepose_jax.data.rendered import Rendered, rendered_rows
+from blazepose_jax.data.streams import open_stream
+from blazepose_jax.models import FIELDS, MODELS, Form, create_model
+from blazepose_jax.objectives import AugmentConfig, LossConfig, pose_objective
+from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.timing import median_ms, stage_times
+from blazepose_jax.training import create_train_state, make_optimizer, train_step
 
 
 def network_times(name: str) -> dict[str, float]:
@@ -33,6 +41,42 @@ def network_times(name: str) -> dict[str, float]:
     return times
 
 
+def training_times(batch_size: int = 4) -> dict[str, float]:
+    """Milliseconds per image of a paper_full step at 256 px: our CPU form, and grouped convolutions as XLA has them."""
+    records = Rendered(batch_size, 320).take(np.arange(batch_size))
+    times = {}
+    for lowering in ("cpu", "xla"):
+        model = create_model("paper_full", Form(convolution=lowering))
+        optimizer = make_optimizer(1e-3, 100, warmup=0.1, weight_decay=0.01, clip=1.0)
+
+        def apply(variables, images, model=model):
+            outputs, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+            return outputs, updated["batch_stats"]
+
+        objective = partial(pose_objective, apply, skeleton=BLAZEPOSE, fields=FIELDS, side=256,
+                            augmentation=AugmentConfig(), weights=LossConfig())
+        step = jax.jit(partial(train_step, objective=objective, optimizer=optimizer, ema_decay=0.9))
+        init = jax.jit(lambda key, model=model: model.init(key, jnp.zeros((1, 256, 256, 3)), train=False))
+        state = create_train_state(dict(init(jax.random.key(0, impl="rbg"))), optimizer)
+        run = partial(step, state, records, jax.random.key(0))
+        times[lowering] = median_ms(run, repeats=5) / batch_size
+    return times
+
+
+def data_times(count: int = 32) -> dict[str, float]:
+    """Milliseconds per record of each source: resident, grain (JPEGs decoded by threads), rendered; 320 or 256 px."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "records"
+        write_records(rendered_rows(64, 320), BLAZEPOSE, path, size=320, source="rendered", dropped={})
+        resident, (stream, _) = read_records(path), open_stream(path, 0)
+        stream.batch(0, count, 0)
+        rendered = Rendered(1000, 256)
+        return {name: median_ms(run, repeats=5) / count for name, run in (
+            ("resident", lambda: resident.batch(1, count, 0).pixels),
+            ("grain", lambda: stream.batch(0, count, 0).pixels),
+            ("rendered", lambda: rendered.batch(0, count, 0)))}
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -44,6 +88,14 @@ def main() -> None:
     for name in MODELS:
         times = network_times(name)
         print(f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} | {times['xla'] / times['cpu']:.1f} |")
+    steps = training_times()
+    print(f"\n| paper_full training step, 256 px | ms per image | images/s |\n|---|---|---|\n"
+          f"| ours | {steps['cpu']:.0f} | {1e3 / steps['cpu']:.1f} |\n"
+          f"| grouped nn.Conv | {steps['xla']:.0f} | {1e3 / steps['xla']:.1f} |\n"
+          f"\nratio {steps['xla'] / steps['cpu']:.2f}\n\n| data | ms per record | times the step's speed |\n"
+          "|---|---|---|")
+    for name, ms in data_times().items():
+        print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
     if args.weights.is_dir():
         from blazepose_jax.demo import read_photograph
 

@@ -8,7 +8,9 @@ CORE = ["", ".errors", ".skeleton", ".structs", ".geometry.boxes", ".geometry.nm
         ".codecs.anchors", ".codecs.heatmaps", ".codecs.landmarks", ".smoothing", ".models", ".models.summary",
         ".models.fold", ".inference", ".frames", ".results", ".draw", ".video", ".weights", ".litert",
         ".engine", ".metrics", ".data.coco", ".tracker", ".evaluate", ".progress", ".augment", ".losses",
-        ".objectives", ".training", ".configs", ".data.records", ".train", ".prepare",
+        ".codecs.alignment", ".rendering.scene", ".models.unfold", ".objectives", ".training", ".configs",
+        ".data.records", ".data.people", ".data.lsp", ".data.scenes", ".data.rendered", ".data.readers",
+        ".data.streams", ".initialise", ".tasks", ".trainer", ".metric_log", ".train", ".prepare", ".demo_training",
         ".cli", ".commands"]
 EXTRAS = ["av", "PIL", "tqdm", "ai_edge_litert", "skimage", "tensorflow", "grain", "tensorflow_datasets"]
 

@@ -1,7 +1,6 @@
 """The blocks that every network here is built of: features come in, features leave."""
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -53,7 +52,6 @@ def symmetric(kernel: int) -> Padding:
     return ((kernel // 2, kernel // 2), (kernel // 2, kernel // 2))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """Depthwise convolution as a sum of shifted products.
 
@@ -66,6 +64,10 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: P
     Returns:
       (B, H', W', C).
     """
+    return _depthwise(x, kernel, stride, padding)
+
+
+def _sum_of_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     side = kernel.shape[0]
     total = jnp.zeros((), x.dtype)
     for tap, window in enumerate(_windows(_padded(x, side, stride, padding), side, stride)):
@@ -90,14 +92,14 @@ def _windows(x: jax.Array, side: int, stride: int) -> list[jax.Array]:
 
 
 def _depthwise_forward(x, kernel, stride, padding):
-    return depthwise_by_shifts(x, kernel, stride, padding), (x, kernel)
+    return _sum_of_shifts(x, kernel, stride, padding), (x, kernel)
 
 
 def _depthwise_backward(stride, padding, kept, gradient):
     """The kernel's gradient, image by image: over the whole batch at once XLA's CPU backend takes 5 times longer."""
     x, kernel = kept
     side = kernel.shape[0]
-    by_x = jax.vjp(lambda v: depthwise_by_shifts.fun(v, kernel, stride, padding), x)[1](gradient)[0]
+    by_x = jax.vjp(lambda v: _sum_of_shifts(v, kernel, stride, padding), x)[1](gradient)[0]
 
     def add(total, pair):
         image, error = pair
@@ -108,7 +110,8 @@ def _depthwise_backward(stride, padding, kept, gradient):
     return by_x, by_kernel.reshape(kernel.shape)
 
 
-depthwise_by_shifts.defvjp(_depthwise_forward, _depthwise_backward)
+_depthwise = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(2, 3))
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 class Conv(nn.Module):
