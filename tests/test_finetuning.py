@@ -1,5 +1,6 @@
 """Starting from trained weights: unfolding, frozen statistics, groups, teachers."""
 
+import json
 import zlib
 
 import jax
@@ -10,6 +11,8 @@ import pytest
 from conftest import shared
 
 from blazepose_jax import objectives
+from blazepose_jax.cli import main
+from blazepose_jax.data.records import open_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.initialise import Teaching, load_teacher, start_from, take_over
 from blazepose_jax.models import FOLDED, Form, create_model, create_network
@@ -20,7 +23,7 @@ from blazepose_jax.objectives.distillation import distillation_losses, trust_in_
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import create_train_state, make_optimizer, train_step
-from blazepose_jax.weights import save_weights
+from blazepose_jax.weights import import_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
@@ -66,8 +69,6 @@ def test_unfolding_keeps_the_function(smoke):
 
 
 def test_released_nets_unfold(astronaut, tmp_path):
-    from blazepose_jax.weights import import_weights, read_stored
-
     name = "lite"
     import_weights([shared("models", f"pose_landmark_{name}.tflite")], tmp_path / "w")
     crops = jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])]) / 255.0
@@ -191,3 +192,29 @@ def test_a_teacher_steers_the_objective(smoke):
     both, (parts, _) = loss(Taught(network, TeacherConfig()))
     assert "teacher_peaks" in parts
     assert float(both) != pytest.approx(float(alone))
+
+
+def test_a_teacher_finds_people_whose_hips_nobody_labelled(tmp_path):
+    """On real photographs; the teacher places the square and labels nothing."""
+    source = shared("data", "lsp_train")
+    found = json.loads((source / "annotations.json").read_text())
+    names = found["categories"][0]["keypoints"]
+    rows = [3 * names.index(n) + 2 for n in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")]
+    found["annotations"] = [a for a in found["annotations"] if any(a["keypoints"][i] == 0 for i in rows)][:12]
+    wanted = {a["image_id"] for a in found["annotations"]}
+    found["images"] = [{**image, "file_name": str(source / image["file_name"])} for image in found["images"]
+                       if image["id"] in wanted]
+    (tmp_path / "annotations.json").write_text(json.dumps(found))
+    import_weights([shared("models", "pose_landmark_lite.tflite")], tmp_path / "w")
+    order = ["data", "prepare", "coco_keypoints", "--source", str(tmp_path), "--output"]
+    assert main([*order, str(tmp_path / "alone")]) == 2
+    assert main([*order, str(tmp_path / "taught"), "--teacher", str(tmp_path / "w")]) == 0
+    records = open_records(tmp_path / "taught")
+    assert 3 <= len(records) < 12
+    for i in range(len(records)):
+        labelled = records[i]["flags"] > 0
+        hips = list(BLAZEPOSE.indices(BLAZEPOSE.center + BLAZEPOSE.up))
+        assert not labelled[hips].all()
+        # Most of what is labelled lies within the circle.
+        reach = np.linalg.norm(records[i]["keypoints"][labelled] - 160, axis=-1)
+        assert np.median(reach) < records[i]["side"] / 2

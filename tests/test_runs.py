@@ -193,6 +193,19 @@ def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
     assert load_weights(tmp_path / "run" / "weights").detector.side == 128
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(records, tmp_path):
+    """The system refuses files over a size, as it refuses any on a full disk."""
+    words = ("optimizer.steps=4", "checkpoint_every=2", "validate_every=99")
+    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(tmp_path),
+               f"data.records={records}", *words]
+    done = subprocess.run(["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command], capture_output=True, text=True,
+                          cwd=ROOT, timeout=600)
+    assert done.returncode == 2, done.stderr
+    assert "make room" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not saved_steps(tmp_path)
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("--processes", "2"), "need a coordinator's HOST:PORT"),
     (("data.reader=grian",), "did you mean 'grain'"), (("data.rendered=2.0",), "a share, from 0 to 1"),

@@ -31,6 +31,7 @@ class AugmentConfig:
     negatives: float = 0.08  # share of samples moved off the person, for pose presence
 
 
+USUAL_TORSO = 0.2  # of the ROI's side, of somebody who stands
 STILL = AugmentConfig(scale=0.0, shift=0.0, angle=0.0, wide=0.0, flip=0.0, colour=0.0, occluders=0, occlusion=0.0,
                       truncation=0.0, half_body=0.0, negatives=0.0)
 
@@ -103,11 +104,14 @@ def sample_targets(key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: 
                                       config.occlusion if config.occluders else 0.0)
     layers, cut = augment.truncate(keys[4], layers, points, config.truncation)
     inside = ((points >= 0) & (points < 1)).all(-1) & ~cut
-    hips = points[jnp.array(skeleton.indices(skeleton.center))].mean(0)
-    shoulders = points[jnp.array(skeleton.indices(skeleton.up))].mean(0)
+    ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
+    hips, shoulders = (points[rows].mean(0) for rows in ends)
+    # Where a teacher placed the ROI the torso is unlabelled.
+    torso = jnp.where((flags[jnp.concatenate(ends)] > 0).all(), jnp.linalg.norm(shoulders - hips),
+                      USUAL_TORSO * roi.side / seen.side)
     targets = {"image": layers[..., :3], "points": points, "labelled": (flags > 0) & is_person, "inside": inside,
                "visible": (flags == 2) & inside & ~covered, "covered": covered | ~inside,
-               "torso": jnp.linalg.norm(shoulders - hips), "is_person": is_person,
+               "torso": torso, "is_person": is_person,
                "body": jnp.arange(points.shape[0]) < body}
     if record.depth is not None and record.world is not None and record.knows_body is not None:
         extra = jnp.zeros(points.shape[0] - body)

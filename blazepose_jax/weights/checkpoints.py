@@ -31,8 +31,9 @@ class Checkpoints:
         """Write the state of a step and a reader's position, plain data, and wait until both are complete."""
         try:
             self._keeper.save(step, state, force=True, custom_metadata={"position": position})
-        except OSError as error:
-            raise BlazePoseError(f"checkpoint {step} could not be written ({error}): make room, then run the same "
+        except (OSError, ValueError) as error:  # tensorstore, underneath, raises the latter for a full disk
+            reason = str(error).splitlines()[0][-160:]
+            raise BlazePoseError(f"checkpoint {step} could not be written (... {reason}): make room, then run the same "
                                  "command to go on from the one before") from error
 
     def steps(self) -> list[int]:
