@@ -20,7 +20,7 @@ class Checkpoints:
             from orbax.checkpoint import v1 as ocp
         except ImportError as error:
             raise BlazePoseError("training needs Orbax: pip install 'blazepose_jax[train]'") from error
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised, too
         directory.mkdir(parents=True, exist_ok=True)
         policies: Any = ocp.training
         self._keeper: Any = policies.Checkpointer(
