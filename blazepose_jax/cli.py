@@ -71,6 +71,7 @@ def build_parser() -> Parser:
     data.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
     demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
+    demo.add_argument("overrides", nargs="*", metavar="field.path=value", help="changes to the experiment demo")
     demo.add_argument("--output", default="demo", metavar="DIR", help="where to write (default: demo)")
     demo.add_argument("--source", metavar="FILE", help="a mediapipe 0.10.21 wheel, a .task or a weights directory, "
                       "where there is no network to fetch the wheel")

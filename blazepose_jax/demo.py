@@ -50,7 +50,7 @@ def run(args: Namespace) -> None:
     seconds = time.perf_counter() - began
     stages = stage_times(weights, photograph, "jax")
     print("training a small net on rendered people; this takes about three minutes on two cores")
-    trained = train_demo(output / "training")
+    trained = train_demo(output / "training", args.overrides)
     write_page(output / "index.html", tracker, traces, found, stages, seconds, trained)
     print(f"held-out rendered people: PCK@0.2 {trained['pck']}, the median pose has {trained['floor']}; "
           f"{trained['seconds']:.0f} s")

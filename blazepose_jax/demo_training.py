@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 
 from blazepose_jax import metrics
-from blazepose_jax.configs import load_experiment
+from blazepose_jax.configs import load_experiment, override
 from blazepose_jax.data.readers import HELD_OUT_SEED
 from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.draw import contact_sheet, draw_poses, save_image
@@ -26,23 +27,25 @@ FLOOR_FROM = 512  # people whose median pose is the floor
 TORSO = ("left_shoulder", "right_hip")
 
 
-def train_demo(workdir: Path) -> dict[str, Any]:
+def train_demo(workdir: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Train the experiment ``demo`` and measure it on held-out rendered people.
 
     Args:
       workdir: of the run; demo.png shows held-out people and what the net makes of them.
+      overrides: changes to the experiment, like ``optimizer.steps=100``.
 
     Returns:
       pck: held-out PCK@0.2 in percent, heatmap + flip decode; floor: that of the median pose in the same ROI; people,
       seconds, steps, curves: path of the picture.
     """
-    config = load_experiment("demo")
+    config = override(load_experiment("demo"), overrides)
     began = time.perf_counter()
     train(config, workdir)
     seconds = time.perf_counter() - began
     held_out = Rendered(config.data.held_out, config.data.size, HELD_OUT_SEED)
     test: PoseBatch = jax.device_get(held_out.take(np.arange(len(held_out))))
-    floor = _floor(jax.device_get(Rendered(FLOOR_FROM, config.data.size).take(np.arange(FLOOR_FROM))), test)
+    known = Rendered(min(FLOOR_FROM, config.data.people), config.data.size)
+    floor = _floor(jax.device_get(known.take(np.arange(len(known)))), test)
     predicted = _predict(workdir / "weights", test, workdir / "demo.png")
     report = {"pck": _pck(predicted, test.keypoints, test), "floor": floor, "people": len(held_out),
               "seconds": round(seconds, 1), "steps": config.optimizer.steps}

@@ -156,6 +156,9 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
         hits, total = metrics.pck(predicted[:, keep], true[:, keep], mask[:, keep], size, fraction)
         return round(100 * float(hits.sum()) / int(total.sum()), 2) if int(total.sum()) else None
 
+    # Who is occluded or truncated: the share of points that are labelled hidden, or not labelled at all.
+    hidden = (flags != 2).mean(1)
+    shares = {"none": hidden == 0, "up to a quarter": (hidden > 0) & (hidden <= 0.25), "more": hidden > 0.25}
     coco = [i for i, name in enumerate(names) if name in COCO.keypoints]
     areas = np.array([p.person.area for p in predictions])
     similarity = np.asarray(metrics.oks(predicted, true, labelled, areas, names))
@@ -171,6 +174,7 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
         "people": len(predictions), "people_found": int((scores > 0).sum()), "points": int(labelled.sum()),
         "per_keypoint": {name: rate(0.2, labelled, [i]) for i, name in enumerate(names)},
         "pck@0.2_visible": rate(0.2, flags == 2), "pck@0.2_occluded": rate(0.2, flags == 1),
+        "pck@0.2_by_hidden_share": {name: rate(0.2, labelled & rows[:, None]) for name, rows in shares.items()},
         "visibility_auc": metrics.auc(visible[told], clear) if told.any() else None,
         "visibility_calibration_error": metrics.calibration_error(visible[told], clear) if told.any() else None,
         "torso": torso, "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},

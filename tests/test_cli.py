@@ -200,7 +200,12 @@ def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypa
 
 def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SECONDS", 1)
-    assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released)]) == 0
+    assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released), "optimizer.steps=6",
+                 "optimizer.batch_size=8", "data.people=24", "data.held_out=8"]) == 0
+    assert {"curves.png", "demo.png", "demo.json", "weights"} <= {p.name for p in (tmp_path / "demo/training").iterdir()}
+    report = json.loads((tmp_path / "demo" / "training" / "demo.json").read_text())
+    assert 10 < report["floor"] < 50
+    assert report["people"] == 8
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "found in 30 of 30 frames" in page
     assert "$" not in page

@@ -157,6 +157,8 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
     assert rows["points"] == 150 * 12
     assert len(rows["per_keypoint"]) == 12
     assert rows["visibility_auc"] > 0.55
+    shares = rows["pck@0.2_by_hidden_share"]
+    assert shares["none"] > shares["more"]
     with Image.open(tmp_path / "sheet.jpg") as sheet:
         assert sheet.size == (8 * 192, 4 * 192)
     assert "PCK@0.2" in capsys.readouterr().out
