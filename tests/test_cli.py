@@ -202,7 +202,8 @@ def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SECONDS", 1)
     assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released), "optimizer.steps=6",
                  "optimizer.batch_size=8", "data.people=24", "data.held_out=8"]) == 0
-    assert {"curves.png", "demo.png", "demo.json", "weights"} <= {p.name for p in (tmp_path / "demo/training").iterdir()}
+    written = {path.name for path in (tmp_path / "demo" / "training").iterdir()}
+    assert {"curves.png", "demo.png", "demo.json", "weights"} <= written
     report = json.loads((tmp_path / "demo" / "training" / "demo.json").read_text())
     assert 10 < report["floor"] < 50
     assert report["people"] == 8
