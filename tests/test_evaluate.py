@@ -8,7 +8,7 @@ from PIL import Image
 
 from blazepose_jax import metrics
 from blazepose_jax.cli import main
-from blazepose_jax.data.coco import Person, read_annotations, true_roi
+from blazepose_jax.data.coco import Person, describe_dropped, read_annotations, true_roi
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluate import jittered
 from blazepose_jax.skeleton import COCO
@@ -63,7 +63,7 @@ def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
     ((why, ids),) = found.dropped.items()
     assert reason in why
     assert ids == [bad["id"]]
-    assert f"1 dropped, {why}: {bad['id']}" in found.summary()
+    assert f"1 dropped, {why}: {bad['id']}" in describe_dropped(found.dropped)
     with pytest.raises(BlazePoseError, match=r"strict reading allows none.*or leave out --strict"):
         read_annotations(folder, strict=True)
     (folder / "annotations.json").write_text(json.dumps(
