@@ -18,6 +18,7 @@ from blazepose_jax.engine import load_engine
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
+from blazepose_jax.results import write_text
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, PoseBatch
 from blazepose_jax.train import train
@@ -49,7 +50,7 @@ def train_demo(workdir: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     predicted = _predict(workdir / "weights", test, workdir / "demo.png")
     report = {"pck": _pck(predicted, test.keypoints, test), "floor": floor, "people": len(held_out),
               "seconds": round(seconds, 1), "steps": config.optimizer.steps}
-    (workdir / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_text(workdir / "demo.json", json.dumps(report, indent=2) + "\n")
     return report
 
 

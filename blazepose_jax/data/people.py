@@ -15,8 +15,6 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI
 from blazepose_jax.video import read_image
 
-# A record shows 1.4 times the side of its ROI, so that a disturbed crop still sees the surroundings.
-CONTEXT = 1.4
 # The farthest joint may be unlabelled; then the circle is a lower bound, and this much is added.
 PARTIAL_MARGIN = 1.1
 # LSP Extended: 74 % of its joints agree with a second annotation within 0.2 torso, where LSP's all do.
@@ -69,7 +67,7 @@ def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person
             data.dropped.setdefault("broken image", []).append(person.id)
             continue
         side = roi.side * np.float32(widened)
-        view = ROI(roi.center, side * np.float32(CONTEXT), np.float32(0))
+        view = ROI(roi.center, side * np.float32(rois.CONTEXT), np.float32(0))
         square = np.asarray(_square(frame, view, size)).astype(np.uint8)
         scale = size / view.side
         points = np.zeros((len(skeleton.keypoints), 2), np.float32)

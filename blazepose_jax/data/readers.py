@@ -46,9 +46,11 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
     make = Rendered if kind == "pose" else RenderedScenes
     rendered = make(config.people, config.size)
     if config.rendered == 1:
+        held_out = make(config.held_out, config.size, HELD_OUT_SEED)
         if kind == "pose" and config.people <= KEPT:
-            rendered = render_all(rendered, range(0, config.people, 8))
-        return rendered, make(config.held_out, config.size, HELD_OUT_SEED)
+            # Each is looked at several times.
+            rendered, held_out = (render_all(r, range(0, len(r), 8)) for r in (rendered, held_out))
+        return rendered, held_out
     if config.reader == "grain":
         from blazepose_jax.data.streams import open_stream
 

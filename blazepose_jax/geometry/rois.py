@@ -8,6 +8,8 @@ from blazepose_jax.structs import ROI
 
 # The circle round the body is widened by this factor (mediapipe.md 3.5).
 MARGIN = 1.25
+# A training record shows this many times the side of its ROI, so that a disturbed crop still sees the surroundings.
+CONTEXT = 1.4
 
 
 def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN) -> ROI:

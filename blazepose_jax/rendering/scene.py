@@ -11,8 +11,6 @@ from blazepose_jax.geometry import rois, warp
 from blazepose_jax.rendering.people import Person, render, smooth_noise
 from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
-CONTEXT = 1.4  # side of a record over that of its ROI, as in prepared photographs
-
 
 def background(key: jax.Array, side: int) -> jax.Array:
     """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it; cloudy noise over all."""
@@ -81,7 +79,7 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
     colours, mask = lax.cond(
-        accompanied, lambda: _placed(render(keys[7], side, CONTEXT), _beside(keys[2], side)), lambda: nobody)
+        accompanied, lambda: _placed(render(keys[7], side, rois.CONTEXT), _beside(keys[2], side)), lambda: nobody)
     behind = jax.random.bernoulli(keys[3], 0.65)
     image = _over(image, colours, mask & behind)
     image = _over(image, person.colours, person.mask)
@@ -110,7 +108,7 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
       key: random key.
       side: R, px.
     """
-    person = render(jax.random.fold_in(key, 0), side, CONTEXT)
+    person = render(jax.random.fold_in(key, 0), side, rois.CONTEXT)
     image, seen, visible = _compose(jax.random.fold_in(key, 1), person)
     return {"pixels": image, "keypoints": person.points, "depth": person.depth,
             "flags": 1 + visible.astype(jnp.int32), "side": person.side, "angle": person.angle, "world": person.world,
@@ -153,7 +151,7 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
 
     def add(image: jax.Array, i: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         mine = jax.random.split(jax.random.fold_in(keys[2], i), 4)
-        person = render(mine[0], side, CONTEXT)
+        person = render(mine[0], side, rois.CONTEXT)
         # Her ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
         zoom = jnp.exp(jax.random.uniform(mine[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
         spot = jax.random.uniform(mine[2], (2,), minval=0.1, maxval=0.9)
