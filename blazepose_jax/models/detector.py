@@ -55,7 +55,7 @@ class Detector(nn.Module):
         taps = Backbone(self.form, DETECTOR, name="backbone")(images, train=train)
         pyramid = {32: taps[32]}
         for stride, features in ((16, 192), (8, 96)):
-            above = upsample2x(pyramid[2 * stride])
+            above = upsample2x(pyramid[2 * stride], self.form)
             above = Conv(self.form, features, activation="relu6", name=f"pyramid_up_{stride}")(above, train=train)
             lateral = Separable(self.form, features, "relu6", depthwise_norm=False, name=f"pyramid_tap_{stride}")(
                 taps[stride], train=train)

@@ -15,6 +15,8 @@ BATCH_NORM_EPSILON = 1e-3
 # Gain of the last layer of a residual branch at initialisation: 60 stacked additions then grow the variance
 # (1 + 0.2²)^60 = 10 times, where a gain of 1 would grow it 2^60 times in a folded net.
 RESIDUAL_GAIN = 0.2
+# A padding value that no network uses; what stands for an upsampling until the .tflite is written.
+UPSAMPLE_MARK = -20061.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +27,10 @@ class Form:
       norm: ``batch`` trains with batch normalisation (kernel, scale, bias, mean, var); ``folded`` has it folded
         into the convolutions (kernel, bias), as in every released file.
       dtype: compute type of activations; parameters stay float32.
-      convolution: ``xla`` always lowers to convolutions, as exporters need; ``cpu`` writes depthwise
-        convolutions as sums of shifted products and 1x1 ones as matrix products, which XLA's CPU backend runs
-        several times faster (``make bench``); ``auto`` chooses by the default backend. Same parameters, same function.
+      convolution: ``xla`` lowers to convolutions; ``cpu`` writes depthwise convolutions as sums of shifted products
+        and 1x1 ones as matrix products, which XLA's CPU backend runs several times faster (``make bench``); ``auto``
+        chooses by the default backend. ``tflite`` is ``xla`` with upsampling left as a mark, for ``export/`` alone.
+        Same parameters, same function.
       momentum: of the running statistics; short runs need less.
       frozen: training, too, normalises by the running statistics and leaves them as they are; for fine-tuning.
     """
@@ -181,35 +184,46 @@ def activate(x: jax.Array, name: str | None) -> jax.Array:
     return {None: lambda v: v, "relu": jax.nn.relu, "relu6": jax.nn.relu6}[name](x)
 
 
-def upsample2x(x: jax.Array) -> jax.Array:
+def upsample2x(x: jax.Array, form: Form) -> jax.Array:
     """Bilinear x2 with half-pixel centres, as TFLite's RESIZE_BILINEAR(half_pixel_centers=True).
+
+    No intermediate has more than four axes: GPU delegates refuse those that have.
 
     Args:
       x: (B, H, W, C).
+      form: with ``convolution="tflite"`` a mark of the right shape leaves, which ``export/flatbuffer.py`` replaces.
 
     Returns:
       (B, 2H, 2W, C). Every output is a 3:1 mix of two neighbours per axis, the border repeated.
     """
-    for axis in (1, 2):
-        size = x.shape[axis]
-        before = jnp.concatenate([lax.slice_in_dim(x, 0, 1, axis=axis),
-                                  lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
-        after = jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis),
-                                 lax.slice_in_dim(x, size - 1, size, axis=axis)], axis)
-        pair = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
-        x = pair.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
-    return x
+    batch, height, width, channels = x.shape
+    if form.convolution == "tflite":
+        return lax.pad(x, jnp.asarray(UPSAMPLE_MARK, x.dtype), ((0, 0, 0), (0, height, 0), (0, width, 0), (0, 0, 0)))
+    # Rows: even ones left, odd ones right, (B, H, 2W, C), which is (B, 2H, W, C) in memory. Columns likewise.
+    x = jnp.concatenate(_mixtures(x, 1), 2).reshape(batch, 2 * height, width, channels)
+    return jnp.concatenate(_mixtures(x, 2), 3).reshape(batch, 2 * height, 2 * width, channels)
+
+
+def _mixtures(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    size = x.shape[axis]
+    before = jnp.concatenate([lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
+    after = jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis),
+                             lax.slice_in_dim(x, size - 1, size, axis=axis)], axis)
+    return 0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after
 
 
 def depth_to_space2x(x: jax.Array) -> jax.Array:
     """TensorFlow's depth_to_space of block 2: (B, H, W, 4C) -> (B, 2H, 2W, C), channels in (dy, dx, c) order."""
     batch, height, width, channels = x.shape
-    x = x.reshape(batch, height, width, 2, 2, channels // 4)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+    rows = [x[..., :channels // 2], x[..., channels // 2:]]  # dy = 0, 1
+    rows = [row.reshape(batch, height, 2 * width, channels // 4) for row in rows]
+    return jnp.concatenate(rows, 2).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
-def max_pool2x(x: jax.Array) -> jax.Array:
-    """2x2 maximum, stride 2; of four strided views, which XLA's CPU backend runs faster than a window."""
+def max_pool2x(x: jax.Array, form: Form) -> jax.Array:
+    """2x2 maximum, stride 2; on CPU of four strided views, which XLA's CPU backend runs faster than a window."""
+    if not form.fast_on_cpu:
+        return nn.max_pool(x, (2, 2), (2, 2))
     return jnp.maximum(jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2]), jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
 
 
@@ -257,7 +271,7 @@ class BlazeResidual(nn.Module):
         branch = Separable(self.form, self.features, None, self.between, self.kernel, self.stride,
                            self.depthwise_norm, gain=RESIDUAL_GAIN, name="branch")(x, train=train)
         if self.stride == 2:
-            x = max_pool2x(x)
+            x = max_pool2x(x, self.form)
         if self.features > x.shape[-1]:
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))
         return activate(x + branch, self.activation)

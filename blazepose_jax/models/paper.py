@@ -92,7 +92,7 @@ class PaperPose(nn.Module):
     def _decode(self, taps, train: bool):
         x = self._lateral(taps[32], "decoder_32", self.sizes.decoder, train)
         for stride in (16, 8, 4):
-            x = upsample2x(x) + self._lateral(taps[stride], f"decoder_{stride}", self.sizes.decoder, train)
+            x = upsample2x(x, self.form) + self._lateral(taps[stride], f"decoder_{stride}", self.sizes.decoder, train)
         return x
 
     def _regress(self, taps, decoded, train: bool):
@@ -107,6 +107,6 @@ class PaperPose(nn.Module):
         return x
 
     def _mask(self, taps, decoded, train: bool):
-        x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train))
+        x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train), self.form)
         x = x + self._lateral(taps[2], "mask_tap", 8, train)
         return self._lateral(x, "mask_last", 8, train)

@@ -85,7 +85,7 @@ class PoseNet(nn.Module):
         x = self._lateral("decoder_32", self.sizes.decoder)(taps[32], train=train)
         for stride in (16, 8, 4):
             lateral = self._lateral(f"decoder_{stride}", self.sizes.decoder)(taps[stride], train=train)
-            x = upsample2x(x) + lateral
+            x = upsample2x(x, self.form) + lateral
         return x
 
     def _tail(self, taps, decoded, train: bool):
@@ -109,10 +109,10 @@ class PoseNet(nn.Module):
             tap = BlazeResidual(self.form, 8, name="mask_tap")(taps[2], train=train)
         else:
             tap = self._lateral("mask_tap", 8)(taps[2], train=train)
-        x = upsample2x(self._lateral("mask_decoder", 8)(decoded, train=train)) + tap
+        x = upsample2x(self._lateral("mask_decoder", 8)(decoded, train=train), self.form) + tap
         for name in ("mask_half0", "mask_half1"):
             x = BlazeResidual(self.form, 8, name=name)(x, train=train)
-        x = upsample2x(x)
+        x = upsample2x(x, self.form)
         for name in ("mask_full0", "mask_full1"):
             x = BlazeResidual(self.form, 8, name=name)(x, train=train)
         return x

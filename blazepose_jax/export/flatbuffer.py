@@ -1,0 +1,147 @@
+"""A converter's .tflite comes in; one with RESIZE_BILINEAR, named tensors and only portable operators leaves."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export.graph import Graph
+from blazepose_jax.models.layers import UPSAMPLE_MARK
+from blazepose_jax.weights.tflite import load_schema
+
+# What CPU, web GPU and phone delegates run (export.md). The second row is what reduced precision adds, the third the
+# rows that place the next crop, where the net does not predict them.
+PORTABLE = {
+    "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "PAD", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESHAPE", "LOGISTIC",
+    "CONCATENATION", "SLICE", "RELU",
+    "DEQUANTIZE", "QUANTIZE",
+    "MUL", "SUB", "DIV", "SUM", "MEAN", "REDUCE_MAX", "MAXIMUM", "SQRT",
+}
+MAX_RANK = 4
+
+
+def read(data: bytes) -> Any:
+    """The flatbuffer as objects."""
+    schema = load_schema()
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+def write(model: Any) -> bytes:
+    """Objects as a flatbuffer."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(2**20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def operator_names(model: Any) -> list[str]:
+    """The operators of the main graph, in order."""
+    schema = load_schema()
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return [names[codes[op.opcodeIndex]] for op in model.subgraphs[0].operators]
+
+
+def histogram(data: bytes) -> Counter[str]:
+    """How often each operator occurs."""
+    return Counter(operator_names(read(data)))
+
+
+def finish(data: bytes, graph: Graph) -> bytes:
+    """Replace the marks of ``layers.upsample2x`` by RESIZE_BILINEAR; name the outputs, in MediaPipe's order.
+
+    Args:
+      data: what a backend made of ``graph``, with a signature that names the outputs. Their order is another: the
+        converters sort them as they like.
+      graph: made with ``convolution="tflite"``.
+
+    Returns:
+      A .tflite.
+
+    Raises:
+      BlazePoseError: an operator or a rank that phones and browsers would refuse.
+    """
+    schema, model = load_schema(), read(data)
+    main = model.subgraphs[0]
+    _replace_marks(schema, model)
+    place = {_text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].outputs}
+    main.outputs = [place[name] for name in graph.outputs]
+    _drop_unused(main)
+    for index, name in zip([*main.inputs, *main.outputs], ["image", *graph.outputs], strict=True):
+        main.tensors[index].name = name.encode()
+    model.signatureDefs = [_signature(schema, main, graph.outputs)]
+    model.description = f"{graph.model}, blazepose_jax".encode()
+    check_portable(model)
+    return write(model)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _replace_marks(schema: Any, model: Any) -> None:
+    main = model.subgraphs[0]
+    for operator, name in zip(main.operators, operator_names(model), strict=True):
+        if name != "PADV2":
+            continue
+        padding = model.buffers[main.tensors[operator.inputs[2]].buffer].data
+        if np.frombuffer(bytes(padding), np.float32) != np.float32(UPSAMPLE_MARK):
+            raise BlazePoseError("the graph pads with a constant other than zero: export nets of this package only")
+        size, buffer = schema.TensorT(), schema.BufferT()
+        buffer.data = np.asarray(main.tensors[operator.outputs[0]].shape[1:3], np.int32).tobytes()
+        size.shape, size.type, size.name = [2], schema.TensorType.INT32, b"size"
+        size.buffer, operator.inputs = len(model.buffers), [operator.inputs[0], len(main.tensors)]
+        model.buffers.append(buffer)
+        main.tensors.append(size)
+        operator.builtinOptionsType = schema.BuiltinOptions.ResizeBilinearOptions
+        operator.builtinOptions = schema.ResizeBilinearOptionsT()
+        operator.builtinOptions.halfPixelCenters = True
+    for code in model.operatorCodes:
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.PADV2:
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESIZE_BILINEAR
+            code.version = 3  # the first with half_pixel_centers
+
+
+def _drop_unused(graph: Any) -> None:
+    """Forget tensors that no operator reads or writes, such as a mark's padding."""
+    used = {int(i) for op in graph.operators for i in [*op.inputs, *op.outputs] if i >= 0}
+    used |= {int(i) for i in [*graph.inputs, *graph.outputs]}
+    place = {old: new for new, old in enumerate(sorted(used))}
+    place[-1] = -1  # an operand that is left out
+    graph.tensors = [graph.tensors[old] for old in sorted(used)]
+    for op in graph.operators:
+        op.inputs, op.outputs = [place[int(i)] for i in op.inputs], [place[int(i)] for i in op.outputs]
+    graph.inputs, graph.outputs = [place[int(i)] for i in graph.inputs], [place[int(i)] for i in graph.outputs]
+
+
+def _signature(schema: Any, main: Any, outputs: tuple[str, ...]) -> Any:
+    def entry(name: str, index: int) -> Any:
+        found = schema.TensorMapT()
+        found.name, found.tensorIndex = name, int(index)
+        return found
+
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    signature.inputs = [entry("image", main.inputs[0])]
+    signature.outputs = [entry(name, index) for name, index in zip(outputs, main.outputs, strict=True)]
+    return signature
+
+
+def check_portable(model: Any) -> None:
+    """Refuse what some runtime would refuse later.
+
+    Args:
+      model: from ``read``.
+
+    Raises:
+      BlazePoseError: an operator outside of ``PORTABLE``, or a tensor above 4-D.
+    """
+    if unknown := sorted(set(operator_names(model)) - PORTABLE):
+        raise BlazePoseError(f"the exported graph uses {unknown[0]}, which not every phone and browser runs: known to "
+                             f"run are {', '.join(sorted(PORTABLE))}")
+    for tensor in model.subgraphs[0].tensors:
+        if len(tensor.shape if tensor.shape is not None else ()) > MAX_RANK:
+            raise BlazePoseError(f"the exported graph holds {tensor.name!r} with {len(tensor.shape)} axes: GPU "
+                                 f"delegates refuse more than {MAX_RANK}")

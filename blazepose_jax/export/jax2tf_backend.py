@@ -1,0 +1,86 @@
+"""A graph comes in; TensorFlow's converter gives a .tflite, or TensorFlow a SavedModel. The only user of TensorFlow."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export.graph import Graph
+
+WORKING_PAIR = "jax 0.10.2 with tensorflow 2.21.0"
+
+
+def convert(graph: Graph) -> bytes:
+    """Convert to a float32 .tflite, whose marks ``flatbuffer`` has yet to replace.
+
+    Raises:
+      BlazePoseError: TensorFlow is missing, or cannot read what this JAX writes.
+    """
+    tf = _tensorflow()
+    module = _module(tf, graph)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.named.get_concrete_function()], module)
+    try:
+        return bytes(converter.convert())
+    except Exception as error:  # the converter raises its own class, and bare ones
+        raise _explained(tf, error) from error
+
+
+def save(graph: Graph, directory: Path) -> None:
+    """Write a SavedModel whose signature ``serving_default`` takes ``image`` and names its outputs.
+
+    Args:
+      graph: made with ``convolution="xla"``.
+      directory: new.
+
+    Raises:
+      BlazePoseError: as for ``convert``.
+    """
+    tf = _tensorflow()
+    module = _module(tf, graph)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.absolute().parent))
+    try:
+        tf.saved_model.save(module, str(temporary), signatures=module.named)
+        temporary.chmod(0o755)
+        temporary.rename(directory)
+    except Exception as error:
+        raise _explained(tf, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _module(tf: Any, graph: Graph) -> Any:
+    """A tf.Module whose function ``named`` gives the outputs by name; their order does not survive, names do."""
+    try:
+        from jax.experimental import jax2tf
+    except ImportError as error:
+        raise BlazePoseError(f"jax {jax.__version__} has no jax2tf: install {WORKING_PAIR}, or use --backend "
+                             "litert") from error
+    function = jax2tf.convert(graph.call, with_gradient=False)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(graph.input_shape, tf.float32, name="image")])
+    def named(image: Any) -> dict[str, Any]:
+        return dict(zip(graph.outputs, function(image), strict=True))
+
+    module = tf.Module()
+    module.named = named
+    return module
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise BlazePoseError("the jax2tf backend needs TensorFlow: pip install 'blazepose_jax[export]', or use "
+                             "--backend litert") from error
+    return tf
+
+
+def _explained(tf: Any, error: Exception) -> BlazePoseError:
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return BlazePoseError(f"tensorflow {tf.__version__} cannot convert what jax {jax.__version__} writes "
+                          f"({reason[:200]}): install {WORKING_PAIR}, or use --backend litert")
