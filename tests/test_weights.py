@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 from test_models import random_variables
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export.bundle import add_normalization, task_bytes
+from blazepose_jax.export.bundle import task_bytes
+from blazepose_jax.export.metadata import add_normalization
 from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import COCO, LSP, Skeleton
 from blazepose_jax.weights import import_weights, load_weights, read_stored, save_weights

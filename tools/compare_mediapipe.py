@@ -89,7 +89,8 @@ def own_pass(kind: str, job: dict, folder: Path):
 
 def prepare(args: argparse.Namespace, folder: Path) -> dict:
     """Decode the input once, and bundle Google's own files for the peer."""
-    from blazepose_jax.export.bundle import add_normalization, task_bytes
+    from blazepose_jax.export.bundle import task_bytes
+    from blazepose_jax.export.metadata import add_normalization
     from blazepose_jax.video import read_media
     from blazepose_jax.weights import read_tflite_files
 

@@ -24,7 +24,12 @@ MAX_RANK = 4
 def read(data: bytes) -> Any:
     """The flatbuffer as objects."""
     schema = load_schema()
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # the quantiser keeps constants behind the flatbuffer
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def write(model: Any) -> bytes:
@@ -91,7 +96,7 @@ def _replace_marks(schema: Any, model: Any) -> None:
             raise BlazePoseError("the graph pads with a constant other than zero: export nets of this package only")
         size, buffer = schema.TensorT(), schema.BufferT()
         buffer.data = np.asarray(main.tensors[operator.outputs[0]].shape[1:3], np.int32).tobytes()
-        size.shape, size.type, size.name = [2], schema.TensorType.INT32, b"size"
+        size.shape, size.type, size.name = [2], schema.TensorType.INT32, f"size_{len(main.tensors)}".encode()
         size.buffer, operator.inputs = len(model.buffers), [operator.inputs[0], len(main.tensors)]
         model.buffers.append(buffer)
         main.tensors.append(size)

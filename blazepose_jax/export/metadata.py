@@ -1,0 +1,141 @@
+"""A finished .tflite comes in; the same with TFLite metadata leaves: what MediaPipe needs, and what people read."""
+
+import io
+import zipfile
+
+import flatbuffers
+
+from blazepose_jax.export import flatbuffer
+from blazepose_jax.export.graph import Graph
+from blazepose_jax.weights.tflite import load_schema
+
+LABELS = "keypoints.txt"
+DESCRIPTIONS = {
+    "image": "RGB, square; the pipeline crops and rotates it",
+    "boxes": "per anchor: centre x, y, width, height, then mid-hip, body circle, mid-shoulder, upper-body circle, px",
+    "scores": "per anchor: logit that a person is there",
+    "landmarks": "per keypoint: {fields}; x, y, z in input px, the rest logits",
+    "presence": "probability that a person is there",
+    "mask": "per pixel: logit that it belongs to the person",
+    "heatmap": "per cell and keypoint: logit that the keypoint lies there",
+    "world": "per keypoint: x, y, z in metres, origin between the hips, axes of the crop",
+}
+
+
+def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
+    """Add a TFLITE_METADATA buffer with everything that is known, and the keypoint names as an associated file.
+
+    Args:
+      data: a .tflite file made of ``graph``.
+      graph: what it holds.
+      licence: of the weights.
+
+    Returns:
+      The same model; the names follow the flatbuffer as a zip, as TFLite's own tools write it.
+    """
+    fields = ", ".join(graph.fields)
+    labels = LABELS if graph.keypoints else None
+    buffer = _Metadata().build(
+        name=f"BlazePose {graph.kind} ({graph.model})", licence=licence,
+        description=("Finds people by their faces and predicts alignment points." if graph.kind == "detector" else
+                     f"{len(graph.keypoints)} rows of {fields}."),
+        mean=graph.mean, std=graph.std,
+        outputs=[(name, DESCRIPTIONS[name].format(fields=fields), labels if name in ("landmarks", "world", "heatmap")
+                  else None) for name in graph.outputs])
+    packed = _with_buffer(data, buffer)
+    if labels is None:
+        return packed
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:
+        files.writestr(zipfile.ZipInfo(LABELS), "\n".join(graph.keypoints) + "\n")
+    return packed + archive.getvalue()
+
+
+def add_normalization(data: bytes, mean: float, std: float) -> bytes:
+    """Add nothing but NormalizationOptions for input 0, without which MediaPipe Tasks refuses a model.
+
+    Args:
+      data: a .tflite file, such as Google's own.
+      mean: input = (grey level - mean) / std.
+      std: as above.
+
+    Returns:
+      The same model with the metadata.
+    """
+    outputs = len(flatbuffer.read(data).subgraphs[0].outputs)
+    return _with_buffer(data, _Metadata().build("", "", "", mean, std, [("", "", None)] * outputs))
+
+
+def _with_buffer(data: bytes, content: bytes) -> bytes:
+    schema, model = load_schema(), flatbuffer.read(data)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = content
+    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [m for m in model.metadata or [] if m.name not in (b"TFLITE_METADATA", "TFLITE_METADATA")]
+    model.metadata.append(entry)
+    return flatbuffer.write(model)
+
+
+class _Metadata:
+    """Writes metadata_schema.fbs by field position: its generated classes are in no package that we need.
+
+    Fields are written in the order of their offsets; a nested object must be complete before its parent starts.
+    """
+
+    def __init__(self):
+        self._b = flatbuffers.Builder(1024)
+
+    def build(self, name: str, description: str, licence: str, mean: float, std: float,
+              outputs: list[tuple[str, str, str | None]]) -> bytes:
+        """Build a ModelMetadata; each output is (name, description, labels file)."""
+        b = self._b
+        normalization = self._table(2, {0: self._floats(mean), 1: self._floats(std)})
+        unit = self._union(1, normalization)  # ProcessUnitOptions: NormalizationOptions
+        b.StartObject(2)  # ImageProperties
+        b.PrependInt8Slot(0, 1, 0)  # RGB
+        content = self._union(2, b.EndObject())  # Content with ImageProperties
+        image = self._table(7, {**self._texts({0: "image", 1: DESCRIPTIONS["image"]}), 3: content,
+                                4: self._vector([unit])})
+        rows = [self._table(7, {**self._texts({0: text, 1: told}), **self._labels(file)})
+                for text, told, file in outputs]
+        subgraph = self._table(10, {2: self._vector([image]), 3: self._vector(rows)})
+        root = self._table(8, {**self._texts({0: name, 1: description, 5: licence, 7: "1.0.0"}),
+                               3: self._vector([subgraph])})
+        b.Finish(root, b"M001")
+        return bytes(b.Output())
+
+    def _labels(self, file: str | None) -> dict[int, int]:
+        if file is None:
+            return {}
+        name = self._b.CreateString(file)
+        self._b.StartObject(5)  # AssociatedFile
+        self._b.PrependUOffsetTRelativeSlot(0, name, 0)
+        self._b.PrependInt8Slot(2, 2, 0)  # TENSOR_AXIS_LABELS
+        return {6: self._vector([self._b.EndObject()])}
+
+    def _texts(self, texts: dict[int, str]) -> dict[int, int]:
+        return {position: self._b.CreateString(text) for position, text in texts.items() if text}
+
+    def _union(self, kind: int, value: int) -> int:
+        self._b.StartObject(2)
+        self._b.PrependUint8Slot(0, kind, 0)
+        self._b.PrependUOffsetTRelativeSlot(1, value, 0)
+        return self._b.EndObject()
+
+    def _table(self, size: int, fields: dict[int, int]) -> int:
+        self._b.StartObject(size)
+        for position, offset in fields.items():
+            self._b.PrependUOffsetTRelativeSlot(position, offset, 0)
+        return self._b.EndObject()
+
+    def _vector(self, offsets: list[int]) -> int:
+        self._b.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self._b.PrependUOffsetTRelative(offset)
+        return self._b.EndVector()
+
+    def _floats(self, value: float) -> int:
+        self._b.StartVector(4, 1, 4)
+        self._b.PrependFloat32(value)
+        return self._b.EndVector()
