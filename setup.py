@@ -24,7 +24,8 @@ EXTRAS = {
     # TensorFlow is imported by the jax2tf exporter alone. litert-converter has no public interface: pinned.
     "export": ["tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",
                "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'",
-               "ai-edge-litert>=2.1", "flatbuffers>=24", "litert-converter==0.5.*", "ai-edge-quantizer==0.10.*"],
+               "ai-edge-litert>=2.1", "flatbuffers>=24", "litert-converter==0.5.*", "ai-edge-quantizer==0.10.*",
+               "scikit-image>=0.25"],
     "dev": ["pytest>=8", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})

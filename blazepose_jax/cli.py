@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from blazepose_jax.errors import BlazePoseError, check_name
 
-COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "demo")
+COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "export", "demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,6 +70,9 @@ def build_parser() -> Parser:
     data.add_argument("--output", required=True, metavar="PATH", help="new records folder, or the picture to write")
     data.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
+    export = commands.add_parser("export", help="write a .tflite, a .task for MediaPipe, or a SavedModel")
+    add_export_options(export)
+
     demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
     demo.add_argument("overrides", nargs="*", metavar="field.path=value", help="changes to the experiment demo")
     demo.add_argument("--output", default="demo", metavar="DIR", help="where to write (default: demo)")
@@ -117,6 +120,22 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
 
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``blazepose export``."""
+    parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    parser.add_argument("--detector", metavar="W", help="take the detector from here")
+    parser.add_argument("--output", required=True, metavar="X",
+                        help=".task (both networks), .tflite, or a new path without suffix for a SavedModel")
+    parser.add_argument("--part", metavar="NAME", help="of .tflite and SavedModel: pose (default) or detector")
+    parser.add_argument("--precision", default="float32", metavar="P", help="float32 (default), float16, dynamic, int8")
+    parser.add_argument("--backend", default="jax2tf", metavar="B",
+                        help="jax2tf (default; TensorFlow) or litert (without TensorFlow)")
+    parser.add_argument("--calibration", metavar="DIR",
+                        help="annotated people: ranges for int8, and the PCK that reduced precision costs")
+    parser.add_argument("--batch", default="1", metavar="N", help="of .tflite: images at once (default: 1)")
+    parser.add_argument("--json", metavar="FILE", help="write the parity report here")
+
+
 def run(argv: Sequence[str]) -> None:
     """Run one command.
 
@@ -133,10 +152,11 @@ def run(argv: Sequence[str]) -> None:
     if extra:  # argparse takes words after options for strangers
         args.overrides += extra
     use_compilation_cache()
-    from blazepose_jax import commands, demo, evaluate, prepare, train
+    from blazepose_jax import commands, demo, evaluate, exporter, prepare, train
 
     {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
-     "evaluate": evaluate.run, "train": train.run, "data": prepare.run, "demo": demo.run}[args.command](args)
+     "evaluate": evaluate.run, "train": train.run, "data": prepare.run, "export": exporter.run,
+     "demo": demo.run}[args.command](args)
 
 
 def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:
@@ -171,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after the program's name; None for those of the process.
 
     Returns:
-      0, or 2 after bad input.
+      0, 2 after bad input, or 1 where an export lies too far from its source.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings():
@@ -181,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run(sys.argv[1:] if argv is None else argv)
         except BlazePoseError as error:
             print(f"blazepose: {error}", file=sys.stderr)
-            return 2
+            return error.exit_code
         except BrokenPipeError:
             sys.stderr.close()
         except OSError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from blazepose_jax import inference
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.export.convert import to_native_tflite
 from blazepose_jax.inference import Settings
 from blazepose_jax.litert import litert_networks
 from blazepose_jax.skeleton import Skeleton
@@ -136,7 +137,7 @@ def load_engine(weights: Weights | str | Path, detector: str | Path | None, sett
       weights: a weights directory, a .task, or what ``load_weights`` gave.
       detector: another directory or .task to take the detector from.
       settings: static.
-      runtime: ``jax``, or ``litert`` for the .tflite files.
+      runtime: ``jax``, or ``litert`` for the .tflite files; networks without one are converted in memory.
       threads: of LiteRT; None for as many as there are cores.
 
     Returns:
@@ -149,7 +150,7 @@ def load_engine(weights: Weights | str | Path, detector: str | Path | None, sett
     if runtime == "litert":
         if isinstance(weights, Weights):
             raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
-        nets = litert_networks(read_tflite_files(weights, detector), threads)
+        nets = litert_networks(read_tflite_files(weights, detector, to_native_tflite), threads)
         return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, f"{Path(weights).name} (litert)")
     loaded = weights if isinstance(weights, Weights) else load_weights(weights, detector)
     return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)

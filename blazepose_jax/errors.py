@@ -5,7 +5,15 @@ from collections.abc import Iterable
 
 
 class BlazePoseError(ValueError):
-    """Bad input. The message is one line; the command line prints it and exits with code 2."""
+    """Bad input. The message is one line; the command line prints it and exits with ``exit_code``."""
+
+    exit_code = 2
+
+
+class ParityError(BlazePoseError):
+    """What was written differs from what it was made of by more than is promised."""
+
+    exit_code = 1
 
 
 def check_name(value: str, known: Iterable[str], what: str) -> str:

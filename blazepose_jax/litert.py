@@ -6,20 +6,23 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FIELDS, MODELS
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.models import MODELS
 from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
+from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import DETECTOR_OUTPUTS, tell_kind_of_outputs
+
+# By index in Google's files; ours have the same names, and leave out what the net does not predict.
+NAMES = {"detector": ("boxes", "scores"), "pose": ("landmarks", "presence", "mask", "heatmap", "world")}
 
 
 class LiteRTModel:
     """A .tflite file as a callable of (B, S, S, 3) float32 arrays; B images run one by one."""
 
-    def __init__(self, data: bytes, name: str, threads: int | None = None):
+    def __init__(self, file: TFLiteFile, name: str, threads: int | None = None):
         """Load a model.
 
         Args:
-          data: the .tflite file.
+          file: the .tflite file.
           name: what to call it in errors.
           threads: of the CPU; None for as many as there are cores.
 
@@ -32,47 +35,55 @@ class LiteRTModel:
             raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install "
                                  "'blazepose_jax[litert]'") from error
         try:
-            self._interpreter = Interpreter(model_content=data, num_threads=threads or os.cpu_count())
+            self._interpreter = Interpreter(model_content=file.data, num_threads=threads or os.cpu_count())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BlazePoseError(f"LiteRT refuses {name} ({reason}): fetch or export the file again") from error
         self._input = self._interpreter.get_input_details()[0]
-        self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
-        shapes = tuple(tuple(int(n) for n in d["shape"]) for d in self._interpreter.get_output_details())
-        self.kind = tell_kind_of_outputs(shapes, name)
+        details = self._interpreter.get_output_details()
+        self._indices, self._fields = [d["index"] for d in details], file.fields
+        self._names = tuple(str(d["name"]) for d in details)
+        shapes = tuple(tuple(int(n) for n in d["shape"]) for d in details)
+        self.kind = next((kind for kind, names in NAMES.items() if self._names[0] == names[0]), None)
+        if self.kind is None:  # Google's own
+            self.kind = tell_kind_of_outputs(shapes, name)
+            swapped = self.kind == "detector" and shapes != DETECTOR_OUTPUTS
+            self._names = NAMES[self.kind][::-1] if swapped else NAMES[self.kind]
         self.side = int(self._input["shape"][1])
-        self._swap = self.kind == "detector" and shapes != DETECTOR_OUTPUTS
+        if int(self._input["shape"][0]) != 1:
+            raise BlazePoseError(f"{name} takes {self._input['shape'][0]} images at once: the tracker needs one; "
+                                 "export it with --batch 1")
 
     def __call__(self, images: np.ndarray) -> Any:
         """Run on (B, S, S, 3) float32 normalised images; returns DetectorOutputs or PoseOutputs of numpy arrays."""
         runs = [self._run(np.asarray(image)[None]) for image in images]
         tensors = runs[0] if len(runs) == 1 else [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+        found = dict(zip(self._names, tensors, strict=False))
         if self.kind == "detector":
-            boxes, logits = reversed(tensors) if self._swap else tensors
-            return DetectorOutputs(boxes, logits)
-        landmarks, probability, mask, heatmap, world = tensors[:5]
-        batch = landmarks.shape[0]
+            return DetectorOutputs(found["boxes"], found["scores"])
+        batch = len(images)
         # The file holds a probability where our networks hold a logit.
-        p = np.clip(probability.astype(np.float64), 1e-15, 1 - 1e-7)
+        p = np.clip(found["presence"].astype(np.float64), 1e-15, 1 - 1e-7)
         logit = np.log(p / (1 - p)).astype(np.float32)
-        return PoseOutputs(landmarks.reshape(batch, -1, len(FIELDS)), logit, mask, heatmap, None,
-                           world.reshape(batch, -1, 3))
+        world = found.get("world")
+        return PoseOutputs(found["landmarks"].reshape(batch, -1, len(self._fields)), logit, found.get("mask"),
+                           found.get("heatmap"), None, None if world is None else world.reshape(batch, -1, 3))
 
     def _run(self, image: np.ndarray) -> list[np.ndarray]:
         self._interpreter.set_tensor(self._input["index"], image)
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
+        return [self._interpreter.get_tensor(index) for index in self._indices]
 
 
-def litert_networks(files: dict[str, tuple[bytes, Skeleton | None]], threads: int | None = None) -> dict[str, Network]:
+def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) -> dict[str, Network]:
     """Wrap .tflite files as Networks; these cannot be traced by JAX, ``engine.LiteRTEngine`` calls them."""
     networks = {}
-    for kind, (data, skeleton) in files.items():
-        model = LiteRTModel(data, f"the {kind} .tflite", threads)
+    for kind, file in files.items():
+        model = LiteRTModel(file, f"the {kind} .tflite", threads)
         if model.kind != kind:
             raise BlazePoseError(f"the {kind} .tflite holds a {model.kind} net: swap the two files")
         spec = MODELS["detector" if kind == "detector" else "full"]
         networks[kind] = Network(None, lambda _, images, model=model: model(images), model.side, spec.mean, spec.std,
-                                 skeleton, FIELDS if kind == "pose" else ())
+                                 file.skeleton, file.fields if kind == "pose" else ())
     return networks

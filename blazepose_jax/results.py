@@ -55,6 +55,13 @@ def write_text(path: Path, text: str) -> None:
     out.close()
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
 def people(poses: Poses) -> list[dict[str, Any]]:
     """The people of one frame as plain data: id, presence, keypoints, and world where there is one."""
     found = []

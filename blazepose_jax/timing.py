@@ -11,6 +11,7 @@ import numpy as np
 
 from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export.convert import to_native_tflite
 from blazepose_jax.frames import to_frame
 from blazepose_jax.inference import Settings
 from blazepose_jax.litert import litert_networks
@@ -80,6 +81,6 @@ def _jax_nets(detector: Network, pose: Network, weights: str | Path) -> dict[str
 
 
 def _litert_nets(detector: Network, pose: Network, weights: str | Path) -> dict[str, Callable[[Any], Any]]:
-    nets = litert_networks(read_tflite_files(weights))
+    nets = litert_networks(read_tflite_files(weights, convert=to_native_tflite))
     return {"detector": lambda x: nets["detector"](np.asarray(x)),
             "pose": lambda x: nets["pose"](np.asarray(x)).replace(mask=None)}

@@ -102,8 +102,8 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
         if len(times) == args.frames:
             break
     files = read_tflite_files(args.weights)
-    (folder / "peer.task").write_bytes(task_bytes(add_normalization(files["detector"][0], 127.5, 127.5),
-                                                  add_normalization(files["pose"][0], 0.0, 255.0)))
+    (folder / "peer.task").write_bytes(task_bytes(add_normalization(files["detector"].data, 127.5, 127.5),
+                                                  add_normalization(files["pose"].data, 0.0, 255.0)))
     job = {"times": times, "video": media.is_sequence, "weights": str(Path(args.weights).resolve())}
     (folder / "job.json").write_text(json.dumps(job))
     return job

@@ -19,6 +19,7 @@ from blazepose_jax.litert import LiteRTModel
 from blazepose_jax.models import FOLDED, MODELS, Form, create_network
 from blazepose_jax.structs import ROI
 from blazepose_jax.video import read_image
+from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite
 
 FILES = ("pose_detection", "pose_landmark_lite", "pose_landmark_full")
@@ -50,7 +51,7 @@ def outputs_of(raw) -> dict[str, np.ndarray]:
 def compare(data: bytes, name: str, crops: list[np.ndarray], form: Form = FOLDED) -> dict[str, dict[str, float]]:
     """{output: {"ours to litert", "ours to float64", "litert to float64"}}, relative to the output's peak."""
     imported = import_tflite(data, name)
-    litert = LiteRTModel(data, name)
+    litert = LiteRTModel(TFLiteFile(data), name)
     run = jax.jit(lambda net, x: net(x))
     ours = [outputs_of(run(create_network(imported.name, imported.variables, form), x)) for x in crops]
     with jax.enable_x64(True):

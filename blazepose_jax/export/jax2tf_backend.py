@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
@@ -50,6 +51,14 @@ def save(graph: Graph, directory: Path) -> None:
         raise _explained(tf, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def run_saved(directory: Path, graph: Graph, crops: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """A SavedModel's outputs, crop by crop, (S, S, 3) each."""
+    tf = _tensorflow()
+    signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    found = [signature(image=tf.constant(np.repeat(crop[None], graph.batch, 0))) for crop in crops]
+    return [tuple(values[name].numpy() for name in graph.outputs) for values in found]
 
 
 def _module(tf: Any, graph: Graph) -> Any:

@@ -3,8 +3,6 @@
 import io
 import zipfile
 
-import flatbuffers
-
 from blazepose_jax.export import flatbuffer
 from blazepose_jax.export.graph import Graph
 from blazepose_jax.weights.tflite import load_schema
@@ -84,6 +82,8 @@ class _Metadata:
     """
 
     def __init__(self):
+        import flatbuffers
+
         self._b = flatbuffers.Builder(1024)
 
     def build(self, name: str, description: str, licence: str, mean: float, std: float,

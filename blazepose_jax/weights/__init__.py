@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FOLDED, create_network
+from blazepose_jax.models import FIELDS, FOLDED, create_network
 from blazepose_jax.models.fold import fold_batch_norm
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Network
 from blazepose_jax.weights.archive import read_task, read_wheel
 from blazepose_jax.weights.directory import (
@@ -24,7 +24,8 @@ from blazepose_jax.weights.directory import (
 )
 from blazepose_jax.weights.mediapipe import import_tflite
 
-__all__ = ["Weights", "import_weights", "load_weights", "read_stored", "read_tflite_files", "save_weights"]
+__all__ = ["StoredNetwork", "TFLiteFile", "Weights", "import_weights", "load_weights", "read_stored",
+           "read_tflite_files", "save_weights"]
 
 LICENCE = "Apache-2.0 (Google, MediaPipe)"
 
@@ -42,6 +43,21 @@ class Weights:
     detector: Network | None
     pose: Network | None
     name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLiteFile:
+    """A network as LiteRT runs it.
+
+    Attributes:
+      data: the .tflite file.
+      skeleton: of a pose net.
+      fields: of a pose net: what is predicted per keypoint.
+    """
+
+    data: bytes
+    skeleton: Skeleton | None = None
+    fields: tuple[str, ...] = FIELDS
 
 
 def load_weights(path: str | Path, detector: str | Path | None = None) -> Weights:
@@ -93,29 +109,36 @@ def read_stored(path: str | Path) -> dict[str, StoredNetwork]:
     return _import_files({f"{path.name}:{kind}": data for kind, data in read_task(path).items()})
 
 
-def read_tflite_files(path: str | Path, detector: str | Path | None = None) -> dict[str, tuple[bytes, Any]]:
+def read_tflite_files(path: str | Path, detector: str | Path | None = None,
+                      convert: Callable[[StoredNetwork], bytes] | None = None) -> dict[str, TFLiteFile]:
     """The .tflite files of a weights directory or a .task, for the LiteRT runtime.
 
     Args:
       path: a weights directory or a .task.
       detector: another one to take the detector from.
+      convert: makes the .tflite of a network that has none, such as a trained one.
 
     Returns:
-      {kind: (bytes, skeleton of a pose net or None)}.
+      {kind: TFLiteFile}.
 
     Raises:
-      BlazePoseError: missing, or a directory without .tflite files.
+      BlazePoseError: missing, or, without ``convert``, a directory without .tflite files.
     """
-    def read(where: str | Path) -> dict[str, tuple[bytes, Any]]:
+    def one(where: Path, kind: str, net: StoredNetwork) -> TFLiteFile:
+        if net.tflite is None and convert is None:
+            raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
+        data = net.tflite if net.tflite is not None else convert(net)  # type: ignore[misc]
+        return TFLiteFile(data, net.skeleton, tuple(net.arguments.get("fields", FIELDS)))
+
+    def read(where: str | Path) -> dict[str, TFLiteFile]:
         where = Path(where)
-        if not where.is_dir():
-            if not where.exists():
-                raise BlazePoseError(f"weights {str(where)!r} do not exist: give a weights directory or a .task")
-            return {kind: (data, BLAZEPOSE if kind == "pose" else None) for kind, data in read_task(where).items()}
-        stored = {kind: read_network(where, kind, entry) for kind, entry in read_description(where).items()}
-        if lacking := [kind for kind, net in stored.items() if net.tflite is None]:
-            raise BlazePoseError(f"{where} has no .tflite of its {lacking[0]}: use --runtime jax, or export it first")
-        return {kind: (net.tflite, net.skeleton) for kind, net in stored.items() if net.tflite is not None}
+        if where.is_dir():
+            stored = {kind: read_network(where, kind, entry) for kind, entry in read_description(where).items()}
+            return {kind: one(where, kind, net) for kind, net in stored.items()}
+        if not where.exists():
+            raise BlazePoseError(f"weights {str(where)!r} do not exist: give a weights directory or a .task")
+        return {kind: TFLiteFile(data, BLAZEPOSE if kind == "pose" else None)
+                for kind, data in read_task(where).items()}
 
     return _with_detector(path, detector, read)
 

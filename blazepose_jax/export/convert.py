@@ -1,0 +1,45 @@
+"""A stored network comes in; a .tflite that MediaPipe, phones and browsers run leaves."""
+
+import importlib.util
+
+import numpy as np
+
+from blazepose_jax.errors import check_name
+from blazepose_jax.export import flatbuffer, jax2tf_backend, litert_backend
+from blazepose_jax.export.graph import Graph, make_graph
+from blazepose_jax.export.metadata import describe
+from blazepose_jax.export.quantize import quantize
+from blazepose_jax.weights import StoredNetwork
+
+BACKENDS = {"jax2tf": jax2tf_backend.convert, "litert": litert_backend.convert}
+
+
+def to_tflite(graph: Graph, *, backend: str = "jax2tf", precision: str = "float32", crops: np.ndarray | None = None,
+              licence: str = "") -> bytes:
+    """Convert, finish, quantise and describe.
+
+    Args:
+      graph: from ``make_graph``.
+      backend: ``jax2tf``, by TensorFlow, or ``litert``, without it; both give the same graph.
+      precision: one of ``quantize.PRECISIONS``.
+      crops: (N, S, S, 3) float32 normalised images of people, for int8 weights.
+      licence: of the weights, for the metadata.
+
+    Returns:
+      A .tflite.
+
+    Raises:
+      BlazePoseError: an unknown backend or precision, a missing package, versions that cannot work together.
+    """
+    check_name(backend, BACKENDS, "backend")
+    data = flatbuffer.finish(BACKENDS[backend](graph), graph)
+    batches = None if crops is None else np.repeat(crops[:, None], graph.batch, 1)
+    data = quantize(data, precision, batches)
+    flatbuffer.check_portable(flatbuffer.read(data))
+    return describe(data, graph, licence)
+
+
+def to_native_tflite(net: StoredNetwork) -> bytes:
+    """A network as it is, own keypoint sets in their own rows, by whichever backend is installed."""
+    backend = "litert" if importlib.util.find_spec("litert_converter") else "jax2tf"
+    return to_tflite(make_graph(net, mediapipe=False), backend=backend)

@@ -1,0 +1,258 @@
+"""Weights come in; a .tflite, .task or SavedModel leaves, with a report of how far it lies from JAX."""
+
+import dataclasses
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.data.coco import Annotations, read_annotations, true_roi
+from blazepose_jax.engine import JaxEngine, LiteRTEngine
+from blazepose_jax.errors import BlazePoseError, ParityError, check_name
+from blazepose_jax.evaluate import predict, report, shared_keypoints
+from blazepose_jax.export import flatbuffer, jax2tf_backend
+from blazepose_jax.export.bundle import task_bytes
+from blazepose_jax.export.convert import BACKENDS, to_tflite
+from blazepose_jax.export.graph import Graph, make_graph
+from blazepose_jax.export.parity import compare, run_jax, run_tflite
+from blazepose_jax.export.quantize import PRECISIONS
+from blazepose_jax.export.slots import left_out
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import rois, warp
+from blazepose_jax.inference import Settings
+from blazepose_jax.litert import litert_networks
+from blazepose_jax.results import check_output, write_bytes, write_text
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import ROI
+from blazepose_jax.video import read_image
+from blazepose_jax.weights import StoredNetwork, TFLiteFile, load_weights, read_stored
+
+PARITY_CROPS = 8
+CALIBRATION_CROPS = 100
+MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
+ALLOWED_DROP = 1.0  # points of PCK@0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """Photographs with somebody in them.
+
+    Attributes:
+      images: (image, its ROI) pairs.
+      measured: people whose truth is known and who calibrate nothing; None without --calibration.
+    """
+
+    images: list[tuple[np.ndarray, ROI]]
+    measured: Annotations | None
+
+
+def run(args: Namespace) -> None:
+    """``blazepose export``."""
+    output = Path(args.output)
+    check_arguments(args, output)
+    nets = read_nets(args)
+    material = read_material(args.calibration)
+    if output.suffix == "":
+        graph, rows = export_saved_model(nets[args.part or next(iter(nets))], output, args, material)
+        tell(graph, None, rows, {})
+        return
+    parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
+             for kind, net in nets.items()}
+    data = (task_bytes(parts["detector"]["data"], parts["pose"]["data"]) if output.suffix == ".task"
+            else next(iter(parts.values()))["data"])
+    drop = measure_drop(nets["pose"], parts["pose"], args, material) if "pose" in parts else {}
+    for part in parts.values():
+        tell(part["graph"], part["data"], part["differences"], drop if part["graph"].kind == "pose" else {})
+    bad = [f"{d.output}: mean {d.mean:.3g} {d.unit}, allowed {d.allowed:.3g}" for part in parts.values()
+           for d in part["differences"] if d.mean > d.allowed]
+    if drop and drop["drop"] > ALLOWED_DROP:
+        bad.append(f"PCK@0.2 falls by {drop['drop']:.2f}, allowed {ALLOWED_DROP}")
+    path = output if not bad else output.with_name(f"{output.stem}.parity-failed{output.suffix}")
+    write_bytes(path, data)
+    if args.json:
+        write_text(Path(args.json), json.dumps(as_json(args, path, parts, drop), indent=2) + "\n")
+    print(f"wrote {path}, {len(data):,} bytes")
+    if bad:
+        raise ParityError(f"{path} lies too far from JAX ({'; '.join(bad)}): use a higher --precision or more "
+                          "photographs to calibrate with")
+
+
+def check_arguments(args: Namespace, output: Path) -> None:
+    """Everything that can be said before the work starts.
+
+    Raises:
+      BlazePoseError: unknown names, an unknown suffix, a folder, options that exclude each other.
+    """
+    check_name(args.precision, PRECISIONS, "precision")
+    check_name(args.backend, BACKENDS, "backend")
+    if args.part is not None:
+        check_name(args.part, ("pose", "detector"), "part")
+    if output.suffix not in (".tflite", ".task", ""):
+        raise BlazePoseError(f"output {args.output!r} ends in {output.suffix!r}: known are .tflite, .task, and a new "
+                             "path without suffix for a SavedModel")
+    check_output(args.json)
+    if output.suffix == "":
+        if output.exists():
+            raise BlazePoseError(f"output {args.output!r} exists: a SavedModel is a new folder; name one")
+        if not output.absolute().parent.is_dir():
+            raise BlazePoseError(f"output {args.output!r} lies in a folder that does not exist: make it first")
+        if args.precision != "float32" or args.backend != "jax2tf":
+            raise BlazePoseError("a SavedModel is float32 and written by --backend jax2tf: name a .tflite for "
+                                 f"{args.precision} by {args.backend}")
+    else:
+        check_output(args.output)
+    if not str(args.batch).isdigit() or int(args.batch) < 1:
+        raise BlazePoseError(f"batch is {args.batch!r}: it must be a whole number of at least 1")
+    if output.suffix == ".task" and int(args.batch) != 1:
+        raise BlazePoseError(f"batch is {args.batch}: MediaPipe gives a .task one image at a time; leave --batch out, "
+                             "or export a .tflite")
+    if output.suffix == ".task" and args.part is not None:
+        raise BlazePoseError(f"a .task holds both networks: leave out --part {args.part}, or name a .tflite")
+    if args.precision == "int8" and args.calibration is None:
+        raise BlazePoseError("int8 needs the ranges of activations on real people: give --calibration DIR, a folder "
+                             "with annotations.json in COCO's format")
+
+
+def read_nets(args: Namespace) -> dict[str, StoredNetwork]:
+    """The networks to export, detector first.
+
+    Raises:
+      BlazePoseError: one that is wanted is missing.
+    """
+    nets = read_stored(args.weights)
+    if args.detector is not None:
+        other = read_stored(args.detector)
+        if "detector" not in other:
+            raise BlazePoseError(f"{args.detector} holds no detector: give a directory or .task that does")
+        nets = {**nets, "detector": other["detector"]}
+    if Path(args.output).suffix == ".task":
+        if lacking := [kind for kind in ("detector", "pose") if kind not in nets]:
+            option = "--detector W" if lacking[0] == "detector" else "--weights W"
+            raise BlazePoseError(f"{args.weights} holds no {lacking[0]}: a .task needs both networks; give one with "
+                                 f"{option}")
+        return {kind: nets[kind] for kind in ("detector", "pose")}
+    part = args.part or ("pose" if "pose" in nets else "detector")
+    if part not in nets:
+        raise BlazePoseError(f"{args.weights} holds no {part}: it has {', '.join(nets)}")
+    return {part: nets[part]}
+
+
+def read_material(folder: str | None) -> Material:
+    """Photographs: those of ``folder``, or scikit-image's astronaut.
+
+    Raises:
+      BlazePoseError: no usable people, or no photograph at all.
+    """
+    if folder is None:
+        try:
+            from skimage.data import astronaut
+        except ImportError as error:
+            raise BlazePoseError("the parity report needs a photograph: give --calibration DIR, or pip install "
+                                 "scikit-image") from error
+        image, rng = astronaut(), np.random.default_rng(0)
+        squares = [ROI(np.float32([225, 330]) + rng.normal(0, 15, 2).astype(np.float32),
+                       np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
+                   for _ in range(PARITY_CROPS)]
+        return Material([(image, square) for square in squares], None)
+    data = read_annotations(folder, evaluation=True)
+    people = [(person, true_roi(person, data.names)) for person in data.people]
+    usable = [(person, square) for person, square in people if square is not None]
+    if not usable:
+        raise BlazePoseError(f"nobody in {folder} has both hips and both shoulders labelled: calibration needs people")
+    order = [usable[i] for i in np.random.default_rng(0).permutation(len(usable))]
+    # At most half calibrates, so that somebody is left to measure.
+    split = min(CALIBRATION_CROPS, (len(order) + 1) // 2)
+    images = [(read_image(person.image), square) for person, square in order[:split]]
+    measured = tuple(person for person, _ in order[split:split + MEASURED_PEOPLE])
+    return Material(images, dataclasses.replace(data, people=measured) if measured else None)
+
+
+def crops_for(graph: Graph, material: Material) -> np.ndarray:
+    """(N, S, S, 3) float32 normalised: people for a pose net, letterboxed photographs for a detector."""
+    @jax.jit
+    def crop(frame, square):
+        border = "replicate" if graph.kind == "pose" else "zero"
+        return (warp.crop(frame, rois.to_affine(square, graph.side), graph.side, border=border) - graph.mean) / graph.std
+
+    found = []
+    for image, square in material.images:
+        frame = to_frame(image)
+        found.append(np.asarray(crop(frame, square if graph.kind == "pose" else rois.whole_image(
+            jnp.asarray(frame.size))), np.float32))
+    return np.stack(found)
+
+
+def wants_mediapipe_rows(net: StoredNetwork, output: Path) -> bool:
+    """A .task always; a .tflite where the rows are MediaPipe's anyway."""
+    own = net.skeleton is not None and net.skeleton.keypoints != BLAZEPOSE.keypoints
+    return output.suffix == ".task" or (net.skeleton is not None and not own)
+
+
+def export_part(net: StoredNetwork, args: Namespace, material: Material, *, mediapipe: bool) -> dict[str, Any]:
+    """One network: {"graph", "data", "differences", "operators"}."""
+    if mediapipe and net.skeleton is not None and (lost := left_out(net)):
+        print(f"MediaPipe has no row for {', '.join(lost)}: left out")
+    graph = make_graph(net, batch=int(args.batch), mediapipe=mediapipe)
+    crops = crops_for(graph, material)
+    data = to_tflite(graph, backend=args.backend, precision=args.precision, licence=net.licence,
+                     crops=crops if args.calibration is not None else None)
+    reference = make_graph(net, batch=int(args.batch), mediapipe=mediapipe, convolution="auto")
+    few = crops[-PARITY_CROPS:]
+    differences = compare(graph, run_tflite(data, graph, few), run_jax(reference, few), args.precision)
+    return {"graph": graph, "data": data, "differences": differences,
+            "operators": dict(flatbuffer.histogram(data).most_common())}
+
+
+def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> tuple[Graph, list]:
+    """Write a SavedModel and compare it; one that fails gets a name that says so."""
+    graph = make_graph(net, batch=int(args.batch), convolution="xla", mediapipe=wants_mediapipe_rows(net, output))
+    crops = crops_for(graph, material)[-PARITY_CROPS:]
+    failed = output.with_name(f"{output.name}.parity-failed")
+    jax2tf_backend.save(graph, failed)
+    rows = compare(graph, jax2tf_backend.run_saved(failed, graph, crops), run_jax(graph, crops), "float32")
+    if any(row.mean > row.allowed for row in rows):
+        raise ParityError(f"{failed} lies too far from JAX: use --backend litert with a .tflite")
+    failed.rename(output)
+    print(f"wrote {output}")
+    return graph, rows
+
+
+def measure_drop(net: StoredNetwork, part: dict[str, Any], args: Namespace, material: Material) -> dict[str, Any]:
+    """PCK@0.2 of the file and of float32 JAX, on the people that calibrated nothing; empty where it says nothing."""
+    if material.measured is None or args.precision == "float32" or part["graph"].batch != 1:
+        return {}
+    settings = Settings(decode="refine")
+    graph: Graph = part["graph"]
+    skeleton = BLAZEPOSE if len(graph.keypoints) == 39 else net.skeleton
+    file = TFLiteFile(part["data"], skeleton, graph.fields)
+    weights = load_weights(args.weights)
+    found = {}
+    for name, engine in (("jax", JaxEngine(None, weights.pose, settings, net.model)),
+                         ("file", LiteRTEngine(None, litert_networks({"pose": file})["pose"], settings, net.model))):
+        names = shared_keypoints(engine, material.measured.names)
+        rows = report(predict(engine, material.measured, "truth", material.measured.people), material.measured, names,
+                      "lsp")
+        found[name] = rows["pck@0.2"]
+    return {**found, "drop": found["jax"] - found["file"], "people": len(material.measured.people)}
+
+
+def tell(graph: Graph, data: bytes | None, rows: list, drop: dict[str, Any]) -> None:
+    """Print the report of one part."""
+    size = "" if data is None else f", {len(data):,} bytes, {sum(flatbuffer.histogram(data).values())} operators"
+    print(f"{graph.kind} ({graph.model}){size}; against JAX on real crops:")
+    for row in rows:
+        print(f"  {row.output:<12} mean {row.mean:.2g}, largest {row.largest:.2g} {row.unit}")
+    if drop:
+        print(f"  PCK@0.2 {drop['file']} where float32 in JAX has {drop['jax']} ({drop['people']} people)")
+
+
+def as_json(args: Namespace, path: Path, parts: dict[str, dict[str, Any]], drop: dict[str, Any]) -> dict[str, Any]:
+    """The report as plain data."""
+    return {"output": path.name, "precision": args.precision, "backend": args.backend, "pck@0.2": drop or None,
+            "parts": {kind: {"model": part["graph"].model, "bytes": len(part["data"]), "operators": part["operators"],
+                             "differences": [dataclasses.asdict(row) for row in part["differences"]]}
+                      for kind, part in parts.items()}}
