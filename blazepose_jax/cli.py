@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from blazepose_jax.errors import BlazePoseError, check_name
 
-COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "export", "demo")
+COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "export", "web", "demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,6 +72,12 @@ def build_parser() -> Parser:
 
     export = commands.add_parser("export", help="write a .tflite, a .task for MediaPipe, or a SavedModel")
     add_export_options(export)
+
+    web = commands.add_parser("web", help="run weights in the browser, by MediaPipe's own runtime")
+    web.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    web.add_argument("--detector", metavar="W", help="take the detector from here")
+    web.add_argument("--image", metavar="FILE", help="a photograph to begin with")
+    web.add_argument("--port", type=int, default=8000, metavar="N", help="of localhost (default: 8000; 0: any)")
 
     demo = commands.add_parser("demo", help="track a moving photograph with Google's released nets")
     demo.add_argument("overrides", nargs="*", metavar="field.path=value", help="changes to the experiment demo")
@@ -152,11 +158,11 @@ def run(argv: Sequence[str]) -> None:
     if extra:  # argparse takes words after options for strangers
         args.overrides += extra
     use_compilation_cache()
-    from blazepose_jax import commands, demo, evaluate, exporter, prepare, train
+    from blazepose_jax import commands, demo, evaluate, exporter, prepare, train, web
 
     {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
      "evaluate": evaluate.run, "train": train.run, "data": prepare.run, "export": exporter.run,
-     "demo": demo.run}[args.command](args)
+     "web": web.run, "demo": demo.run}[args.command](args)
 
 
 def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:

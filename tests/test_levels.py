@@ -15,7 +15,7 @@ LEVELS = {
     "weights": 4, "export": 4, "frames": 4, "video": 4, "draw": 4, "results": 4, "litert": 4, "data": 4,
     "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
     "configs": 5, "curves": 5, "train": 5, "prepare": 5, "initialise": 5, "metric_log": 5, "tasks": 5, "trainer": 5,
-    "demo_training": 5, "exporter": 5, "__init__": 6,
+    "demo_training": 5, "exporter": 5, "web": 5, "__init__": 6,
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
@@ -28,7 +28,7 @@ SAME_LEVEL = {
     ("rendering", "geometry"), ("rendering", "codecs"), ("train", "trainer"), ("train", "metric_log"),
     ("trainer", "configs"), ("trainer", "initialise"), ("trainer", "tasks"), ("tasks", "configs"),
     ("tasks", "initialise"), ("demo", "demo_training"), ("demo_training", "configs"), ("demo_training", "engine"),
-    ("demo_training", "train"), ("cli", "exporter"), ("exporter", "engine"), ("exporter", "evaluate"),
+    ("demo_training", "train"), ("cli", "exporter"), ("cli", "web"), ("exporter", "engine"), ("exporter", "evaluate"),
 }
 PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "losses",
         "augment", "rendering", "models", "inference", "objectives", "training")

@@ -39,7 +39,11 @@ def to_tflite(graph: Graph, *, backend: str = "jax2tf", precision: str = "float3
     return describe(data, graph, licence)
 
 
+def default_backend() -> str:
+    """The quicker one where it is installed."""
+    return "litert" if importlib.util.find_spec("litert_converter") else "jax2tf"
+
+
 def to_native_tflite(net: StoredNetwork) -> bytes:
-    """A network as it is, own keypoint sets in their own rows, by whichever backend is installed."""
-    backend = "litert" if importlib.util.find_spec("litert_converter") else "jax2tf"
-    return to_tflite(make_graph(net, mediapipe=False), backend=backend)
+    """A network as it is, own keypoint sets in their own rows."""
+    return to_tflite(make_graph(net, mediapipe=False), backend=default_backend())

@@ -1,0 +1,138 @@
+// An image, a video or the webcam comes in; MediaPipe's PoseLandmarker runs our .task on it, the skeleton is drawn.
+import { FilesetResolver, PoseLandmarker } from "./vision/vision_bundle.mjs";
+
+const byId = (id) => document.getElementById(id);
+const [canvas, video, status] = ["canvas", "video", "status"].map(byId);
+const context = canvas.getContext("2d");
+const options = new URLSearchParams(location.search);
+let landmarker = null; // of the current running mode and delegate
+let mode = null;
+let playing = 0; // grows with every new source; an older loop sees it and ends
+
+function say(text, isError = false) {
+  status.textContent = text;
+  status.className = isError ? "error" : "";
+}
+
+async function load(wanted) {
+  if (landmarker && mode === wanted) return;
+  landmarker?.close();
+  landmarker = null;
+  say("loading…");
+  const files = await FilesetResolver.forVisionTasks("./vision/wasm");
+  landmarker = await PoseLandmarker.createFromOptions(files, {
+    baseOptions: { modelAssetPath: "./model.task", delegate: byId("delegate").value },
+    runningMode: wanted,
+    numPoses: 1,
+  });
+  mode = wanted;
+}
+
+function draw(source, width, height, poses) {
+  canvas.width = width;
+  canvas.height = height;
+  context.drawImage(source, 0, 0, width, height);
+  context.lineWidth = Math.max(2, width / 250);
+  for (const points of poses) {
+    context.strokeStyle = "#00e5ff";
+    for (const { start, end } of PoseLandmarker.POSE_CONNECTIONS) {
+      context.beginPath();
+      context.moveTo(points[start].x * width, points[start].y * height);
+      context.lineTo(points[end].x * width, points[end].y * height);
+      context.stroke();
+    }
+    context.fillStyle = "#ff8a00";
+    for (const point of points) {
+      context.beginPath();
+      context.arc(point.x * width, point.y * height, 1.5 * context.lineWidth, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+}
+
+async function showImage(url) {
+  playing += 1;
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  await load("IMAGE");
+  const began = performance.now();
+  const result = landmarker.detect(image);
+  const ms = performance.now() - began;
+  draw(image, image.naturalWidth, image.naturalHeight, result.landmarks);
+  say(`${result.landmarks.length ? "one person" : "nobody"}, ${ms.toFixed(0)} ms with start-up`);
+  return result;
+}
+
+async function showVideo() {
+  const mine = (playing += 1);
+  await video.play();
+  await load("VIDEO");
+  let frames = 0;
+  let began = performance.now();
+  const step = () => {
+    if (mine !== playing) return;
+    const now = performance.now();
+    if (video.readyState >= 2) {
+      const result = landmarker.detectForVideo(video, now);
+      draw(video, video.videoWidth, video.videoHeight, result.landmarks);
+      frames += 1;
+    }
+    if (now - began > 1000) {
+      say(`${((1000 * frames) / (now - began)).toFixed(1)} frames/s`);
+      [frames, began] = [0, now];
+    }
+    requestAnimationFrame(step);
+  };
+  step();
+}
+
+// Whatever goes wrong is said on the page.
+function guarded(action) {
+  return async (...words) => {
+    try {
+      return await action(...words);
+    } catch (error) {
+      say(String(error?.message ?? error), true);
+      return { error: String(error?.message ?? error) };
+    }
+  };
+}
+
+const openFile = guarded(async (file) => {
+  if (!file) return;
+  video.srcObject = null;
+  const url = URL.createObjectURL(file);
+  if (file.type.startsWith("video/")) {
+    video.src = url;
+    await showVideo();
+  } else {
+    await showImage(url);
+  }
+});
+
+const openWebcam = guarded(async () => {
+  video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
+  await showVideo();
+});
+
+byId("file").addEventListener("change", (event) => openFile(event.target.files[0]));
+byId("webcam").addEventListener("click", openWebcam);
+byId("delegate").value = options.get("delegate") === "GPU" ? "GPU" : "CPU";
+byId("delegate").addEventListener("change", () => {
+  mode = null;
+  if (video.srcObject || video.src) guarded(showVideo)();
+});
+
+// What the test in check.mjs waits for; `blazepose web --image` sets the picture.
+window.finished = guarded(async () => {
+  if (options.get("video")) {
+    video.src = options.get("video");
+    return showVideo();
+  }
+  const response = await fetch("./image", { method: "HEAD" });
+  if (response.status === 200) return showImage("./image");
+  await load("IMAGE");
+  say("ready");
+  return { landmarks: [] };
+})();

@@ -1,0 +1,40 @@
+// A page's address comes in; what the browser found on its picture leaves as one line of JSON.
+//   node check.mjs http://localhost:8000/?delegate=GPU [screenshot.png]
+import { chromium } from "playwright-core";
+
+const [address, screenshot] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--disable-quic"],
+});
+const elsewhere = [];
+const messages = [];
+try {
+  const page = await browser.newPage();
+  const home = new URL(address).origin;
+  page.on("console", (message) => messages.push(message.text()));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (["http:", "https:", "ws:", "wss:"].includes(url.protocol) && url.origin !== home) elsewhere.push(url.href);
+  });
+  await page.goto(address);
+  const result = await page.evaluate(async () => {
+    const found = await window.finished;
+    return { error: found?.error ?? null, landmarks: found?.landmarks ?? [], world: found?.worldLandmarks ?? [] };
+  });
+  const seconds = Number(new URL(address).searchParams.get("seconds") ?? 0);
+  if (seconds) await page.waitForTimeout(1000 * seconds);
+  if (screenshot) await page.screenshot({ path: screenshot });
+  const gpu = await page.evaluate(() => {
+    const gl = document.createElement("canvas").getContext("webgl2");
+    const info = gl?.getExtension("WEBGL_debug_renderer_info");
+    return info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : null;
+  });
+  const status = await page.textContent("#status");
+  console.log(JSON.stringify({ ...result, status, gpu, elsewhere, messages: messages.slice(-20),
+    browser: browser.version() }));
+} finally {
+  await browser.close();
+}
