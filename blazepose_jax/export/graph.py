@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.slots import NEEDED, NO_HEATMAP, ROWS, to_mediapipe_rows
@@ -17,7 +19,7 @@ from blazepose_jax.weights import StoredNetwork
 # In the order by which MediaPipe binds them (mediapipe.md 4.2, 4.3).
 OUTPUTS = {"detector": ("boxes", "scores"), "pose": ("landmarks", "presence", "mask", "heatmap", "world")}
 MEDIAPIPE_DETECTOR = (224, 2254)  # input px and anchors, hard-wired
-HEATMAP_SIDE = 64
+ROI_ROWS = (33, 34)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,40 +109,69 @@ def _pose_graph(net: StoredNetwork, form: Form, batch: int, mediapipe: bool) -> 
     shapes = jax.eval_shape(lambda x: module.apply(net.variables, x, train=False),
                             jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32))
     outputs = tuple(name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None)
-    constants = {"mask": jnp.full((batch, side, side, 1), -10.0),
-                 "heatmap": jnp.full((batch, HEATMAP_SIDE, HEATMAP_SIDE, len(ROWS)), NO_HEATMAP),
-                 "world": jnp.zeros((batch, 3 * len(ROWS)))}
+    constants = {"mask": (1, 1, -10.0), "heatmap": (4, len(ROWS), NO_HEATMAP), "world": (side, 3 * len(ROWS), 0.0)}
 
     def estimate(images: jax.Array) -> tuple[jax.Array, ...]:
         found: PoseOutputs = module.apply(net.variables, images, train=False)
-        rows = with_roi_rows(found.landmarks, known) if computes_roi else found.landmarks
+        rows = with_roi_rows(found.landmarks, known, side) if computes_roi else found.landmarks
         values = {"landmarks": rows.reshape(batch, -1), "presence": jax.nn.sigmoid(found.presence),
-                  "mask": found.mask, "heatmap": found.heatmap,
-                  "world": None if found.world is None else found.world.reshape(batch, -1)}
-        return tuple(constants[name] if values[name] is None else values[name] for name in outputs)
+                  "mask": found.mask, "heatmap": found.heatmap, "world": found.world}
+        for name, (stride, channels, value) in constants.items():
+            if name in outputs and values[name] is None:
+                values[name] = constant_map(images, stride, channels, value)
+        values["world"] = None if values["world"] is None else values["world"].reshape(batch, -1)
+        return tuple(values[name] for name in outputs)
 
     return Graph("pose", net.model, estimate, batch, side, spec.mean, spec.std, outputs, names,
                  tuple(net.arguments.get("fields", FIELDS)))
 
 
-def with_roi_rows(landmarks: jax.Array, known: list[int]) -> jax.Array:
+def constant_map(images: jax.Array, stride: int, channels: int, value: float) -> jax.Array:
+    """(B, S/stride, S/stride, channels) of one value, as a convolution that ignores its input.
+
+    An output without an operator behind it is dropped by the GPU delegate, and the outputs after it move up.
+    """
+    with jax.named_scope("heads/constant"):
+        return _conv(images, jnp.zeros((3, channels)), stride) + jnp.full(channels, value)
+
+
+def with_roi_rows(landmarks: jax.Array, known: list[int], side: int) -> jax.Array:
     """Fill rows 33 and 34, which place the next crop, as ``rois.from_keypoints`` places it without them.
+
+    Convolutions, a maximum over a window and one root, since GPU delegates refuse reductions and slices of anything
+    else than images; in units of the crop, so that squares fit into float16.
 
     Args:
       landmarks: (B, 39, 5), crop px.
       known: which of the 33 rows the net predicts.
+      side: of the crop, px.
 
     Returns:
       (B, 39, 5): row 33 is the mid-hip, row 34 lies as far from it as the farthest point, towards the mid-shoulder.
     """
-    hips, shoulders = (ROWS.index(name) for name in (NEEDED[0], NEEDED[2]))
-    points = landmarks[:, :33, :2]  # (B, 33, 2)
-    center = points[:, hips:hips + 2].mean(1, keepdims=True)  # (B, 1, 2), left and right are neighbours
-    up = points[:, shoulders:shoulders + 2].mean(1, keepdims=True) - center
-    weight = jnp.zeros((1, 33, 1)).at[0, jnp.asarray(known)].set(1.0)
-    radius = jnp.sqrt((((points - center) ** 2) * weight).sum(2, keepdims=True).max(1, keepdims=True))  # (B, 1, 1)
-    length = jnp.sqrt((up**2).sum(2, keepdims=True))
-    circle = center + up * (radius / jnp.maximum(length, 1e-6))
-    rest = jnp.zeros((landmarks.shape[0], 2, 3))
-    rows = jnp.concatenate([jnp.concatenate([center, circle], 1), rest], 2)  # (B, 2, 5)
-    return jnp.concatenate([landmarks[:, :33], rows, landmarks[:, 35:]], 1)
+    batch, rows, width = landmarks.shape
+    flat = landmarks.reshape(batch, 1, 1, rows * width)
+    pick = np.eye(rows * width, dtype=np.float32).reshape(rows, width, -1)[:, :2]  # [row, x or y] -> its channel
+    hips, shoulders = ([ROWS.index(name) for name in pair] for pair in (NEEDED[:2], NEEDED[2:]))
+    center, up = pick[hips].mean(0), pick[shoulders].mean(0) - pick[hips].mean(0)  # (2, 195) each
+    apart = pick[known] - center  # (n, 2, 195)
+    with jax.named_scope("heads/roi"):
+        squares = _conv(flat, apart.reshape(-1, rows * width).T / side) ** 2  # (B, 1, 1, 2n)
+        distances = _conv(squares, np.repeat(np.eye(len(known), dtype=np.float32), 2, 0))
+        farthest = lax.reduce_window(distances.reshape(batch, 1, -1, 1), -jnp.inf, lax.max, (1, 1, len(known), 1),
+                                     (1, 1, len(known), 1), "VALID")  # (B, 1, 1, 1)
+        direction = _conv(flat, up.T / side)  # (B, 1, 1, 2)
+        length = _conv(direction**2, np.ones((2, 1), np.float32)) + jnp.full(1, 1e-6)
+        offset = direction * jnp.sqrt(farthest / length)
+        keep = np.eye(rows * width, dtype=np.float32)
+        for row in ROI_ROWS:
+            keep[:, row * width:row * width + 2] = center.T
+        placed = np.zeros((2, rows * width), np.float32)
+        placed[[0, 1], [ROI_ROWS[1] * width, ROI_ROWS[1] * width + 1]] = side
+        return (_conv(flat, keep) + _conv(offset, placed)).reshape(batch, rows, width)
+
+
+def _conv(x: jax.Array, matrix: np.ndarray | jax.Array, stride: int = 1) -> jax.Array:
+    """A matrix over the channels of (B, H, W, C), as a 1x1 convolution."""
+    return lax.conv_general_dilated(x, jnp.asarray(matrix)[None, None], (stride, stride), "VALID",
+                                    dimension_numbers=("NHWC", "HWIO", "NHWC"))
