@@ -176,7 +176,8 @@ def crops_for(graph: Graph, material: Material) -> np.ndarray:
     @jax.jit
     def crop(frame, square):
         border = "replicate" if graph.kind == "pose" else "zero"
-        return (warp.crop(frame, rois.to_affine(square, graph.side), graph.side, border=border) - graph.mean) / graph.std
+        pixels = warp.crop(frame, rois.to_affine(square, graph.side), graph.side, border=border)
+        return (pixels - graph.mean) / graph.std
 
     found = []
     for image, square in material.images:

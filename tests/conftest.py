@@ -102,3 +102,15 @@ def records(tmp_path_factory):
     folder = write_folder(root / "data", people)
     assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(root / "records")]) == 0
     return root / "records"
+
+
+def drawn_weights(name):
+    """A detector with random parameters, as a weights directory stores it."""
+    from test_models import random_variables
+
+    from blazepose_jax.models import FOLDED, create_model, spec_of
+    from blazepose_jax.weights.directory import StoredNetwork
+
+    side = spec_of(name).side
+    shapes = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return StoredNetwork(name, "folded", random_variables(create_model(name, FOLDED), shapes), {}, "drawn", "")

@@ -1,8 +1,10 @@
 """A graph comes in; TensorFlow's converter gives a .tflite, or TensorFlow a SavedModel. The only user of TensorFlow."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ def convert(graph: Graph) -> bytes:
     module = _module(tf, graph)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.named.get_concrete_function()], module)
     try:
-        return bytes(converter.convert())
+        with _silenced():
+            return bytes(converter.convert())
     except Exception as error:  # the converter raises its own class, and bare ones
         raise _explained(tf, error) from error
 
@@ -44,7 +47,8 @@ def save(graph: Graph, directory: Path) -> None:
     module = _module(tf, graph)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.absolute().parent))
     try:
-        tf.saved_model.save(module, str(temporary), signatures=module.named)
+        with _silenced():
+            tf.saved_model.save(module, str(temporary), signatures=module.named)
         temporary.chmod(0o755)
         temporary.rename(directory)
     except Exception as error:
@@ -77,6 +81,19 @@ def _module(tf: Any, graph: Graph) -> Any:
     module = tf.Module()
     module.named = named
     return module
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """TensorFlow's C++ half writes warnings of its own to file descriptor 2; what matters is raised."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _tensorflow() -> Any:

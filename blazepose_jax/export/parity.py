@@ -1,7 +1,7 @@
 """An exported file, its graph and real crops come in; how far the file's outputs lie from JAX's leaves."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ Outputs = tuple[np.ndarray, ...]
 # Largest allowed mean error of the points, px of the crop, and of probabilities. float32 differs by rounding alone;
 # reduced precision is judged by PCK where photographs with truth are given, and these bounds catch a broken file.
 TOLERANCES = {"float32": (0.01, 1e-3), "float16": (0.5, 0.05), "dynamic": (6.0, 0.2), "int8": (8.0, 0.3)}
-PROBABILITIES = ("mask", "heatmap", "scores")
+LOGITS = ("mask", "heatmap", "scores")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,38 +69,36 @@ def compare(graph: Graph, ours: list[Outputs], expected: list[Outputs], precisio
     Returns:
       Differences, in the order of the outputs; landmarks as distances of the points, then their logits.
     """
-    points, probability = TOLERANCES[precision]
-    rows = []
+    allowed = dict(zip(("px", "probability"), TOLERANCES[precision], strict=True))
+    allowed["m"] = allowed["probability"]
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    for a, b in zip(ours, expected, strict=True):
+        for i, name in enumerate(graph.outputs):
+            for label, unit, errors in _errors(graph, name, a, b, i):
+                found.setdefault((label, unit), []).append(errors.ravel())
+    joined = {key: np.concatenate(parts) for key, parts in found.items()}
+    return [Difference(label, unit, float(errors.max(initial=0)), float(errors.mean()) if errors.size else 0.0,
+                       allowed[unit]) for (label, unit), errors in joined.items()]
 
-    def row(name: str, unit: str, allowed: float, error: Callable[[np.ndarray, np.ndarray], np.ndarray],
-            i: int) -> None:
-        found = np.concatenate([error(a[i].astype(np.float64), b[i].astype(np.float64)).ravel()
-                                for a, b in zip(ours, expected, strict=True)])
-        rows.append(Difference(name, unit, float(found.max(initial=0)), float(found.mean()) if found.size else 0.0,
-                               allowed))
 
-    for i, name in enumerate(graph.outputs):
-        if name == "landmarks":
-            count, width = len(graph.keypoints), len(graph.fields)
-            xy = [graph.fields.index("x"), graph.fields.index("y")]
-            body = min(count, 35)  # of MediaPipe's 39 rows nobody reads the last four
-            row(name, "px", points, lambda a, b: np.linalg.norm(
-                (a - b).reshape(-1, count, width)[:, :body, xy], axis=-1), i)
-            if flags := [graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields]:
-                row("visibility", "probability", probability, lambda a, b: np.abs(
-                    sigmoid(a.reshape(-1, count, width)[:, :body, flags])
-                    - sigmoid(b.reshape(-1, count, width)[:, :body, flags])), i)
-        elif name == "boxes":
-            scores = graph.outputs.index("scores")
-            found = np.concatenate([np.abs(a[i] - b[i])[sigmoid(b[scores][..., 0]) > 0.5].ravel()
-                                    for a, b in zip(ours, expected, strict=True)])
-            rows.append(Difference(name, "px", float(found.max(initial=0)), float(found.mean()) if found.size else 0.0,
-                                   points))
-        elif name in PROBABILITIES:
-            row(name, "probability", probability, lambda a, b: np.abs(sigmoid(a) - sigmoid(b)), i)
-        else:
-            row(name, "m" if name == "world" else "probability", probability, lambda a, b: np.abs(a - b), i)
-    return rows
+def _errors(graph: Graph, name: str, ours: Outputs, expected: Outputs,
+            i: int) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(label, unit, errors) of output ``name``, the i-th, on one crop; a NaN counts as infinitely far."""
+    a, b = (np.nan_to_num(outputs[i].astype(np.float64), nan=np.inf) for outputs in (ours, expected))
+    if name == "landmarks":
+        # Of MediaPipe's 39 rows nobody reads the last four.
+        a, b = (v.reshape(-1, len(graph.keypoints), len(graph.fields))[:, :35] for v in (a, b))
+        xy = [graph.fields.index("x"), graph.fields.index("y")]
+        yield name, "px", np.linalg.norm(a[..., xy] - b[..., xy], axis=-1)
+        if flags := [graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields]:
+            yield "visibility", "probability", np.abs(sigmoid(a[..., flags]) - sigmoid(b[..., flags]))
+    elif name == "boxes":  # of anchors that see somebody
+        seen = sigmoid(expected[graph.outputs.index("scores")][..., 0]) > 0.5
+        yield name, "px", np.abs(a - b)[seen]
+    elif name in LOGITS:
+        yield name, "probability", np.abs(sigmoid(a) - sigmoid(b))
+    else:
+        yield name, "m" if name == "world" else "probability", np.abs(a - b)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

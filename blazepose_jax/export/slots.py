@@ -38,8 +38,8 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     """
     skeleton = net.skeleton or BLAZEPOSE
     if lacking := [name for name in NEEDED if name not in skeleton.keypoints]:
-        raise BlazePoseError(f"the keypoint set {skeleton.name!r} has no {lacking[0]}: MediaPipe places its crop by hips "
-                             "and shoulders, so export this net as a .tflite and decode it yourself")
+        raise BlazePoseError(f"the keypoint set {skeleton.name!r} has no {lacking[0]}: MediaPipe places its crop by "
+                             "hips and shoulders, so export this net as a .tflite and decode it yourself")
     names = skeleton.keypoints + skeleton.auxiliary
     fields = tuple(net.arguments.get("fields", FIELDS))
     if names == ROWS and fields == FIELDS:

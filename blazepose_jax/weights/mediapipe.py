@@ -66,7 +66,8 @@ def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
         return "pose"
     raise BlazePoseError(
         f"{name} has the outputs {list(shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose net "
-        f"{list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from mediapipe 0.8.7 or newer")
+        f"{list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from mediapipe 0.8.7 or newer, "
+        "or run this file with --runtime litert")
 
 
 def _assemble(calls: list[ConvCall], model: TFLiteModel) -> dict[str, Any]:

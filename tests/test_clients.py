@@ -1,0 +1,231 @@
+"""Our .task in the clients that people use: MediaPipe for Python, and its web runtime in a browser.
+
+`make clients` installs them; where they are missing these tests are skipped.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT, shared
+
+from blazepose_jax import web
+from blazepose_jax.cli import main
+from blazepose_jax.draw import save_image
+from blazepose_jax.export.bundle import task_bytes
+from blazepose_jax.export.metadata import add_normalization
+from blazepose_jax.models import Form, create_model
+from blazepose_jax.skeleton import BLAZEPOSE, COCO
+from blazepose_jax.video import read_image, read_media
+from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights
+
+VERSIONS = ("1.2.2", "0.10.21")
+NETS = ("full", "lite")
+
+
+def mediapipe(version, **request):
+    """Ask a MediaPipe process; skips where that version is not installed."""
+    python = ROOT / f".venv-mediapipe-{version}" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"mediapipe {version} is not here: run `make clients`")
+    done = subprocess.run([str(python), str(ROOT / "tests" / "mediapipe_client.py")], input=json.dumps(request),
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["version"] == version
+    return found["answer"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """{net: a weights directory of Google's detector and that net}."""
+    root = tmp_path_factory.mktemp("clients")
+    for name in NETS:
+        import_weights([shared("models", "pose_detection.tflite"), shared("models", f"pose_landmark_{name}.tflite")],
+                       root / name)
+    return {name: root / name for name in NETS}
+
+
+@pytest.fixture(scope="module")
+def tasks(weights):
+    """{(net, kind): .task}: Google's own files, and ours in two precisions."""
+    found = {}
+    for name, directory in weights.items():
+        original = directory.parent / f"{name}-google.task"
+        original.write_bytes(task_bytes(
+            add_normalization((directory / "detector.tflite").read_bytes(), 127.5, 127.5),
+            add_normalization((directory / "pose.tflite").read_bytes(), 0.0, 255.0)))
+        found[name, "google"] = original
+        for precision, backend in (("float32", "jax2tf"), ("float16", "litert")):
+            path = directory.parent / f"{name}-{precision}.task"
+            assert main(["export", "--weights", str(directory), "--output", str(path), "--precision", precision,
+                         "--backend", backend]) == 0
+            found[name, precision] = path
+    return found
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory, astronaut):
+    """Frames as .npy: stills, and the beginning of a video."""
+    root = tmp_path_factory.mktemp("frames")
+    images = [astronaut, *(read_image(path) for path in sorted(shared("data", "coco_dev", "images").glob("*.jpg"))[:6])]
+    clip = [picture.image for _, picture in zip(range(20), read_media(shared("data", "video", "pose_squats.mp4")),
+                                                strict=False)]
+    paths = {"image": images, "video": clip}
+    for kind, frames in paths.items():
+        for i, frame in enumerate(frames):
+            np.save(root / f"{kind}{i:03d}.npy", frame)
+    return {kind: [str(root / f"{kind}{i:03d}.npy") for i in range(len(frames))] for kind, frames in paths.items()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_python_gives_the_points_of_googles_own_files(version, tasks, photographs):
+    jobs = [(name, kind, mode) for name in NETS for kind in ("google", "float32", "float16")
+            for mode in ("image", "video")]
+    answers = mediapipe(version, jobs=[{"task": str(tasks[name, kind]), "frames": photographs[mode],
+                                        "video": mode == "video"} for name, kind, mode in jobs])
+    found = dict(zip(jobs, answers, strict=True))
+    for name in NETS:
+        for mode in ("image", "video"):
+            expected = found[name, "google", mode]
+            assert sum(bool(people) for people in expected) >= 3
+            for kind, tolerance in (("float32", 5e-5), ("float16", 2e-3)):
+                ours = found[name, kind, mode]
+                assert [len(people) for people in ours] == [len(people) for people in expected]
+                for a, b in zip(ours, expected, strict=True):
+                    if a:
+                        np.testing.assert_allclose(a, b, atol=tolerance, err_msg=f"{name} {kind} {mode}")
+
+
+def initial_net(name, skeleton, **arguments):
+    model = create_model(name, Form(), **arguments)
+    side = arguments.get("side", 256)
+    init = jax.jit(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False))
+    return StoredNetwork(name, "batch", jax.device_get(dict(init(jax.random.key(0, impl="rbg")))), arguments, "initial",
+                         "", skeleton)
+
+
+@pytest.fixture(scope="module")
+def own_tasks(weights, tmp_path_factory):
+    """The paper's net and an own keypoint set, untrained: MediaPipe must load and run them."""
+    root = tmp_path_factory.mktemp("own")
+    detector = read_stored(weights["lite"])["detector"]
+    nets = {"paper": initial_net("paper_lite", BLAZEPOSE),
+            "coco": initial_net("smoke", COCO, keypoints=17, fields=("x", "y", "visibility"), side=128)}
+    for name, net in nets.items():
+        save_weights(root / name, {"detector": detector, "pose": net})
+        assert main(["export", "--weights", str(root / name), "--output", str(root / f"{name}.task")]) == 0
+    return {name: root / f"{name}.task" for name in nets}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_python_runs_paper_nets_and_own_keypoint_sets(version, own_tasks, photographs):
+    answers = mediapipe(version, jobs=[{"task": str(path), "frames": photographs["image"][:1], "video": False,
+                                        "presence": 0.0} for path in own_tasks.values()])
+    for name, frames in zip(own_tasks, answers, strict=True):
+        assert len(frames[0]) == 1, name
+        points = np.array(frames[0][0])
+        assert points.shape == (33, 8)
+        assert np.isfinite(points).all()
+        np.testing.assert_array_equal(points[:, 5:], 0)  # neither has world landmarks
+    hidden = [i for i, name in enumerate(BLAZEPOSE.keypoints) if name not in COCO.keypoints]
+    np.testing.assert_allclose(np.array(answers[1][0][0])[hidden, 3], 1 / (1 + np.exp(10)), rtol=1e-3)
+
+
+def test_mediapipe_reads_our_metadata(weights, tmp_path):
+    assert main(["export", "--weights", str(weights["lite"]), "--output", str(tmp_path / "x.tflite"), "--backend",
+                 "litert"]) == 0
+    found = mediapipe("0.10.21", describe=str(tmp_path / "x.tflite"))
+    assert found["files"] == ["keypoints.txt"]
+    graph = found["metadata"]["subgraph_metadata"][0]
+    image = graph["input_tensor_metadata"][0]
+    assert image["content"]["content_properties_type"] == "ImageProperties"
+    assert image["content"]["content_properties"]["color_space"] == "RGB"
+    assert image["process_units"][0]["options"] == {"mean": [0.0], "std": [255.0]}
+    assert [row["name"] for row in graph["output_tensor_metadata"]] == ["landmarks", "presence", "mask", "heatmap",
+                                                                       "world"]
+    assert graph["output_tensor_metadata"][0]["associated_files"][0] == {"name": "keypoints.txt",
+                                                                         "type": "TENSOR_AXIS_LABELS"}
+    assert found["metadata"]["name"] == "BlazePose pose (lite)"
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Serve a .task and a picture, open the page, return what the browser found."""
+    if not (web.VISION.is_dir() and shutil.which("node") and Path("/usr/bin/chromium").exists()):
+        pytest.skip("the browser or @mediapipe/tasks-vision is not here: run `make clients`")
+
+    def open_page(task, image, delegate):
+        with web.make_server(task.read_bytes(), image, 0) as server:
+            thread = threading.Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            address = f"http://localhost:{server.server_address[1]}/?delegate={delegate}"
+            done = subprocess.run(["node", str(web.PAGE / "check.mjs"), address, str(tmp_path / "page.png")],
+                                  capture_output=True, text=True, timeout=240, env={**os.environ, "TMPDIR": "/tmp"})
+            server.shutdown()
+        assert done.returncode == 0, done.stderr[-2000:]
+        found = json.loads(done.stdout)
+        assert found["error"] is None, found
+        assert found["elsewhere"] == []
+        assert (tmp_path / "page.png").stat().st_size > 10_000
+        return found
+
+    return open_page
+
+
+
+
+@pytest.mark.parametrize("delegate", ["CPU", "GPU"])
+def test_browser_gives_the_points_of_python(browse, delegate, tasks, photographs, tmp_path):
+    frame = next(path for path, people in zip(photographs["image"][1:], mediapipe("1.2.2", jobs=[{
+        "task": str(tasks["full", "float32"]), "frames": photographs["image"][1:], "video": False}])[0], strict=True)
+        if people)
+    [[expected]] = mediapipe("1.2.2", jobs=[{"task": str(tasks["full", "float32"]), "frames": [frame],
+                                             "video": False}])
+    save_image(np.load(frame), tmp_path / "photograph.png")
+    found = browse(tasks["full", "float32"], tmp_path / "photograph.png", delegate)
+    ours = np.array([[p["x"], p["y"]] for p in found["landmarks"][0]])
+    np.testing.assert_allclose(ours, np.array(expected[0])[:, :2], atol=0.005)
+
+
+@pytest.mark.parametrize("name", ["paper", "coco"])
+def test_browser_runs_our_nets_on_the_gpu(browse, name, own_tasks, astronaut, tmp_path):
+    save_image(astronaut, tmp_path / "photograph.png")
+    found = browse(own_tasks[name], tmp_path / "photograph.png", "GPU")
+    assert "SwiftShader" in (found["gpu"] or "") or found["gpu"]
+    assert any("Graph successfully started running" in message for message in found["messages"])
+
+
+def test_web_command_says_what_is_missing(tmp_path, capsys, monkeypatch, weights):
+    monkeypatch.setattr(web, "VISION", tmp_path / "nothing")
+    assert main(["web", "--weights", str(weights["lite"])]) == 2
+    assert "run `make clients`" in capsys.readouterr().err
+    monkeypatch.setattr(web, "VISION", tmp_path)
+    assert main(["web", "--weights", str(weights["lite"]), "--image", "nowhere.png"]) == 2
+    assert main(["web", "--weights", str(weights["lite"]), "--port", "-1"]) == 2
+    assert main(["web", "--weights", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.count("blazepose:") == 3
+
+
+def test_the_server_gives_its_own_files_only(tmp_path):
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    with web.make_server(b"model", None, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_address[1]}"
+        with urlopen(f"{root}/model.task") as answer:
+            assert answer.read() == b"model"
+        with urlopen(root) as answer:
+            assert b"app.js" in answer.read()
+        for path in ("image", "../../setup.py", "package.json", "%2e%2e/%2e%2e/README.md", "vision/../package.json"):
+            with pytest.raises(HTTPError, match="404"):
+                urlopen(f"{root}/{path}")
+        server.shutdown()

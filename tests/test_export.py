@@ -1,0 +1,391 @@
+"""Exported files against the networks that they were made of; no client but LiteRT."""
+
+import dataclasses
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import drawn_weights, shared
+from test_models import random_variables
+
+from blazepose_jax.cli import main
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
+from blazepose_jax.export.convert import to_native_tflite, to_tflite
+from blazepose_jax.export.graph import make_graph, with_roi_rows
+from blazepose_jax.export.slots import ROWS, to_mediapipe_rows
+from blazepose_jax.geometry import rois
+from blazepose_jax.inference import Settings
+from blazepose_jax.models import FOLDED, Form, create_model
+from blazepose_jax.models.fold import fold_batch_norm
+from blazepose_jax.models.layers import upsample2x
+from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP
+from blazepose_jax.tracker import Tracker
+from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
+from blazepose_jax.weights.tflite import load_schema
+
+GOOGLE = {"full": "pose_landmark_full.tflite", "lite": "pose_landmark_lite.tflite"}
+
+
+def small_net(skeleton=BLAZEPOSE, **arguments):
+    arguments = {"side": 128, "keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary), **arguments}
+    model = create_model("smoke", Form(), **arguments)
+    images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
+    return StoredNetwork("smoke", "batch", random_variables(model, images), arguments, "drawn", "", skeleton)
+
+
+def crops(count=4, side=128):
+    """Smooth pictures, so that neighbouring pixels agree as in photographs."""
+    coarse = jax.random.uniform(jax.random.key(0), (count, 8, 8, 3))
+    return np.asarray(jax.image.resize(coarse, (count, side, side, 3), "bilinear"))
+
+
+def largest(graph, data, images, net=None, **arguments):
+    """The largest difference of each output from JAX, relative to the output's peak."""
+    expected = parity.run_jax(make_graph(net, convolution="auto", **arguments) if net else graph, images)
+    found = parity.run_tflite(data, graph, images)
+    return {name: max(float(np.abs(a[i] - b[i]).max() / max(np.abs(b[i]).max(), 1e-6))
+                      for a, b in zip(found, expected, strict=True)) for i, name in enumerate(graph.outputs)}
+
+
+@pytest.fixture(scope="module")
+def net():
+    return small_net()
+
+
+@pytest.fixture(scope="module")
+def exported(net):
+    """{backend: (graph, file)} of one small net."""
+    graph = make_graph(net)
+    return {backend: (graph, to_tflite(graph, backend=backend)) for backend in ("jax2tf", "litert")}
+
+
+@pytest.mark.parametrize("backend", ["jax2tf", "litert"])
+def test_the_file_is_the_network(exported, net, backend):
+    graph, data = exported[backend]
+    assert graph.outputs == ("landmarks", "presence", "mask", "heatmap", "world")
+    for name, error in largest(graph, data, crops(), net).items():
+        assert error < 1e-4, name
+    names = [d["name"] for d in interpreter(data).get_output_details()]
+    assert tuple(names) == graph.outputs
+
+
+def test_both_backends_give_the_same_operators(exported):
+    kinds = [flatbuffer.histogram(data) for _, data in exported.values()]
+    assert kinds[0] == kinds[1]
+    assert kinds[0]["RESIZE_BILINEAR"] == 4
+    assert not set(kinds[0]) - flatbuffer.PORTABLE
+
+
+def interpreter(data):
+    from ai_edge_litert.interpreter import Interpreter
+
+    found = Interpreter(model_content=data)
+    found.allocate_tensors()
+    return found
+
+
+def test_no_tensor_has_more_than_four_axes(exported):
+    for _, data in exported.values():
+        assert max(len(t.shape) for t in flatbuffer.read(data).subgraphs[0].tensors) <= 4
+    schema, model = load_schema(), flatbuffer.read(exported["litert"][1])
+    model.subgraphs[0].tensors[3].shape = [1, 2, 3, 4, 5]
+    with pytest.raises(BlazePoseError, match="5 axes: GPU delegates refuse more than 4"):
+        flatbuffer.check_portable(model)
+    model.operatorCodes[0].builtinCode = schema.BuiltinOperator.GATHER_ND
+    with pytest.raises(BlazePoseError, match="uses GATHER_ND"):
+        flatbuffer.check_portable(model)
+
+
+def test_a_mark_never_leaves_the_exporter():
+    """In every other form the upsampling is complete."""
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2))
+    marked = upsample2x(x, Form("folded", convolution="tflite"))
+    assert marked.shape == (1, 8, 8, 2)
+    assert not np.allclose(marked, upsample2x(x, FOLDED))
+
+
+@pytest.mark.parametrize("name", ["full", "lite"])
+def test_released_nets_have_googles_operators_and_bits(name):
+    from blazepose_jax.weights.mediapipe import import_tflite
+
+    original = shared("models", GOOGLE[name]).read_bytes()
+    imported = import_tflite(original, name)
+    stored = StoredNetwork(name, "folded", imported.variables, {}, "", "", BLAZEPOSE)
+    graph = make_graph(stored)
+    data = to_tflite(graph)
+    ours, theirs = flatbuffer.histogram(data), flatbuffer.histogram(original)
+    for kind in ("DEQUANTIZE", "PAD"):
+        assert ours.pop(kind, 0) <= theirs.pop(kind)
+    assert ours == theirs
+    for ours, theirs in zip(parity.run_tflite(data, graph, crops(2, 256)),
+                            parity.run_tflite(original, graph, crops(2, 256)), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    again = import_tflite(data, "exported")
+    assert again.name == name
+    jax.tree.map(np.testing.assert_array_equal, again.variables, imported.variables)
+
+
+class TestOwnKeypointSets:
+    def test_points_go_into_their_rows_and_the_rest_is_hidden(self):
+        stored = small_net(COCO, fields=("x", "y", "visibility"))
+        stored = dataclasses.replace(stored, form="folded", variables=fold_batch_norm(stored.variables))
+        moved = to_mediapipe_rows(stored)
+        images = crops(2)
+        before, after = (jax.jit(lambda x, n=n: create_model("smoke", FOLDED, **n.arguments).apply(
+            n.variables, x, train=True, mutable=["batch_stats"])[0])(images) for n in (stored, moved))
+        assert after.landmarks.shape == (2, 39, 5)
+        for i, name in enumerate(COCO.keypoints):
+            row = ROWS.index(name)
+            np.testing.assert_allclose(after.landmarks[:, row, [0, 1, 3]], before.landmarks[:, i], rtol=1e-5)
+            np.testing.assert_allclose(after.landmarks[:, row, [2, 4]], [[0, 10]] * 2)
+            np.testing.assert_allclose(after.heatmap[..., row], before.heatmap[..., i], rtol=1e-4, atol=1e-5)
+        unknown = [i for i, name in enumerate(ROWS) if name not in COCO.keypoints]
+        np.testing.assert_array_equal(after.landmarks[:, unknown], np.tile([64, 64, 0, -10, -10], (2, len(unknown), 1)))
+        np.testing.assert_array_equal(after.heatmap[..., unknown], -10)
+
+    def test_rows_that_place_the_next_crop_are_computed(self):
+        rng = np.random.default_rng(0)
+        rows = jnp.asarray(rng.uniform(20, 100, (2, 39, 5)), jnp.float32)
+        known = [ROWS.index(name) for name in COCO.keypoints]
+        filled = with_roi_rows(rows, known, 128)
+        np.testing.assert_allclose(filled[:, :33], rows[:, :33], rtol=1e-5)
+        points = rows[:, known, :2]
+        expected = rois.from_keypoints(points, COCO)
+        found = rois.from_keypoints(filled[..., :2], BLAZEPOSE)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+    def test_the_file_computes_them_too(self):
+        stored = small_net(COCO)
+        graph = make_graph(stored)
+        data = to_tflite(graph, backend="litert")
+        for name, error in largest(graph, data, crops(), stored).items():
+            assert error < 1e-4, name
+
+    def test_in_a_tflite_they_keep_their_rows(self):
+        stored = small_net(COCO)
+        graph = make_graph(stored, mediapipe=False)
+        assert graph.outputs == ("landmarks", "presence", "mask")
+        assert graph.keypoints == COCO.keypoints
+        assert interpreter(to_native_tflite(stored)).get_output_details()[0]["shape"].tolist() == [1, 85]
+
+    def test_without_hips_there_is_no_task(self):
+        keypoints = ("nose", "left_shoulder", "right_shoulder", "pelvis")
+        skeleton = dataclasses.replace(COCO, name="no hips", keypoints=keypoints, bones=(), center=("pelvis",),
+                                       up=("nose",))
+        with pytest.raises(BlazePoseError, match=r"'no hips' has no left_hip: .* export this net as a \.tflite"):
+            make_graph(small_net(skeleton))
+        assert make_graph(small_net(skeleton), mediapipe=False).keypoints == keypoints
+
+    def test_the_litert_runtime_tracks_them(self, tmp_path):
+        """A trained directory holds no .tflite: it is converted in memory."""
+        detector = create_model("paper_detector", FOLDED)
+        variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+        save_weights(tmp_path / "w", {"detector": StoredNetwork("paper_detector", "folded", variables, {}, "", ""),
+                                      "pose": small_net(LSP)})
+        settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
+        found = {}
+        for runtime in ("jax", "litert"):
+            tracker = Tracker(tmp_path / "w", settings=settings, runtime=runtime)
+            found[runtime] = [tracker(np.uint8(255 * crops(1)[0])) for _ in range(2)]
+            assert found[runtime][0].keypoints.shape == (1, 14, 3)
+        assert found["jax"][0].present.all() == found["litert"][0].present.all()
+
+
+def test_missing_heads_are_constants_of_the_right_shape(net):
+    graph = make_graph(net)
+    assert create_model("smoke", FOLDED, **net.arguments).sizes.drop_heatmap
+    _, _, mask, heatmap, world = parity.run_tflite(to_tflite(graph, backend="litert"), graph, crops(1))[0]
+    assert mask.shape == (1, 64, 64, 1)  # its own
+    np.testing.assert_array_equal(heatmap, np.full((1, 32, 32, 39), -10))
+    np.testing.assert_array_equal(world, np.zeros((1, 117)))
+
+
+def test_metadata_names_the_keypoints(exported):
+    for graph, data in exported.values():
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.read("keypoints.txt").decode().split("\n")[:33] == list(BLAZEPOSE.keypoints)
+        entries = flatbuffer.read(data).metadata
+        assert [bytes(entry.name) for entry in entries].count(b"TFLITE_METADATA") == 1
+        assert graph.keypoints == ROWS
+
+
+@pytest.fixture(scope="module")
+def files(net):
+    """One small net in every precision."""
+    graph = make_graph(net)
+    data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
+    images = crops(6)[:, None]
+    return graph, {precision: quantize.quantize(data, precision, images) for precision in quantize.PRECISIONS}
+
+
+class TestPrecision:
+    def test_each_is_smaller_and_still_takes_and_gives_float32(self, files):
+        _, data = files
+        sizes = {precision: len(file) for precision, file in data.items()}
+        assert sizes["float16"] < 0.8 * sizes["float32"]
+        assert sizes["dynamic"] < sizes["float16"]
+        for file in data.values():
+            found = interpreter(file)
+            assert {d["dtype"] for d in [*found.get_input_details(), *found.get_output_details()]} == {np.float32}
+            flatbuffer.check_portable(flatbuffer.read(file))
+
+    def test_int8_computes_in_int8(self, files):
+        _, data = files
+        kinds = Counter(t.type for t in flatbuffer.read(data["int8"]).subgraphs[0].tensors if len(t.shape) == 4)
+        int8, float32 = load_schema().TensorType.INT8, load_schema().TensorType.FLOAT32
+        assert kinds[int8] > kinds[float32]
+
+    def test_errors_grow_as_bits_shrink(self, files, net):
+        graph, data = files
+        errors = {p: largest(graph, file, crops(4), net)["landmarks"] for p, file in data.items()}
+        assert errors["float32"] < 1e-4
+        assert errors["float32"] < errors["float16"] < errors["dynamic"]
+        assert errors["float16"] < 0.01
+        assert errors["int8"] < 0.2
+
+    def test_corrected_biases_keep_the_mean(self, net):
+        graph = make_graph(net)
+        data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
+        images = crops(6)
+        plain = quantize.quantize(data, "dynamic")
+        corrected = quantize.quantize(data, "dynamic", images[:, None])
+        expected = np.stack([out[0] for out in parity.run_jax(make_graph(net, convolution="auto"), images)])
+        bias = {name: np.abs(np.mean([out[0] for out in parity.run_tflite(file, graph, images)], 0)
+                             - expected.mean(0)).mean() for name, file in (("plain", plain), ("corrected", corrected))}
+        assert bias["corrected"] < 0.7 * bias["plain"]
+
+    def test_bad_requests(self, exported):
+        with pytest.raises(BlazePoseError, match="unknown precision 'int9': did you mean 'int8'"):
+            quantize.quantize(exported["litert"][1], "int9")
+        with pytest.raises(BlazePoseError, match="int8 needs the ranges of activations"):
+            quantize.quantize(exported["litert"][1], "int8")
+
+
+def test_a_pair_that_cannot_work_is_named(net):
+    graph = make_graph(net)
+    broken = dataclasses.replace(graph, outputs=("landmarks",),
+                                 call=lambda x: (jax.lax.top_k(x.reshape(1, -1), 195)[0],))
+    if jax.__version_info__ < (0, 10, 1):
+        pytest.skip("this jax writes what TensorFlow reads")
+    with pytest.raises(BlazePoseError, match=r"jax 0\.10\.2 with tensorflow 2\.21\.0, or use --backend litert"):
+        jax2tf_backend.convert(broken)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, net):
+    directory = tmp_path_factory.mktemp("export") / "weights"
+    save_weights(directory, {"detector": drawn_weights("detector"), "pose": net})
+    return directory
+
+
+class TestCommand:
+    @staticmethod
+    def export(weights, output, *words):
+        return main(["export", "--weights", str(weights), "--output", str(output), *words])
+
+    def test_task_report_and_runtime(self, weights, tmp_path, capsys):
+        assert self.export(weights, tmp_path / "x.task", "--backend", "litert", "--json",
+                           str(tmp_path / "x.json")) == 0
+        told = capsys.readouterr().out
+        assert "against JAX on real crops" in told
+        assert "landmarks    mean" in told
+        found = json.loads((tmp_path / "x.json").read_text())
+        assert found["parts"]["pose"]["model"] == "smoke"
+        assert all(row["mean"] <= row["allowed"] for part in found["parts"].values() for row in part["differences"])
+        assert not list(tmp_path.glob(".*"))
+        tracker = Tracker(tmp_path / "x.task", runtime="litert",
+                          settings=Settings(min_detection_confidence=0.0, min_presence_confidence=0.0))
+        assert tracker(np.uint8(255 * crops(1)[0])).keypoints.shape == (1, 33, 3)
+
+    def test_a_file_too_far_from_jax_is_kept_under_another_name(self, weights, tmp_path, capsys, monkeypatch):
+        monkeypatch.setitem(parity.TOLERANCES, "float32", (0.0, 0.0))
+        assert self.export(weights, tmp_path / "x.tflite", "--backend", "litert") == 1
+        assert "lies too far from JAX (landmarks: mean" in capsys.readouterr().err
+        assert (tmp_path / "x.parity-failed.tflite").is_file()
+        assert not (tmp_path / "x.tflite").exists()
+
+    def test_parts_and_batches(self, weights, tmp_path):
+        assert self.export(weights, tmp_path / "d.tflite", "--part", "detector", "--backend", "litert") == 0
+        assert self.export(weights, tmp_path / "p.tflite", "--batch", "3", "--backend", "litert") == 0
+        details = interpreter((tmp_path / "p.tflite").read_bytes())
+        assert details.get_input_details()[0]["shape"].tolist() == [3, 128, 128, 3]
+        assert details.get_output_details()[0]["shape"].tolist() == [3, 195]
+        assert interpreter((tmp_path / "d.tflite").read_bytes()).get_output_details()[0]["name"] == "boxes"
+
+    def test_saved_model(self, weights, tmp_path):
+        assert self.export(weights, tmp_path / "saved") == 0
+        assert (tmp_path / "saved" / "saved_model.pb").is_file()
+        assert not list(tmp_path.glob(".*"))
+
+    @pytest.mark.parametrize(("words", "message"), [
+        (["x.onnx"], r"ends in '\.onnx': known are \.tflite, \.task"),
+        (["x.task", "--batch", "2"], "MediaPipe gives a .task one image at a time"),
+        (["x.tflite", "--batch", "0"], "batch is '0': it must be a whole number of at least 1"),
+        (["x.tflite", "--batch", "two"], "batch is 'two'"),
+        (["x.tflite", "--precision", "float8"], "unknown precision 'float8'"),
+        (["x.tflite", "--backend", "onnx"], "unknown backend 'onnx'"),
+        (["x.tflite", "--part", "poes"], "unknown part 'poes': did you mean 'pose'"),
+        (["x.task", "--part", "pose"], "a .task holds both networks"),
+        (["x.tflite", "--precision", "int8"], "give --calibration DIR"),
+        (["saved", "--precision", "float16"], "a SavedModel is float32"),
+        (["nowhere/x.tflite"], "folder that does not exist"),
+        (["x.tflite", "--calibration", "nobody"], "nobody"),
+    ])
+    def test_bad_input(self, weights, tmp_path, capsys, words, message, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert self.export(weights, *words) == 2
+        told = capsys.readouterr().err
+        assert len(told.splitlines()) == 1
+        assert re.search(message, told), told
+        assert not list(tmp_path.iterdir())
+
+    def test_output_that_is_a_folder(self, weights, tmp_path, capsys):
+        (tmp_path / "x.task").mkdir()
+        assert self.export(weights, tmp_path / "x.task") == 2
+        assert "is a folder: name a file" in capsys.readouterr().err
+        (tmp_path / "saved").mkdir()
+        assert self.export(weights, tmp_path / "saved") == 2
+        assert "a SavedModel is a new folder" in capsys.readouterr().err
+
+    def test_weights_without_a_detector(self, weights, tmp_path, capsys, net):
+        save_weights(tmp_path / "alone", {"pose": net})
+        assert self.export(tmp_path / "alone", tmp_path / "x.task") == 2
+        assert "holds no detector: a .task needs both networks; give one with --detector W" in capsys.readouterr().err
+
+    def test_a_detector_that_mediapipe_cannot_use(self, tmp_path, capsys, net):
+        save_weights(tmp_path / "old", {"detector": drawn_weights("paper_detector"), "pose": net})
+        assert self.export(tmp_path / "old", tmp_path / "x.task", "--backend", "litert") == 2
+        assert "128 px and 896 anchors: MediaPipe hard-wires 224 px and 2254 anchors" in capsys.readouterr().err
+
+    def test_calibration_without_people(self, weights, tmp_path, capsys):
+        from test_evaluate import person, standing, write_folder
+
+        rows = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
+        folder = write_folder(tmp_path / "data", [{**person(1), "keypoints": rows}])
+        assert self.export(weights, tmp_path / "x.tflite", "--calibration", str(folder)) == 2
+        assert "labelled" in capsys.readouterr().err
+        assert not (tmp_path / "x.tflite").exists()
+
+
+def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
+    weights = tmp_path / "lite"
+    from blazepose_jax.weights import import_weights
+
+    import_weights([shared("models", GOOGLE["lite"])], weights)
+    assert main(["export", "--weights", str(weights), "--output", str(tmp_path / "x.tflite"), "--precision", "int8",
+                 "--calibration", str(shared("data", "coco_dev")), "--json", str(tmp_path / "x.json")]) == 0
+    told = capsys.readouterr().out
+    assert "where float32 in JAX has" in told
+    drop = json.loads((tmp_path / "x.json").read_text())["pck@0.2"]
+    assert drop["people"] > 10
+    assert abs(drop["drop"]) <= 1.0 or drop["drop"] < 0
+    assert read_stored(weights).keys() == {"pose"}
