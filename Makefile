@@ -7,7 +7,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 # Compiled programs are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 
-.PHONY: setup demo test check bench peers lock clean
+.PHONY: setup demo test check bench peers clients lock clean
 
 setup: $(VENV)/.stamp-all
 
@@ -23,8 +23,9 @@ $(VENV)/.stamp-%: requirements/%.txt setup.py | $(BIN)/python
 demo: $(if $(wildcard $(VENV)/.stamp-all),,$(VENV)/.stamp-demo)
 	$(BIN)/blazepose demo --output demo
 
+# A file's tests share what they compile, so a file stays with one worker.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup .venv-core/.stamp
 	$(BIN)/ruff check .
@@ -48,6 +49,14 @@ peers: .venv-mediapipe-0.10.21/.stamp .venv-mediapipe-1.2.2/.stamp
 	$(UV) pip install --quiet --python .venv-mediapipe-$*/bin/python mediapipe==$*
 	touch $@
 
+# What runs our .task: MediaPipe for Python, its web runtime, and a browser (Debian's; nothing else here needs apt).
+clients: peers tools/web/node_modules/.stamp
+	command -v chromium > /dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
+
+tools/web/node_modules/.stamp: tools/web/package.json tools/web/package-lock.json
+	cd tools/web && npm ci --silent --no-audit --no-fund
+	touch $@
+
 lock: $(BIN)/python
 	for extras in "core" "demo --extra video --extra litert --extra demo" "all --all-extras"; do \
 	  set -- $$extras; name=$$1; shift; \
@@ -56,4 +65,4 @@ lock: $(BIN)/python
 	done
 
 clean:
-	rm -rf .venv .venv-core .venv-mediapipe-* .cache demo
+	rm -rf .venv .venv-core .venv-mediapipe-* .cache demo tools/web/node_modules

@@ -154,7 +154,7 @@ def read_material(folder: str | None) -> Material:
             raise BlazePoseError("the parity report needs a photograph: give --calibration DIR, or pip install "
                                  "scikit-image") from error
         image, rng = astronaut(), np.random.default_rng(0)
-        squares = [ROI(np.float32([225, 330]) + rng.normal(0, 15, 2).astype(np.float32),
+        squares = [ROI(np.array([225, 330], np.float32) + rng.normal(0, 15, 2).astype(np.float32),
                        np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
                    for _ in range(PARITY_CROPS)]
         return Material([(image, square) for square in squares], None)

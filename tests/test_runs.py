@@ -22,12 +22,15 @@ from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.train import locked
 from blazepose_jax.weights import load_weights
 
+# Half the seconds to compile; what these tests compare was compiled the same way.
+QUICK = "--xla_backend_optimization_level=0"
+
 
 def smoke(records, workdir, *words, env=None):
     command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(workdir),
                f"data.records={records}", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-                            env={**os.environ, **(env or {})})
+                            env={**os.environ, "XLA_FLAGS": QUICK, **(env or {})})
 
 
 def saved_steps(workdir):
@@ -156,7 +159,7 @@ def test_devices_and_processes_do_not_matter(records, tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     many = ("--coordinator", address, "--processes", "2", "--process")
-    four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    four = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=4"}
     runs = {"one": [smoke(records, tmp_path / "one", *words)]}
     runs["one"][0].wait(timeout=600)
     runs["four"] = [smoke(records, tmp_path / "four", *words, env=four)]
@@ -184,7 +187,8 @@ def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
     command = [sys.executable, "-m", "blazepose_jax.cli", "train", "detector", "--workdir", str(tmp_path / "run"),
                "model.name=smoke_detector", "data.size=160", "data.held_out=8", "optimizer.steps=24",
                "optimizer.batch_size=8", "log_every=4", "checkpoint_every=24", "validate_every=24"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900,
+                          env={**os.environ, "XLA_FLAGS": QUICK})
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     learned = [row for row in rows if row["kind"] == "train"]
@@ -203,7 +207,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(records, tmp_p
     done = subprocess.run(["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command], capture_output=True, text=True,
                           cwd=ROOT, timeout=600,
                           # Compiled programs would be cut short, too: not in the cache of the others.
-                          env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")})
+                          env={**os.environ, "XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")})
     assert done.returncode == 2, done.stderr
     assert "make room" in done.stderr
     assert "Traceback" not in done.stderr

@@ -147,6 +147,7 @@ def check_portable(model: Any) -> None:
         raise BlazePoseError(f"the exported graph uses {unknown[0]}, which not every phone and browser runs: known to "
                              f"run are {', '.join(sorted(PORTABLE))}")
     for tensor in model.subgraphs[0].tensors:
-        if len(tensor.shape if tensor.shape is not None else ()) > MAX_RANK:
-            raise BlazePoseError(f"the exported graph holds {tensor.name!r} with {len(tensor.shape)} axes: GPU "
+        axes = 0 if tensor.shape is None else len(tensor.shape)
+        if axes > MAX_RANK:
+            raise BlazePoseError(f"the exported graph holds {tensor.name!r} with {axes} axes: GPU "
                                  f"delegates refuse more than {MAX_RANK}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,6 @@ from blazepose_jax.export.slots import NEEDED, NO_HEATMAP, ROWS, to_mediapipe_ro
 from blazepose_jax.models import FIELDS, Form, create_model, spec_of
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.weights import StoredNetwork
 
 # In the order by which MediaPipe binds them (mediapipe.md 4.2, 4.3).
@@ -90,7 +90,7 @@ def make_graph(net: StoredNetwork, *, batch: int = 1, mediapipe: bool = True, co
         module = create_model(net.model, form, **net.arguments)
 
         def detect(images: jax.Array) -> tuple[jax.Array, ...]:
-            outputs = module.apply(net.variables, images, train=False)
+            outputs: Any = module.apply(net.variables, images, train=False)
             return outputs.boxes, outputs.logits
 
         return Graph("detector", net.model, detect, batch, spec.side, spec.mean, spec.std, OUTPUTS["detector"])
@@ -112,7 +112,7 @@ def _pose_graph(net: StoredNetwork, form: Form, batch: int, mediapipe: bool) -> 
     constants = {"mask": (1, 1, -10.0), "heatmap": (4, len(ROWS), NO_HEATMAP), "world": (side, 3 * len(ROWS), 0.0)}
 
     def estimate(images: jax.Array) -> tuple[jax.Array, ...]:
-        found: PoseOutputs = module.apply(net.variables, images, train=False)
+        found: Any = module.apply(net.variables, images, train=False)
         rows = with_roi_rows(found.landmarks, known, side) if computes_roi else found.landmarks
         values = {"landmarks": rows.reshape(batch, -1), "presence": jax.nn.sigmoid(found.presence),
                   "mask": found.mask, "heatmap": found.heatmap, "world": found.world}

@@ -1,5 +1,6 @@
 """A graph comes in; litert-converter gives a .tflite, without TensorFlow."""
 
+import importlib
 import importlib.metadata
 from typing import Any
 
@@ -43,8 +44,8 @@ def convert(graph: Graph) -> bytes:
 def _converter() -> tuple[Any, Any, Any, Any]:
     try:
         version = importlib.metadata.version("litert-converter")
+        api = importlib.import_module("litert_converter.mlir._mlir_libs.converter_api_ext")
         from litert_converter.mlir import ir, passmanager
-        from litert_converter.mlir._mlir_libs import converter_api_ext
         from litert_converter.mlir.dialects import stablehlo
     except ImportError as error:
         raise BlazePoseError("the litert backend needs litert-converter: pip install 'blazepose_jax[export]', or use "
@@ -52,4 +53,4 @@ def _converter() -> tuple[Any, Any, Any, Any]:
     if not version.startswith(WORKING_VERSION):
         raise BlazePoseError(f"litert-converter is {version}: this version knows {WORKING_VERSION}; install "
                              f"litert-converter=={WORKING_VERSION}.0, or use --backend jax2tf")
-    return converter_api_ext, ir, stablehlo, passmanager
+    return api, ir, stablehlo, passmanager

@@ -69,8 +69,8 @@ def compare(graph: Graph, ours: list[Outputs], expected: list[Outputs], precisio
     Returns:
       Differences, in the order of the outputs; landmarks as distances of the points, then their logits.
     """
-    allowed = dict(zip(("px", "probability"), TOLERANCES[precision], strict=True))
-    allowed["m"] = allowed["probability"]
+    points, rest = TOLERANCES[precision]
+    allowed = {"px": points, "probability": rest, "m": rest}
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for a, b in zip(ours, expected, strict=True):
         for i, name in enumerate(graph.outputs):

@@ -73,7 +73,8 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
                 work.add_weight_only_config(kept, name, 8)
         ranges = (work.calibrate({"serving_default": [{"image": crop} for crop in crops]}, num_threads=2)
                   if work.need_calibration and crops is not None else None)
-        return flatbuffer.write(flatbuffer.read(bytes(work.quantize(ranges).quantized_model)))
+        quantized = work.quantize(ranges).quantized_model or b""
+    return flatbuffer.write(flatbuffer.read(bytes(quantized)))
 
 
 @contextlib.contextmanager
