@@ -26,6 +26,7 @@ EXTRAS = {
                "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'",
                "ai-edge-litert>=2.1", "flatbuffers>=24", "litert-converter==0.5.*", "ai-edge-quantizer==0.10.*",
                "scikit-image>=0.25"],
+    "onnx": ["tf2onnx>=1.17", "onnxruntime>=1.20"],
     "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})

@@ -70,7 +70,7 @@ def build_parser() -> Parser:
     data.add_argument("--output", required=True, metavar="PATH", help="new records folder, or the picture to write")
     data.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
-    export = commands.add_parser("export", help="write a .tflite, a .task for MediaPipe, or a SavedModel")
+    export = commands.add_parser("export", help="write a .task for MediaPipe, a .tflite, an .onnx or a SavedModel")
     add_export_options(export)
 
     web = commands.add_parser("web", help="run weights in the browser, by MediaPipe's own runtime")
@@ -131,14 +131,14 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     parser.add_argument("--output", required=True, metavar="X",
-                        help=".task (both networks), .tflite, or a new path without suffix for a SavedModel")
-    parser.add_argument("--part", metavar="NAME", help="of .tflite and SavedModel: pose (default) or detector")
+                        help=".task (both networks), .tflite, .onnx, or a new path without suffix for a SavedModel")
+    parser.add_argument("--part", metavar="NAME", help="of all but .task: pose (default) or detector")
     parser.add_argument("--precision", default="float32", metavar="P", help="float32 (default), float16, dynamic, int8")
     parser.add_argument("--backend", default="jax2tf", metavar="B",
                         help="jax2tf (default; TensorFlow) or litert (without TensorFlow)")
     parser.add_argument("--calibration", metavar="DIR",
                         help="annotated people: ranges for int8, and the PCK that reduced precision costs")
-    parser.add_argument("--batch", default="1", metavar="N", help="of .tflite: images at once (default: 1)")
+    parser.add_argument("--batch", default="1", metavar="N", help="of all but .task: images at once (default: 1)")
     parser.add_argument("--json", metavar="FILE", help="write the parity report here")
 
 

@@ -1,4 +1,4 @@
-"""Weights come in; a .tflite, .task or SavedModel leaves, with a report of how far it lies from JAX."""
+"""Weights come in; a .tflite, .task, .onnx or SavedModel leaves, with a report of how far it lies from JAX."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from blazepose_jax.data.coco import Annotations, read_annotations, true_roi
 from blazepose_jax.engine import JaxEngine, LiteRTEngine
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
 from blazepose_jax.evaluate import predict, report, shared_keypoints
-from blazepose_jax.export import flatbuffer, jax2tf_backend
+from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import BACKENDS, to_tflite
 from blazepose_jax.export.graph import Graph, make_graph
@@ -58,7 +58,7 @@ def run(args: Namespace) -> None:
     material = read_material(args.calibration)
     if output.suffix == "":
         graph, rows = export_saved_model(nets[args.part or next(iter(nets))], output, args, material)
-        tell(graph, None, rows, {})
+        tell({"graph": graph, "data": None, "differences": rows, "operators": {}}, {})
         return
     parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
              for kind, net in nets.items()}
@@ -66,7 +66,7 @@ def run(args: Namespace) -> None:
             else next(iter(parts.values()))["data"])
     drop = measure_drop(nets["pose"], parts["pose"], args, material) if "pose" in parts else {}
     for part in parts.values():
-        tell(part["graph"], part["data"], part["differences"], drop if part["graph"].kind == "pose" else {})
+        tell(part, drop if part["graph"].kind == "pose" else {})
     bad = [f"{d.output}: mean {d.mean:.3g} {d.unit}, allowed {d.allowed:.3g}" for part in parts.values()
            for d in part["differences"] if d.mean > d.allowed]
     if drop and drop["drop"] > ALLOWED_DROP:
@@ -91,9 +91,11 @@ def check_arguments(args: Namespace, output: Path) -> None:
     check_name(args.backend, BACKENDS, "backend")
     if args.part is not None:
         check_name(args.part, ("pose", "detector"), "part")
-    if output.suffix not in (".tflite", ".task", ""):
-        raise BlazePoseError(f"output {args.output!r} ends in {output.suffix!r}: known are .tflite, .task, and a new "
-                             "path without suffix for a SavedModel")
+    if output.suffix not in (".tflite", ".task", ".onnx", ""):
+        raise BlazePoseError(f"output {args.output!r} ends in {output.suffix!r}: known are .tflite, .task, .onnx, and "
+                             "a new path without suffix for a SavedModel")
+    if output.suffix == ".onnx" and args.precision != "float32":
+        raise BlazePoseError(f"an .onnx is float32: name a .tflite for {args.precision}")
     check_output(args.json)
     if output.suffix == "":
         if output.exists():
@@ -203,9 +205,14 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
                      crops=crops if args.calibration is not None else None)
     reference = make_graph(net, batch=int(args.batch), mediapipe=mediapipe, convolution="auto")
     few = crops[-PARITY_CROPS:]
-    differences = compare(graph, run_tflite(data, graph, few), run_jax(reference, few), args.precision)
-    return {"graph": graph, "data": data, "differences": differences,
-            "operators": dict(flatbuffer.histogram(data).most_common())}
+    operators = dict(flatbuffer.histogram(data).most_common())
+    if Path(args.output).suffix == ".onnx":
+        data = onnx_backend.convert(data)
+        found = onnx_backend.run(data, graph, few)
+    else:
+        found = run_tflite(data, graph, few)
+    differences = compare(graph, found, run_jax(reference, few), args.precision)
+    return {"graph": graph, "data": data, "differences": differences, "operators": operators}
 
 
 def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> tuple[Graph, list]:
@@ -241,11 +248,12 @@ def measure_drop(net: StoredNetwork, part: dict[str, Any], args: Namespace, mate
     return {**found, "drop": found["jax"] - found["file"], "people": len(material.measured.people)}
 
 
-def tell(graph: Graph, data: bytes | None, rows: list, drop: dict[str, Any]) -> None:
+def tell(part: dict[str, Any], drop: dict[str, Any]) -> None:
     """Print the report of one part."""
-    size = "" if data is None else f", {len(data):,} bytes, {sum(flatbuffer.histogram(data).values())} operators"
+    graph, data = part["graph"], part["data"]
+    size = "" if data is None else f", {len(data):,} bytes, {sum(part['operators'].values())} operators"
     print(f"{graph.kind} ({graph.model}){size}; against JAX on real crops:")
-    for row in rows:
+    for row in part["differences"]:
         print(f"  {row.output:<12} mean {row.mean:.2g}, largest {row.largest:.2g} {row.unit}")
     if drop:
         print(f"  PCK@0.2 {drop['file']} where float32 in JAX has {drop['jax']} ({drop['people']} people)")

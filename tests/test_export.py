@@ -321,13 +321,23 @@ class TestCommand:
         assert details.get_output_details()[0]["shape"].tolist() == [3, 195]
         assert interpreter((tmp_path / "d.tflite").read_bytes()).get_output_details()[0]["name"] == "boxes"
 
+    def test_onnx(self, weights, tmp_path):
+        import onnxruntime
+
+        assert self.export(weights, tmp_path / "x.onnx", "--backend", "litert", "--json", str(tmp_path / "x.json")) == 0
+        session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
+        assert [out.name for out in session.get_outputs()] == ["landmarks", "presence", "mask", "heatmap", "world"]
+        rows = json.loads((tmp_path / "x.json").read_text())["parts"]["pose"]["differences"]
+        assert all(row["mean"] <= row["allowed"] for row in rows)
+
     def test_saved_model(self, weights, tmp_path):
         assert self.export(weights, tmp_path / "saved") == 0
         assert (tmp_path / "saved" / "saved_model.pb").is_file()
         assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.parametrize(("words", "message"), [
-        (["x.onnx"], r"ends in '\.onnx': known are \.tflite, \.task"),
+        (["x.pb"], r"ends in '\.pb': known are \.tflite, \.task, \.onnx"),
+        (["x.onnx", "--precision", "int8"], r"an \.onnx is float32"),
         (["x.task", "--batch", "2"], "MediaPipe gives a .task one image at a time"),
         (["x.tflite", "--batch", "0"], "batch is '0': it must be a whole number of at least 1"),
         (["x.tflite", "--batch", "two"], "batch is 'two'"),

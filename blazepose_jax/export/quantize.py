@@ -20,7 +20,8 @@ KEPT_FLOAT = r"heads/|/regression_|/(stem|half)/|/encoder_2_|/(logits|boxes)_"
 LEVELS = 127  # int8 weights are symmetric
 
 
-def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept: str = KEPT_FLOAT) -> bytes:
+def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept: str = KEPT_FLOAT,
+             corrected: bool = True) -> bytes:
     """Reduce the precision of a finished float32 .tflite.
 
     ``float16`` stores weights in half the bytes. ``dynamic`` stores them in int8, computes in float32. ``int8``
@@ -31,7 +32,8 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
       data: from ``flatbuffer.finish``.
       precision: one of ``PRECISIONS``.
       crops: (N, 1, S, S, 3) float32 normalised images; ``dynamic`` does without, a little worse.
-      kept: of int8: what computes in float32, as a regular expression on tensor names.
+      kept: of int8: what computes in float32, as a regular expression on tensor names; empty for nothing.
+      corrected: False leaves the biases as they are, to measure what that costs.
 
     Returns:
       A .tflite.
@@ -49,7 +51,7 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
     except ImportError as error:
         raise BlazePoseError(f"{precision} needs ai-edge-quantizer: pip install 'blazepose_jax[export]'") from error
-    if precision != "float16" and crops is not None:
+    if precision != "float16" and crops is not None and corrected:
         data = correct_biases(data, crops)
     names = [qtyping.TFLOperationName[name] for name in CONVOLUTIONS]
     work = quantizer.Quantizer(data)
@@ -68,9 +70,10 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
             work.add_static_config(".*", everything, 8, 8)
             for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
                 work.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-            work.update_quantization_recipe(kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE)
-            for name in names:
-                work.add_weight_only_config(kept, name, 8)
+            if kept:
+                work.update_quantization_recipe(kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE)
+                for name in names:
+                    work.add_weight_only_config(kept, name, 8)
         ranges = (work.calibrate({"serving_default": [{"image": crop} for crop in crops]}, num_threads=2)
                   if work.need_calibration and crops is not None else None)
         quantized = work.quantize(ranges).quantized_model or b""
