@@ -85,7 +85,6 @@ def test_usage_errors(capsys, words, message):
     (["--video", "."], "is a folder"),
     (["--start", "-1"], "start must be at least 0"),
     (["--start", "99"], "no frame between"),
-    (["--runtime", "litert"], "has no .tflite of its detector"),
     (["--decode", "heatmap"], "needs a net with a heatmap"),
 ])
 def test_bad_options_leave_nothing_behind(capsys, clip, random_weights, tmp_path, monkeypatch, options, message):
