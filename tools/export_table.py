@@ -31,7 +31,8 @@ ROUNDS = 60
 GOOGLE = "Google's file"
 # What int8 leaves to float32, step by step.
 TRADE = {"nothing": "", "heads": r"heads/", "heads, regression encoder": r"heads/|/regression_",
-         "heads, regression encoder, first convolutions": quantize.KEPT_FLOAT}
+         "heads, regression encoder, stem": r"heads/|/regression_|/(stem|half)/",
+         "heads, regression encoder, encoder to 1/8": quantize.KEPT_FLOAT}
 
 
 def milliseconds(files: dict[str, bytes], image: np.ndarray, threads: int) -> dict[str, np.ndarray]:
