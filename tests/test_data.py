@@ -98,6 +98,7 @@ def test_tfds_and_records_hold_the_same_without_tensorflow(both):
     by_id = {int(records[i]["id"]): records[i] for i in range(len(records))}
     stream, held_out = open_stream(both / "tfds", 2)
     assert (len(stream), len(held_out)) == (7, 2)
+    assert len(open_stream(both / "tfds", 0)[1]) == 0
     assert stream.skeleton == records.skeleton
     batch = stream.batch(0, 7, 0)
     for i, number in enumerate(batch.ids):

@@ -109,8 +109,8 @@ def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
         source, skeleton, weights = found, found.skeleton, found.labels["weight"]
     kept = held_out_rows(weights, held_out)
     rest = np.setdiff1d(np.arange(len(source)), kept)
-    rows = [_decode(source[int(i)]) for i in kept]
-    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    rows = [_decode(source[int(i)]) for i in kept] or [_decode(source[0])]
+    columns = {name: np.stack([row[name] for row in rows])[:len(kept)] for name in rows[0]}
     validation = Resident(skeleton, columns.pop("pixels"), columns, folder.name)
     return Stream(source, rest, skeleton, folder.name), validation
 
