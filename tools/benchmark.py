@@ -41,10 +41,12 @@ def network_times(name: str) -> dict[str, float]:
     return times
 
 
-def training_times(batch_size: int = 4) -> dict[str, float]:
-    """Milliseconds per image of a paper_full step at 256 px: our CPU form, and grouped convolutions as XLA has them."""
+def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray]:
+    """(rounds,) milliseconds per image of a paper_full step at 256 px: our CPU form, and grouped convolutions as XLA
+    has them, taking turns.
+    """
     records = Rendered(batch_size, 320).take(np.arange(batch_size))
-    times = {}
+    steps = {}
     for lowering in ("cpu", "xla"):
         model = create_model("paper_full", Form(convolution=lowering))
         optimizer = make_optimizer(1e-3, 100, warmup=0.1, weight_decay=0.01, clip=1.0)
@@ -58,9 +60,9 @@ def training_times(batch_size: int = 4) -> dict[str, float]:
         step = jax.jit(partial(train_step, objective=objective, optimizer=optimizer, ema_decay=0.9))
         init = jax.jit(lambda key, model=model: model.init(key, jnp.zeros((1, 256, 256, 3)), train=False))
         state = create_train_state(dict(init(jax.random.key(0, impl="rbg"))), optimizer)
-        run = partial(step, state, records, jax.random.key(0))
-        times[lowering] = median_ms(run, repeats=5) / batch_size
-    return times
+        steps[lowering] = partial(step, state, records, jax.random.key(0))
+    found = [{name: median_ms(run, repeats=1) / batch_size for name, run in steps.items()} for _ in range(rounds)]
+    return {name: np.array([row[name] for row in found]) for name in steps}
 
 
 def data_times(count: int = 32) -> dict[str, float]:
@@ -88,11 +90,13 @@ def main() -> None:
     for name in MODELS:
         times = network_times(name)
         print(f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} | {times['xla'] / times['cpu']:.1f} |")
-    steps = training_times()
+    rounds = training_times()
+    steps = {name: float(np.median(values)) for name, values in rounds.items()}
     print(f"\n| paper_full training step, 256 px | ms per image | images/s |\n|---|---|---|\n"
           f"| ours | {steps['cpu']:.0f} | {1e3 / steps['cpu']:.1f} |\n"
           f"| grouped nn.Conv | {steps['xla']:.0f} | {1e3 / steps['xla']:.1f} |\n"
-          f"\nratio {steps['xla'] / steps['cpu']:.2f}\n\n| data | ms per record | times the step's speed |\n"
+          f"\nratio {np.median(rounds['xla'] / rounds['cpu']):.2f} (median of {len(rounds['cpu'])} rounds)\n\n"
+          "| data | ms per record | times the step's speed |\n"
           "|---|---|---|")
     for name, ms in data_times().items():
         print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
