@@ -54,6 +54,7 @@ class Config:
     teacher: TeacherConfig = TeacherConfig()
     detector: DetectorConfig = DetectorConfig()  # in place of the three above where a detector is trained
     seed: int = 0
+    quick_compile: bool = False  # on CPU: compiles in half the time to slightly slower steps; for runs of minutes
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 500

@@ -20,6 +20,8 @@ from blazepose_jax.training import TrainState
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
+# LLVM's costly passes double the seconds to compile a step.
+QUICK = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
 UNFOLDED_ON = 2048  # inputs on which folded weights' statistics are measured
 
 
@@ -52,8 +54,10 @@ class Trainer:
                                        ema_decay=o.ema_decay)
 
         same = self.replicated
-        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same), out_shardings=same)
-        self._count = jax.jit(partial(self.task.count, self._apply))
+        options = QUICK if config.quick_compile and jax.default_backend() == "cpu" else None
+        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same), out_shardings=same,
+                             compiler_options=options)
+        self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
         self._taught = self._everywhere(self.task.taught)
 

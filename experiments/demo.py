@@ -16,4 +16,4 @@ def get_config() -> Config:
                   optimizer=OptimizerConfig(steps=850, batch_size=16, learning_rate=3e-3, ema_decay=0.97),
                   augment=AugmentConfig(scale=0.05, shift=0.05, angle=0.1, wide=0.0, colour=0.2, occlusion=0.0,
                                         truncation=0.0, half_body=0.0, negatives=0.03),
-                  validate_every=425, checkpoint_every=425)
+                  validate_every=425, checkpoint_every=425, quick_compile=True)
