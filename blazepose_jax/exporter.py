@@ -76,6 +76,8 @@ def run(args: Namespace) -> None:
     if args.json:
         write_text(Path(args.json), json.dumps(as_json(args, path, parts, drop), indent=2) + "\n")
     print(f"wrote {path}, {len(data):,} bytes")
+    if output.suffix == ".task" and args.precision in ("dynamic", "int8"):
+        print(f"{args.precision} runs on CPUs; MediaPipe's web GPU takes float32 and float16 alone")
     if bad:
         raise ParityError(f"{path} lies too far from JAX ({'; '.join(bad)}): use a higher --precision or more "
                           "photographs to calibrate with")
@@ -201,8 +203,7 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
         print(f"MediaPipe has no row for {', '.join(lost)}: left out")
     graph = make_graph(net, batch=int(args.batch), mediapipe=mediapipe)
     crops = crops_for(graph, material)
-    data = to_tflite(graph, backend=args.backend, precision=args.precision, licence=net.licence,
-                     crops=crops if args.calibration is not None else None)
+    data = to_tflite(graph, backend=args.backend, precision=args.precision, crops=crops, licence=net.licence)
     reference = make_graph(net, batch=int(args.batch), mediapipe=mediapipe, convolution="auto")
     few = crops[-PARITY_CROPS:]
     operators = dict(flatbuffer.histogram(data).most_common())

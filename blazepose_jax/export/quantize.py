@@ -31,7 +31,7 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
     Args:
       data: from ``flatbuffer.finish``.
       precision: one of ``PRECISIONS``.
-      crops: (N, 1, S, S, 3) float32 normalised images; ``dynamic`` does without, a little worse.
+      crops: (N, 1, S, S, 3) float32 normalised images; ``dynamic`` does without, worse.
       kept: of int8: what computes in float32, as a regular expression on tensor names; empty for nothing.
       corrected: False leaves the biases as they are, to measure what that costs.
 
