@@ -18,9 +18,9 @@ from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import BACKENDS, to_tflite
 from blazepose_jax.export.graph import Graph, make_graph
-from blazepose_jax.export.parity import compare, run_jax, run_tflite
+from blazepose_jax.export.parity import Difference, compare, run_jax, run_tflite
 from blazepose_jax.export.quantize import PRECISIONS
-from blazepose_jax.export.slots import left_out
+from blazepose_jax.export.slots import ROWS, left_out
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference import Settings
@@ -35,6 +35,23 @@ PARITY_CROPS = 8
 CALIBRATION_CROPS = 100
 MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
 ALLOWED_DROP = 1.0  # points of PCK@0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One exported network.
+
+    Attributes:
+      graph: what was exported.
+      data: the file's bytes; empty for a SavedModel, which is a folder.
+      differences: from JAX.
+      operators: {TFLite operator: how many}.
+    """
+
+    graph: Graph
+    data: bytes
+    differences: list[Difference]
+    operators: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +74,17 @@ def run(args: Namespace) -> None:
     nets = read_nets(args)
     material = read_material(args.calibration)
     if output.suffix == "":
-        graph, rows = export_saved_model(nets[args.part or next(iter(nets))], output, args, material)
-        tell({"graph": graph, "data": None, "differences": rows, "operators": {}}, {})
+        tell(export_saved_model(next(iter(nets.values())), output, args, material), {})
         return
     parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
              for kind, net in nets.items()}
-    data = (task_bytes(parts["detector"]["data"], parts["pose"]["data"]) if output.suffix == ".task"
-            else next(iter(parts.values()))["data"])
+    data = (task_bytes(parts["detector"].data, parts["pose"].data) if output.suffix == ".task"
+            else next(iter(parts.values())).data)
     drop = measure_drop(nets["pose"], parts["pose"], args, material) if "pose" in parts else {}
     for part in parts.values():
-        tell(part, drop if part["graph"].kind == "pose" else {})
+        tell(part, drop if part.graph.kind == "pose" else {})
     bad = [f"{d.output}: mean {d.mean:.3g} {d.unit}, allowed {d.allowed:.3g}" for part in parts.values()
-           for d in part["differences"] if d.mean > d.allowed]
+           for d in part.differences if d.mean > d.allowed]
     if drop and drop["drop"] > ALLOWED_DROP:
         bad.append(f"PCK@0.2 falls by {drop['drop']:.2f}, allowed {ALLOWED_DROP}")
     path = output if not bad else output.with_name(f"{output.stem}.parity-failed{output.suffix}")
@@ -197,8 +213,8 @@ def wants_mediapipe_rows(net: StoredNetwork, output: Path) -> bool:
     return output.suffix == ".task" or (net.skeleton is not None and not own)
 
 
-def export_part(net: StoredNetwork, args: Namespace, material: Material, *, mediapipe: bool) -> dict[str, Any]:
-    """One network: {"graph", "data", "differences", "operators"}."""
+def export_part(net: StoredNetwork, args: Namespace, material: Material, *, mediapipe: bool) -> Part:
+    """Convert one network and compare the file with JAX."""
     if mediapipe and net.skeleton is not None and (lost := left_out(net)):
         print(f"MediaPipe has no row for {', '.join(lost)}: left out")
     graph = make_graph(net, batch=int(args.batch), mediapipe=mediapipe)
@@ -213,10 +229,10 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
     else:
         found = run_tflite(data, graph, few)
     differences = compare(graph, found, run_jax(reference, few), args.precision)
-    return {"graph": graph, "data": data, "differences": differences, "operators": operators}
+    return Part(graph, data, differences, operators)
 
 
-def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> tuple[Graph, list]:
+def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> Part:
     """Write a SavedModel and compare it; one that fails gets a name that says so."""
     graph = make_graph(net, batch=int(args.batch), convolution="xla", mediapipe=wants_mediapipe_rows(net, output))
     crops = crops_for(graph, material)[-PARITY_CROPS:]
@@ -227,17 +243,16 @@ def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, materi
         raise ParityError(f"{failed} lies too far from JAX: use --backend litert with a .tflite")
     failed.rename(output)
     print(f"wrote {output}")
-    return graph, rows
+    return Part(graph, b"", rows, {})
 
 
-def measure_drop(net: StoredNetwork, part: dict[str, Any], args: Namespace, material: Material) -> dict[str, Any]:
+def measure_drop(net: StoredNetwork, part: Part, args: Namespace, material: Material) -> dict[str, Any]:
     """PCK@0.2 of the file and of float32 JAX, on the people that calibrated nothing; empty where it says nothing."""
-    if material.measured is None or args.precision == "float32" or part["graph"].batch != 1:
+    if material.measured is None or args.precision == "float32" or part.graph.batch != 1:
         return {}
     settings = Settings(decode="refine")
-    graph: Graph = part["graph"]
-    skeleton = BLAZEPOSE if len(graph.keypoints) == 39 else net.skeleton
-    file = TFLiteFile(part["data"], skeleton, graph.fields)
+    skeleton = BLAZEPOSE if part.graph.keypoints == ROWS else net.skeleton
+    file = TFLiteFile(part.data, skeleton, part.graph.fields)
     weights = load_weights(args.weights)
     found = {}
     for name, engine in (("jax", JaxEngine(None, weights.pose, settings, net.model)),
@@ -249,20 +264,19 @@ def measure_drop(net: StoredNetwork, part: dict[str, Any], args: Namespace, mate
     return {**found, "drop": found["jax"] - found["file"], "people": len(material.measured.people)}
 
 
-def tell(part: dict[str, Any], drop: dict[str, Any]) -> None:
+def tell(part: Part, drop: dict[str, Any]) -> None:
     """Print the report of one part."""
-    graph, data = part["graph"], part["data"]
-    size = "" if data is None else f", {len(data):,} bytes, {sum(part['operators'].values())} operators"
-    print(f"{graph.kind} ({graph.model}){size}; against JAX on real crops:")
-    for row in part["differences"]:
+    size = f", {len(part.data):,} bytes, {sum(part.operators.values())} operators" if part.data else ""
+    print(f"{part.graph.kind} ({part.graph.model}){size}; against JAX on real crops:")
+    for row in part.differences:
         print(f"  {row.output:<12} mean {row.mean:.2g}, largest {row.largest:.2g} {row.unit}")
     if drop:
         print(f"  PCK@0.2 {drop['file']} where float32 in JAX has {drop['jax']} ({drop['people']} people)")
 
 
-def as_json(args: Namespace, path: Path, parts: dict[str, dict[str, Any]], drop: dict[str, Any]) -> dict[str, Any]:
+def as_json(args: Namespace, path: Path, parts: dict[str, Part], drop: dict[str, Any]) -> dict[str, Any]:
     """The report as plain data."""
     return {"output": path.name, "precision": args.precision, "backend": args.backend, "pck@0.2": drop or None,
-            "parts": {kind: {"model": part["graph"].model, "bytes": len(part["data"]), "operators": part["operators"],
-                             "differences": [dataclasses.asdict(row) for row in part["differences"]]}
+            "parts": {kind: {"model": part.graph.model, "bytes": len(part.data), "operators": part.operators,
+                             "differences": [dataclasses.asdict(row) for row in part.differences]}
                       for kind, part in parts.items()}}
