@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -162,12 +163,13 @@ def browse(tmp_path):
     if not (web.VISION.is_dir() and shutil.which("node") and Path("/usr/bin/chromium").exists()):
         pytest.skip("the browser or @mediapipe/tasks-vision is not here: run `make clients`")
 
-    def open_page(task, image, delegate):
+    def open_page(task, image, delegate, *video):
         with web.make_server(task.read_bytes(), image, 0) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             address = f"http://localhost:{server.server_address[1]}/?delegate={delegate}"
-            done = subprocess.run(["node", str(web.PAGE / "check.mjs"), address, str(tmp_path / "page.png")],
+            done = subprocess.run(["node", str(web.PAGE / "check.mjs"), address, str(tmp_path / "page.png"),
+                                   *map(str, video)],
                                   capture_output=True, text=True, timeout=240, env={**os.environ, "TMPDIR": "/tmp"})
             server.shutdown()
         assert done.returncode == 0, done.stderr[-2000:]
@@ -207,6 +209,12 @@ def test_browser_gives_the_points_of_googles_file_on_the_gpu(browse, tasks, stan
     ours, theirs = (points_in(browse(tasks["full", kind], path, "GPU")) for kind in ("float32", "google"))
     np.testing.assert_allclose(ours, theirs, atol=0.005)
     assert np.abs(ours - expected).mean() < 0.005
+
+
+def test_browser_plays_a_video(browse, tasks):
+    found = browse(tasks["lite", "float16"], None, "CPU", shared("data", "video", "pose_1.mp4"))
+    assert re.fullmatch(r"[\d.]+ frames/s", found["status"])
+    assert float(found["status"].split()[0]) > 0
 
 
 @pytest.mark.parametrize("name", ["paper", "coco"])

@@ -126,10 +126,6 @@ byId("delegate").addEventListener("change", () => {
 
 // What the test in check.mjs waits for; `blazepose web --image` sets the picture.
 window.finished = guarded(async () => {
-  if (options.get("video")) {
-    video.src = options.get("video");
-    return showVideo();
-  }
   const response = await fetch("./image", { method: "HEAD" });
   if (response.status === 200) return showImage("./image");
   await load("IMAGE");

@@ -1,8 +1,9 @@
 // A page's address comes in; what the browser found on its picture leaves as one line of JSON.
-//   node check.mjs http://localhost:8000/?delegate=GPU [screenshot.png]
+//   node check.mjs http://localhost:8000/?delegate=GPU [screenshot.png] [video.mp4]
+// With a video, it is opened as a user would, and the answer's status holds the frames per second.
 import { chromium } from "playwright-core";
 
-const [address, screenshot] = process.argv.slice(2);
+const [address, screenshot, video] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
@@ -24,8 +25,11 @@ try {
     const found = await window.finished;
     return { error: found?.error ?? null, landmarks: found?.landmarks ?? [], world: found?.worldLandmarks ?? [] };
   });
-  const seconds = Number(new URL(address).searchParams.get("seconds") ?? 0);
-  if (seconds) await page.waitForTimeout(1000 * seconds);
+  if (video) {
+    await page.setInputFiles("#file", video);
+    await page.waitForFunction(() => /frames|error/i.test(document.querySelector("#status").textContent
+      + document.querySelector("#status").className), undefined, { timeout: 120_000 });
+  }
   if (screenshot) await page.screenshot({ path: screenshot });
   const gpu = await page.evaluate(() => {
     const gl = document.createElement("canvas").getContext("webgl2");
