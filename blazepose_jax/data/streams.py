@@ -1,5 +1,6 @@
 """A records folder or a TFDS data set comes in, batches stream out of grain; its position can be saved."""
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,11 +96,9 @@ def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
     Raises:
       BlazePoseError: grain or TFDS is not installed; neither kind of folder.
     """
-    try:
-        import grain  # noqa
-    except ImportError as error:
+    if importlib.util.find_spec("grain") is None:
         raise BlazePoseError("data.reader=grain needs grain: pip install 'blazepose_jax[train]', or use "
-                             "data.reader=resident") from error
+                             "data.reader=resident")
     folder = Path(folder)
     source: Any
     if (folder / "dataset_info.json").is_file():

@@ -105,7 +105,7 @@ def _pose_graph(net: StoredNetwork, form: Form, batch: int, mediapipe: bool) -> 
         net = to_mediapipe_rows(net)
     module = create_model(net.model, form, **net.arguments)
     names = (net.skeleton or BLAZEPOSE).keypoints + (net.skeleton or BLAZEPOSE).auxiliary
-    side = module.side  # type: ignore[attr-defined]
+    side = net.arguments.get("side", spec.side)
     shapes = jax.eval_shape(lambda x: module.apply(net.variables, x, train=False),
                             jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32))
     outputs = tuple(name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None)

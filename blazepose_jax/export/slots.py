@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FIELDS
+from blazepose_jax.models import FIELDS, spec_of
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork
 
@@ -45,7 +45,7 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     if names == ROWS and fields == FIELDS:
         return net
     heads = net.variables["params"]["heads"]
-    side = net.arguments.get("side", 256)
+    side = net.arguments.get("side", spec_of(net.model).side)
     middle = {"x": side / 2, "y": side / 2}
     rows = [(ROWS.index(name), i) for i, name in enumerate(names) if name in ROWS]
 

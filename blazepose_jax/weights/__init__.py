@@ -125,9 +125,11 @@ def read_tflite_files(path: str | Path, detector: str | Path | None = None,
       BlazePoseError: missing, or, without ``convert``, a directory without .tflite files.
     """
     def one(where: Path, kind: str, net: StoredNetwork) -> TFLiteFile:
-        if net.tflite is None and convert is None:
-            raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
-        data = net.tflite if net.tflite is not None else convert(net)  # type: ignore[misc]
+        data = net.tflite
+        if data is None:
+            if convert is None:
+                raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
+            data = convert(net)
         return TFLiteFile(data, net.skeleton, tuple(net.arguments.get("fields", FIELDS)))
 
     def read(where: str | Path) -> dict[str, TFLiteFile]:
