@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export.graph import OUTPUTS
 from blazepose_jax.models import MODELS
 from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import DETECTOR_OUTPUTS, tell_kind_of_outputs
-
-# By index in Google's files; ours have the same names, and leave out what the net does not predict.
-NAMES = {"detector": ("boxes", "scores"), "pose": ("landmarks", "presence", "mask", "heatmap", "world")}
 
 
 class LiteRTModel:
@@ -45,11 +43,12 @@ class LiteRTModel:
         self._indices, self._fields = [d["index"] for d in details], file.fields
         self._names = tuple(str(d["name"]) for d in details)
         shapes = tuple(tuple(int(n) for n in d["shape"]) for d in details)
-        self.kind = next((kind for kind, names in NAMES.items() if self._names[0] == names[0]), None)
-        if self.kind is None:  # Google's own
+        # Our files name their outputs, and leave out what the net does not predict; Google's go by index.
+        self.kind = next((kind for kind, names in OUTPUTS.items() if self._names[0] == names[0]), None)
+        if self.kind is None:
             self.kind = tell_kind_of_outputs(shapes, name)
             swapped = self.kind == "detector" and shapes != DETECTOR_OUTPUTS
-            self._names = NAMES[self.kind][::-1] if swapped else NAMES[self.kind]
+            self._names = OUTPUTS[self.kind][::-1] if swapped else OUTPUTS[self.kind]
         self.side = int(self._input["shape"][1])
         if int(self._input["shape"][0]) != 1:
             raise BlazePoseError(f"{name} takes {self._input['shape'][0]} images at once: the tracker needs one; "

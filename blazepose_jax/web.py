@@ -47,9 +47,7 @@ def task_of(weights: str, detector: str | None) -> bytes:
     if Path(weights).is_file() and detector is None:
         read_task(Path(weights))
         return Path(weights).read_bytes()
-    nets = read_stored(weights)
-    if detector is not None:
-        nets = {**nets, **{kind: net for kind, net in read_stored(detector).items() if kind == "detector"}}
+    nets = read_stored(weights, detector)
     if lacking := [kind for kind in ("detector", "pose") if kind not in nets]:
         raise BlazePoseError(f"{weights} holds no {lacking[0]}: the page needs both networks; give one with "
                              f"{'--detector' if lacking[0] == 'detector' else '--weights'} W")

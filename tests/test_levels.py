@@ -19,7 +19,7 @@ LEVELS = {
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
-    ("skeleton", "errors"), ("codecs", "geometry"), ("litert", "weights"), ("tracker", "engine"),
+    ("skeleton", "errors"), ("codecs", "geometry"), ("litert", "weights"), ("litert", "export"), ("tracker", "engine"),
     ("evaluate", "engine"), ("evaluate", "progress"), ("commands", "progress"), ("export", "weights"),
     ("video", "frames"), ("results", "video"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
     ("cli", "commands"), ("cli", "demo"), ("cli", "evaluate"),

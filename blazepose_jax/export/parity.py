@@ -24,7 +24,7 @@ class Difference:
       unit: ``px``, ``m`` or ``probability``.
       largest: over all crops and values.
       mean: likewise.
-      allowed: of the mean; infinite where nothing is promised.
+      allowed: of the mean.
     """
 
     output: str
@@ -32,6 +32,11 @@ class Difference:
     largest: float
     mean: float
     allowed: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether the mean is small enough; a NaN never is."""
+        return self.mean <= self.allowed
 
 
 def run_jax(graph: Graph, crops: np.ndarray) -> list[Outputs]:

@@ -73,7 +73,7 @@ def load_weights(path: str | Path, detector: str | Path | None = None) -> Weight
     Raises:
       BlazePoseError: missing, damaged, or weights of another network.
     """
-    stored = _with_detector(path, detector, read_stored)
+    stored = read_stored(path, detector)
     networks = {kind: _bind(net) for kind, net in stored.items()}
     return Weights(networks.get("detector"), networks.get("pose"), " + ".join(stored[k].model for k in sorted(stored)))
 
@@ -94,12 +94,20 @@ def _bind(net: StoredNetwork) -> Network:
     return create_network(net.model, variables, FOLDED, net.skeleton, **net.arguments)
 
 
-def read_stored(path: str | Path) -> dict[str, StoredNetwork]:
+def read_stored(path: str | Path, detector: str | Path | None = None) -> dict[str, StoredNetwork]:
     """Read a weights directory or a .task as it is stored: {kind: StoredNetwork}.
+
+    Args:
+      path: a weights directory or a .task.
+      detector: another one to take the detector from.
 
     Raises:
       BlazePoseError: as for ``load_weights``.
     """
+    return _with_detector(path, detector, _read_stored)
+
+
+def _read_stored(path: str | Path) -> dict[str, StoredNetwork]:
     path = Path(path)
     if path.is_dir():
         return {kind: read_network(path, kind, entry) for kind, entry in read_description(path).items()}
