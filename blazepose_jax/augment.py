@@ -63,12 +63,12 @@ def occlude(key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int
     Returns:
       The image, and (K,) bool: the point is covered.
     """
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key, 5)
     wanted = jnp.arange(count) < jax.random.randint(keys[0], (), 1, count + 1)
-    wanted &= jax.random.bernoulli(keys[0], probability)
-    centers = jax.random.uniform(keys[1], (count, 2), minval=0.1, maxval=0.9)
-    halves = jax.random.uniform(keys[2], (count, 2), minval=0.04, maxval=0.16)
-    colours = jax.random.uniform(keys[3], (count, 3), maxval=255.0)
+    wanted &= jax.random.bernoulli(keys[1], probability)
+    centers = jax.random.uniform(keys[2], (count, 2), minval=0.1, maxval=0.9)
+    halves = jax.random.uniform(keys[3], (count, 2), minval=0.04, maxval=0.16)
+    colours = jax.random.uniform(keys[4], (count, 3), maxval=255.0)
     colours = jnp.pad(colours, ((0, 0), (0, image.shape[-1] - 3)))
     side = image.shape[0]
     steps = jnp.arange(side) / side

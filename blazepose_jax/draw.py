@@ -45,10 +45,10 @@ def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visib
 
 
 def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
-    names = skeleton.keypoints[a], skeleton.keypoints[b]
-    if any("left" in n for n in names) and any("right" in n for n in names):
+    sides = {skeleton.sides[a], skeleton.sides[b]} - {""}
+    if len(sides) != 1:
         return MIDDLE
-    return LEFT if any("left" in n for n in names) else RIGHT
+    return LEFT if "left" in sides else RIGHT
 
 
 def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

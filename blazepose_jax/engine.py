@@ -1,5 +1,7 @@
 """Weights come in, an engine leaves: track, detect, estimate, by JAX or by LiteRT round the same jitted steps."""
 
+import dataclasses
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ class JaxEngine:
         if self._pose.skeleton is None:
             raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
         self.skeleton: Skeleton = self._pose.skeleton
+        if settings.flip and not self.skeleton.mirrors:
+            warnings.warn(f"flip does nothing for {self.skeleton.name!r}: {self.skeleton.describe_sides()}",
+                          stacklevel=2)
 
     @property
     def detector(self) -> Network:
@@ -112,7 +117,7 @@ class LiteRTEngine(JaxEngine):
         if not len(wanted):
             wanted, active = crops[:1], np.arange(len(crops)) < 1  # nobody: any answer, which nobody reads
         outputs = self._drop(self._pose(wanted))
-        if self._settings.flip:
+        if self._settings.flip and self.skeleton.mirrors:
             outputs = self._average(outputs, self._drop(self._pose(np.asarray(self._mirror(wanted)))))
 
         def spread(rows: Any) -> np.ndarray:
@@ -152,7 +157,9 @@ def load_engine(weights: Weights | str | Path, detector: str | Path | None, sett
             raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
         nets = litert_networks(read_tflite_files(weights, detector, to_native_tflite), threads)
         return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, f"{Path(weights).name} (litert)")
-    loaded = weights if isinstance(weights, Weights) else load_weights(weights, detector)
+    loaded = weights if isinstance(weights, Weights) else load_weights(weights)
+    if detector is not None:
+        loaded = dataclasses.replace(loaded, detector=required(load_weights(detector).detector, "detector"))
     return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
 
 

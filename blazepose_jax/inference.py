@@ -224,7 +224,7 @@ def run_pose(pose: Network, crops: jax.Array, active: jax.Array, settings: Setti
     """Run the pose net on the crops of active slots; the rest stay zero."""
     def run(images):
         outputs = pose(images)
-        if settings.flip:
+        if settings.flip and pose.skeleton.mirrors:
             outputs = landmarks.average_mirrored(outputs, pose(landmarks.mirror(images)), pose.skeleton.flip,
                                                  pose.fields, pose.side)
         return outputs

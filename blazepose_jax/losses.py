@@ -7,7 +7,8 @@ import jax.numpy as jnp
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     """Mean of ``values`` weighted by ``mask`` (broadcastable, may be fractional); 0 where nothing is labelled."""
     mask = jnp.broadcast_to(mask, values.shape).astype(values.dtype)
-    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+    total = mask.sum()
+    return (values * mask).sum() / jnp.where(total > 0, total, 1.0)
 
 
 def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:

@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from blazepose_jax.skeleton import words_of
+
 # COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the limbs' middle.
 OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
               "hip": 0.107, "knee": 0.087, "ankle": 0.089}
+OTHER_SIGMA = 0.08
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
@@ -31,6 +34,11 @@ def pck(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, torso: Array
     return hit.sum(0), counted.sum(0)
 
 
+def oks_sigma(name: str) -> float:
+    """COCO's constant of a keypoint: by a whole word of its name, so that a forearm is no ear."""
+    return next((OKS_SIGMAS[word] for word in words_of(name) if word in OKS_SIGMAS), OTHER_SIGMA)
+
+
 def oks(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, area: ArrayLike,
         names: tuple[str, ...]) -> jax.Array:
     """Object keypoint similarity, as COCO defines it.
@@ -45,7 +53,7 @@ def oks(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, area: ArrayL
     Returns:
       (N,) in [0, 1].
     """
-    sigmas = jnp.asarray([next((s for part, s in OKS_SIGMAS.items() if part in n), 0.08) for n in names])
+    sigmas = jnp.asarray([oks_sigma(name) for name in names])
     squared = ((jnp.asarray(predicted) - jnp.asarray(true)) ** 2).sum(-1)
     similarity = jnp.exp(-squared / (2 * (2 * sigmas) ** 2 * jnp.maximum(area, 1.0)[:, None]))
     counted = jnp.asarray(labelled)

@@ -1,11 +1,19 @@
 """Keypoint sets as data: names, bones, left and right, and the points that place the ROI."""
 
 import dataclasses
+import functools
 import json
 import re
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError, check_name
+
+MAX_KEYPOINTS = 1000
+# A left and a right word of the languages that labelling tools are used in; compared in lower case.
+SIDE_WORDS = (("left", "right"), ("l", "r"), ("lt", "rt"), ("lft", "rgt"), ("links", "rechts"), ("gauche", "droite"),
+              ("izquierda", "derecha"), ("izquierdo", "derecho"), ("sinistra", "destra"), ("左", "右"))
+_SIDE_OF = {word: side for pair in SIDE_WORDS for side, word in enumerate(pair)}
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,12 +22,13 @@ class Skeleton:
 
     Attributes:
       name: of the set.
-      keypoints: K names.
+      keypoints: K names, in any spelling.
       bones: pairs of names, to draw.
       center: names whose mean is the centre of the ROI.
       up: names whose mean lies above the centre when the person stands upright.
       auxiliary: names of further points that a network predicts after the K; if the first two are ``roi_center``
         and ``roi_circle`` they place the ROI in place of ``center`` and ``up``.
+      pairs: (left, right) names that change places in a mirror; None to recognise them by their spelling.
     """
 
     name: str
@@ -28,16 +37,26 @@ class Skeleton:
     center: tuple[str, ...]
     up: tuple[str, ...]
     auxiliary: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self):
+        if not 0 < len(self.keypoints) <= MAX_KEYPOINTS:
+            raise BlazePoseError(f"skeleton {self.name!r} has {len(self.keypoints)} keypoints: it must have from 1 to "
+                                 f"{MAX_KEYPOINTS}")
         names = set(self.keypoints)
-        used = {n for bone in self.bones for n in bone} | set(self.center) | set(self.up)
-        if len(names) != len(self.keypoints):
+        paired = [n for pair in self.pairs or () for n in pair]
+        used = {n for bone in self.bones for n in bone} | set(self.center) | set(self.up) | set(paired)
+        if len(names | set(self.auxiliary)) != len(self.keypoints) + len(self.auxiliary):
             raise BlazePoseError(f"skeleton {self.name!r} names a keypoint twice: each name may occur once")
         if unknown := sorted(used - names):
             raise BlazePoseError(f"skeleton {self.name!r} uses {unknown[0]!r}, which is none of its keypoints: add it")
+        if len(set(paired)) != len(paired):
+            raise BlazePoseError(f"skeleton {self.name!r} pairs a keypoint twice: each has one partner in a mirror")
         if not (self.center and self.up):
             raise BlazePoseError(f"skeleton {self.name!r} needs center and up points: without them it has no ROI")
+        if set(self.center) == set(self.up):
+            raise BlazePoseError(f"skeleton {self.name!r} has the same points as center and up: up must lie above the "
+                                 "centre, or the ROI has no direction")
 
     def indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of ``names`` among the keypoints."""
@@ -49,12 +68,40 @@ class Skeleton:
         return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.bones)
 
     @property
+    def left_right(self) -> tuple[tuple[str, str], ...]:
+        """(left, right) names: as told by ``pairs``, else as recognised by their spelling."""
+        return recognised_pairs(self.keypoints)[0] if self.pairs is None else self.pairs
+
+    @property
+    def one_sided(self) -> tuple[str, ...]:
+        """Names that look like one side of a pair whose other side is missing; none where ``pairs`` tells."""
+        return recognised_pairs(self.keypoints)[1] if self.pairs is None else ()
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether the mirror image of a person is labelled rightly by swapping ``left_right``."""
+        return bool(self.left_right) and not self.one_sided
+
+    @property
     def flip(self) -> tuple[int, ...]:
-        """(K + auxiliary,) positions after a left/right swap: the partner of ``left_x`` is ``right_x``."""
+        """(K + auxiliary,) positions after a left/right swap."""
         names = self.keypoints + self.auxiliary
-        swapped = [re.sub(r"^(left|right)|(left|right)$",
-                          lambda m: "right" if m.group() == "left" else "left", n) for n in names]
-        return tuple(names.index(s) if s in names else i for i, s in enumerate(swapped))
+        partner = {a: b for pair in self.left_right for a, b in (pair, pair[::-1])}
+        return tuple(names.index(partner.get(name, name)) for name in names)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """(K,) ``left``, ``right`` or, for what lies in the middle, ``""``."""
+        side = {name: word for pair in self.left_right for name, word in zip(pair, ("left", "right"), strict=True)}
+        return tuple(side.get(name, "") for name in self.keypoints)
+
+    def describe_sides(self) -> str:
+        """One line on what swaps in a mirror, or why nothing does."""
+        if self.mirrors:
+            listed = ", ".join(f"{a} <-> {b}" for a, b in self.left_right[:4])
+            return f"left and right: {len(self.left_right)} pairs ({listed}{', ...' if len(self.left_right) > 4 else ''})"
+        why = (f"{self.one_sided[0]!r} has no other side" if self.one_sided else "no left and right names were found")
+        return f"left and right: {why}, so mirroring is off; give \"pairs\" in the skeleton file to change it"
 
     @property
     def has_roi_points(self) -> bool:
@@ -63,23 +110,116 @@ class Skeleton:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return dataclasses.asdict(self)
+        return {k: v for k, v in dataclasses.asdict(self).items() if not (k == "pairs" and v is None)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Skeleton":
+    def from_dict(cls, data: Any) -> "Skeleton":
         """Inverse of ``to_dict``.
 
         Raises:
-          BlazePoseError: a field is missing, unknown or inconsistent.
+          BlazePoseError: a field is missing, unknown, mistyped or inconsistent.
         """
+        if not isinstance(data, dict):
+            raise BlazePoseError(f"a skeleton is {_shown(data)}: it must be an object with name, keypoints, bones, "
+                                 "center and up")
         known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(data) - known):
+        if unknown := sorted(str(key) for key in set(data) - known):
             raise BlazePoseError(f"skeleton has the unknown field {unknown[0]!r}: known are {', '.join(sorted(known))}")
-        if missing := sorted(known - {"auxiliary"} - set(data)):
+        if missing := sorted(known - {"auxiliary", "pairs"} - set(data)):
             raise BlazePoseError(f"skeleton lacks the field {missing[0]!r}: add it")
-        tuples: dict[str, Any] = {k: tuple(tuple(v) if isinstance(v, list) else v for v in value)
-                                  for k, value in data.items() if k != "name"}
-        return cls(name=data["name"], **tuples)
+        if not isinstance(data["name"], str):
+            raise BlazePoseError(f"skeleton field 'name' is {_shown(data['name'])}: it must be text")
+        fields: dict[str, Any] = {key: _names(data[key], key) for key in ("keypoints", "center", "up", "auxiliary")
+                                  if key in data}
+        fields |= {key: _pairs(data[key], key) for key in ("bones", "pairs") if data.get(key) is not None}
+        return cls(name=data["name"], **fields)
+
+
+def _names(value: Any, field: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v.strip() for v in value):
+        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like [\"nose\"]")
+    return tuple(value)
+
+
+def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list | tuple) or not all(
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, str) for v in pair)
+            for pair in value):
+        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of pairs of names, like "
+                             "[[\"left_hip\", \"right_hip\"]]")
+    return tuple((a, b) for a, b in value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name in any spelling, in lower case: ``LeftShoulder`` and ``left-shoulder`` are the same."""
+    return tuple(word.lower() for word in _WORD.findall(name))
+
+
+@functools.lru_cache(maxsize=256)
+def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Left and right by spelling: ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip`` and the like, and in some other languages.
+
+    Args:
+      names: of keypoints.
+
+    Returns:
+      (left, right) pairs in the order of their first name, and names that say a side and have no partner.
+    """
+    partner: dict[str, str] = {}
+    sided: dict[str, int] = {}
+    for look in (_side_by_word, _side_by_part, _side_by_letter):
+        found: dict[tuple[str, ...], dict[int, str]] = {}
+        for name in names:
+            if name in partner:
+                continue
+            for rest, side in look(name):
+                found.setdefault(rest, {}).setdefault(side, name)
+                if look is _side_by_word:  # what a part of a word says counts only where its partner is there
+                    sided.setdefault(name, side)
+        for pair in found.values():
+            if len(pair) == 2 and not {pair[0], pair[1]} & partner.keys():
+                partner |= {pair[0]: pair[1], pair[1]: pair[0]}
+                sided |= {pair[0]: 0, pair[1]: 1}
+    pairs = tuple((name, partner[name]) if sided[name] == 0 else (partner[name], name)
+                  for i, name in enumerate(names) if name in partner and names.index(partner[name]) > i)
+    return pairs, tuple(name for name in names if name in sided and name not in partner)
+
+
+def _side_by_word(name: str) -> list[tuple[tuple[str, ...], int]]:
+    """``left_hip``: (what remains with the word marked, side), for every word that says a side."""
+    words = words_of(name)
+    return [((*words[:i], "*", *words[i + 1 :]), _SIDE_OF[word]) for i, word in enumerate(words) if word in _SIDE_OF]
+
+
+def _side_by_part(name: str) -> list[tuple[tuple[str, ...], int]]:
+    """``lefthip``, ``hipright``, ``左肩``: a word that begins or ends with a side, as ``bright`` does."""
+    words = words_of(name)
+    found = []
+    for i, word in enumerate(words):
+        for side, part in ((0, "left"), (1, "right"), (0, "左"), (1, "右")):
+            if word != part and word.startswith(part):
+                found.append(((*words[:i], "*", word[len(part):], *words[i + 1 :]), side))
+            elif word != part and word.endswith(part):
+                found.append(((*words[:i], word[: -len(part)], "*", *words[i + 1 :]), side))
+    return found
+
+
+def _side_by_letter(name: str) -> list[tuple[tuple[str, ...], int]]:
+    """``lhip``, ``hipr``: a letter at either end of a word."""
+    words = words_of(name)
+    found = []
+    for i, word in enumerate(words):
+        if len(word) >= 3:
+            if word[0] in "lr":
+                found.append(((*words[:i], "*", word[1:], *words[i + 1 :]), "lr".index(word[0])))
+            if word[-1] in "lr":
+                found.append(((*words[:i], word[:-1], "*", *words[i + 1 :]), "lr".index(word[-1])))
+    return found
 
 
 def read_skeleton(name: str) -> Skeleton:
@@ -94,11 +234,12 @@ def read_skeleton(name: str) -> Skeleton:
     Raises:
       BlazePoseError: unknown name, no JSON, or an inconsistent skeleton.
     """
-    if not name.lstrip().startswith("{"):
+    text = name.lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")):
         return SKELETONS[check_name(name, SKELETONS, "skeleton")]
     try:
-        data = json.loads(name)
-    except json.JSONDecodeError as error:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise BlazePoseError(f"the skeleton file is no JSON ({error}): write an object with name, keypoints, bones, "
                              "center and up") from error
     return Skeleton.from_dict(data)

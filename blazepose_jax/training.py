@@ -1,7 +1,6 @@
 """A state and a batch come in, the next state and metrics leave: one visible step."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -80,6 +79,9 @@ def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_de
       rule: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
       groups: (beginning of a parameter's path, factor on its learning rate); the first that fits counts.
 
+    Returns:
+      The transformation; its ``init`` raises BlazePoseError where a group fits no parameter.
+
     Raises:
       BlazePoseError: an unknown rule.
     """
@@ -95,12 +97,28 @@ def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_de
     else:
         descent = optax.chain(optax.add_decayed_weights(weight_decay, kernels),
                               optax.sgd(schedule, momentum=0.9, nesterov=True))
-    return optax.chain(optax.clip_by_global_norm(clip), descent, optax.stateless(partial(_scale_groups, groups)))
+    return optax.chain(optax.clip_by_global_norm(clip), descent, scale_by_group(groups))
 
 
-def _scale_groups(groups: tuple[tuple[str, float], ...], updates: Any, params: Any) -> Any:
+def scale_by_group(groups: tuple[tuple[str, float], ...]) -> optax.GradientTransformation:
+    """Multiply the updates of parameters whose path begins with a group's name.
+
+    Args:
+      groups: (beginning of a parameter's path, factor); the first that fits counts.
+
+    Returns:
+      The transformation; its ``init`` raises BlazePoseError where a group fits no parameter.
+    """
+    def init(params: Any) -> optax.EmptyState:
+        names = ["/".join(part.key for part in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        for start, _ in groups:
+            if not any(name.startswith(start) for name in names):
+                check_name(start, sorted({name.split("/")[0] for name in names}), "parameters in optimizer.groups:")
+        return optax.EmptyState()
+
     def scale(path: Any, update: jax.Array) -> jax.Array:
         name = "/".join(part.key for part in path)
         return update * next((factor for start, factor in groups if name.startswith(start)), 1.0)
 
-    return jax.tree_util.tree_map_with_path(scale, updates)
+    return optax.GradientTransformation(
+        init, lambda updates, state, params=None: (jax.tree_util.tree_map_with_path(scale, updates), state))

@@ -15,6 +15,12 @@ from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
 
 AT_ONCE = 32  # on accelerators
+SERIES = 1  # first word of the keys of rendered people; jax.random.key(seed), which training uses, has a 0 there
+
+
+def series_key(seed: int) -> jax.Array:
+    """The key of a series of rendered people, unlike every key of a training run with the same seed."""
+    return jax.random.wrap_key_data(jnp.array([SERIES, seed], jnp.uint32), impl="threefry2x32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Rendered:
     def take(self, rows: np.ndarray) -> Any:
         """The records at these positions, on the device."""
         return _in_chunks(rows, lambda ids, at_once: render_records(
-            jax.random.key(self.seed), ids, side=self.size, at_once=at_once))
+            series_key(self.seed), ids, side=self.size, at_once=at_once))
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
         """The batch of a step: the next ``size`` people, whatever the seed of the run.
@@ -66,7 +72,7 @@ class RenderedScenes(Rendered):
     def take(self, rows: np.ndarray) -> SceneBatch:
         """The scenes at these positions, on the device."""
         return _in_chunks(rows, lambda ids, at_once: render_scenes(
-            jax.random.key(self.seed), ids, side=self.size, most=self.most, at_once=at_once))
+            series_key(self.seed), ids, side=self.size, most=self.most, at_once=at_once))
 
 
 @dataclasses.dataclass(frozen=True)

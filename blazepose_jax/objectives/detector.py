@@ -11,7 +11,7 @@ from blazepose_jax.codecs import alignment, anchors
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.structs import ROI, DetectorOutputs, Frame, SceneBatch
 
-NEAR, FAR = 0.05, 0.1  # of the image: anchors this near to a box's middle are to find it; those between may
+FAR = 0.1  # of the image: responsible anchors that lie no farther than this from a box's middle are never negative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +74,16 @@ def scene_targets(key: jax.Array, pixels: jax.Array, points: jax.Array, kinds: j
 
     centers = jnp.asarray(anchors.anchor_centers(side))  # (A, 2)
     distance = jnp.linalg.norm(centers - points[:, None, 4], axis=-1)  # (N, A)
-    # The nearest anchors of every map stand in where none is near.
-    nearest = distance <= distance.min(1, keepdims=True) + 1e-6
-    mine = ((distance < NEAR) | nearest) & (kinds == 1)[:, None]
+    reach, maps = jnp.asarray(anchors.distance_scale(side)), anchors.map_numbers(side)
+    # On every map that answers for people the nearest anchor does, too: on a coarse one none may be near.
+    within = jnp.where(reach > 0, distance, jnp.inf)
+    nearest = jnp.zeros_like(distance, bool)
+    for number in range(maps[-1] + 1):
+        least = jnp.where(maps == number, within, jnp.inf).min(1, keepdims=True)
+        nearest |= (maps == number) & (within <= least + 1e-6) & jnp.isfinite(within)
+    mine = ((within < reach) | nearest) & (kinds == 1)[:, None]
     radius = jnp.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
-    spared = ((distance < FAR) & (kinds == 1)[:, None]) | ((distance < radius[:, None]) & (kinds == 2)[:, None])
+    spared = ((within < FAR) & (kinds == 1)[:, None]) | ((distance < radius[:, None]) & (kinds == 2)[:, None])
     owner = jnp.argmin(jnp.where(mine, distance, jnp.inf), 0)  # (A,)
     values = jax.vmap(lambda p: anchors.encode(alignment.box_xyxy(p[4]), p[:4], side))(points)  # (N, A, 12)
     wanted = mine.any(0)

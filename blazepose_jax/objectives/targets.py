@@ -47,17 +47,17 @@ def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI,
     Returns:
       ROI, and () bool: the person is still at its centre.
     """
-    keys = jax.random.split(key, 4)
-    wide = jax.random.bernoulli(keys[0], config.wide)
-    seen = augment.jitter_roi(keys[1], roi, config.scale * (1 + 1.5 * wide), config.shift * (1 + 1.5 * wide),
+    is_wide, jitter, is_half, which_half, is_negative, direction = jax.random.split(key, 6)
+    wide = jax.random.bernoulli(is_wide, config.wide)
+    seen = augment.jitter_roi(jitter, roi, config.scale * (1 + 1.5 * wide), config.shift * (1 + 1.5 * wide),
                               config.angle * (1 + 2.0 * wide))
-    half = jax.random.bernoulli(keys[2], config.half_body)
-    end = jnp.where(jax.random.bernoulli(jax.random.fold_in(keys[2], 1)), 0.2, -0.2)  # of the side: chest or knees
+    half = jax.random.bernoulli(is_half, config.half_body)
+    end = jnp.where(jax.random.bernoulli(which_half), 0.2, -0.2)  # of the side: chest or knees
     along = end * seen.side * jnp.stack([jnp.sin(seen.angle), -jnp.cos(seen.angle)])
     seen = ROI(jnp.where(half, seen.center + along, seen.center), jnp.where(half, 0.65, 1.0) * seen.side, seen.angle)
     # A negative looks past the person: her centre lies at least a third of the side away.
-    is_person = ~jax.random.bernoulli(keys[3], config.negatives)
-    away = jax.random.uniform(keys[3], (), maxval=2 * jnp.pi)
+    is_person = ~jax.random.bernoulli(is_negative, config.negatives)
+    away = jax.random.uniform(direction, maxval=2 * jnp.pi)
     offset = 0.75 * seen.side * jnp.stack([jnp.cos(away), jnp.sin(away)])
     return seen.replace(center=jnp.where(is_person, seen.center, seen.center + offset)), is_person
 
@@ -83,13 +83,14 @@ def sample_targets(key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: 
     roi, keypoints, flags, body = record.roi, record.keypoints, record.flags, len(skeleton.keypoints)
     seen, is_person = disturbed_roi(keys[0], roi, config)
     circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
-    unused = len(skeleton.auxiliary) - 2
-    if skeleton.has_roi_points:
-        keypoints = jnp.concatenate([keypoints, jnp.stack([roi.center, roi.center + circle]), jnp.zeros((unused, 2))])
-        flags = jnp.concatenate([flags, jnp.array([1, 1] + [0] * unused)])
+    placed = 2 if skeleton.has_roi_points else 0
+    unused = len(skeleton.auxiliary) - placed
+    extra = jnp.stack([roi.center, roi.center + circle])[:placed]
+    keypoints = jnp.concatenate([keypoints, extra, jnp.zeros((unused, 2))])
+    flags = jnp.concatenate([flags, jnp.array([1] * placed + [0] * unused, flags.dtype)])
     points = rois.image_to_crop(keypoints, seen)  # (K', 2)
     affine = rois.to_affine(seen, side)
-    flipped = jax.random.bernoulli(keys[1], config.flip)
+    flipped = jax.random.bernoulli(keys[1], config.flip if skeleton.mirrors else 0.0)
     affine = jnp.where(flipped, augment.mirror_affine(affine, side), affine)
     order = jnp.where(flipped, jnp.array(skeleton.flip), jnp.arange(len(skeleton.flip)))
     points, flags = points[order], flags[order]

@@ -44,8 +44,27 @@ def rotation(axis: int, angle: jax.Array) -> jax.Array:
     return jnp.eye(3).at[i, i].set(c).at[j, j].set(c).at[i, j].set(-s).at[j, i].set(s)
 
 
+def draw_traits(key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
+    """What ``draw_angles`` makes angles of; all of it is independent.
+
+    Args:
+      key: random key.
+
+    Returns:
+      {name: (2,) or () in [-1, 1]}, where an angle lies between its limits; () how lively, in [0.15, 1]; () what the
+      legs do and () how deep, in [0, 1].
+    """
+    *keys, lively, legs = jax.random.split(key, len(LIMITS) + 2)
+    draws = {name: jax.random.truncated_normal(k, -1.0, 1.0, (2,) if name in PAIRED else ())
+             for name, k in zip(LIMITS, keys, strict=True)}
+    kind, depth = jax.random.uniform(legs, (2,))
+    return draws, jax.random.uniform(lively, minval=0.15, maxval=1.0), kind, depth
+
+
 def draw_angles(key: jax.Array) -> dict[str, jax.Array]:
     """Radians within ``LIMITS``; a person is calm or lively as a whole, and some sit, squat or stride.
+
+    Two dependences are meant: being lively widens all angles together, and sitting or striding moves hips and knees.
 
     Args:
       key: random key.
@@ -53,15 +72,12 @@ def draw_angles(key: jax.Array) -> dict[str, jax.Array]:
     Returns:
       {name: (2,) left and right for ``PAIRED``, else ()}.
     """
-    keys = dict(zip(LIMITS, jax.random.split(key, len(LIMITS)), strict=True))
-    lively = jax.random.uniform(jax.random.fold_in(key, 1), minval=0.15, maxval=1.0)
+    draws, lively, kind, depth = draw_traits(key)
     angles = {}
     for name, (low, usual, high) in LIMITS.items():
-        draw = jax.random.truncated_normal(keys[name], -1.0, 1.0, (2,) if name in PAIRED else ())
-        span = jnp.where(draw > 0, high - usual, usual - low)
-        angles[name] = jnp.radians(usual + lively * draw * span)
+        span = jnp.where(draws[name] > 0, high - usual, usual - low)
+        angles[name] = jnp.radians(usual + lively * draws[name] * span)
     # Legs seldom do independent things: some people sit or squat, some stride, the rest are left as drawn.
-    kind, depth = jax.random.uniform(jax.random.fold_in(key, 2), (2,))
     both = jnp.radians(40 + 70 * depth) * jnp.ones(2)
     stride = jnp.radians(15 + 35 * depth) * jnp.array([1.0, -0.5])
     sits, strides = kind < 0.2, (kind >= 0.2) & (kind < 0.45)
@@ -149,11 +165,11 @@ def draw_figure(key: jax.Array) -> Figure:
 
 def _whole_turn(key: jax.Array) -> jax.Array:
     """Mostly upright, seen from anywhere round; sometimes lying, diving or upside down."""
-    keys = jax.random.split(key, 4)
+    faces, frontal, any_way, tilt, is_wild, any_roll = jax.random.split(key, 6)
     # Half of the people more or less face the camera.
-    yaw = jnp.where(jax.random.bernoulli(keys[0]), 0.6 * jax.random.normal(keys[1]),
-                    jax.random.uniform(keys[1], minval=-jnp.pi, maxval=jnp.pi))
-    roll, pitch = 0.15 * jax.random.normal(keys[2], (2,))
-    wild = jax.random.bernoulli(keys[3], 0.15)
-    roll = jnp.where(wild, jax.random.uniform(keys[3], minval=-jnp.pi, maxval=jnp.pi), roll)
+    yaw = jnp.where(jax.random.bernoulli(faces), 0.6 * jax.random.normal(frontal),
+                    jax.random.uniform(any_way, minval=-jnp.pi, maxval=jnp.pi))
+    roll, pitch = 0.15 * jax.random.normal(tilt, (2,))
+    wild = jax.random.bernoulli(is_wild, 0.15)
+    roll = jnp.where(wild, jax.random.uniform(any_roll, minval=-jnp.pi, maxval=jnp.pi), roll)
     return rotation(2, roll) @ rotation(0, pitch) @ rotation(1, yaw)

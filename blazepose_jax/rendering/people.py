@@ -55,7 +55,7 @@ def render(key: jax.Array, side: int, context: float) -> Person:
     Returns:
       Person.
     """
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 4)
     body, clothes = figure.draw_figure(keys[0]), shapes.draw_clothes(keys[1])
     distance = jax.random.uniform(keys[2], minval=2.2, maxval=9.0)
     middle = jnp.full(2, side / 2)
@@ -83,7 +83,7 @@ def render(key: jax.Array, side: int, context: float) -> Person:
 
 def draw_colours(key: jax.Array) -> jax.Array:
     """(10, 3) a person's colours in [0, 255], by material."""
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(key, 5)
     tones = jnp.array([[255, 219, 190], [235, 190, 155], [205, 150, 110], [150, 100, 65], [85, 55, 38]], jnp.float32)
     at = jax.random.uniform(keys[0], maxval=3.999)
     skin = tones[at.astype(int)] + (at % 1) * (tones[at.astype(int) + 1] - tones[at.astype(int)])

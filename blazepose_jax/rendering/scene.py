@@ -14,7 +14,7 @@ from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
 def background(key: jax.Array, side: int) -> jax.Array:
     """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it; cloudy noise over all."""
-    keys = jax.random.split(key, 8)
+    *keys, grain = jax.random.split(key, 7)
     y, x = jnp.mgrid[:side, :side] / side
     base = jax.random.uniform(keys[0], (2, 3), minval=20.0, maxval=235.0)
     base = base.mean(-1, keepdims=True) + (base - base.mean(-1, keepdims=True)) * 0.5
@@ -29,10 +29,10 @@ def background(key: jax.Array, side: int) -> jax.Array:
         inside = (jnp.abs(x - boxes[i, 0]) < halves[i, 0]) & (jnp.abs(y - boxes[i, 1]) < halves[i, 1])
         image = jnp.where(inside[..., None], 0.35 * image + 0.65 * colours[i], image)
     busy = jax.random.uniform(keys[5], minval=0.2, maxval=1.0)
-    for i, cells in enumerate((3, 8, 20, 48)):
-        strength = busy * 45 / (i + 1)
-        tint = 0.7 + 0.6 * jax.random.uniform(jax.random.fold_in(keys[7], i), (3,))
-        image += strength * smooth_noise(jax.random.fold_in(keys[6], i), side, cells) * tint
+    octaves = (3, 8, 20, 48)
+    for i, (cells, pair) in enumerate(zip(octaves, jax.random.split(grain, (len(octaves), 2)), strict=True)):
+        tint = 0.7 + 0.6 * jax.random.uniform(pair[0], (3,))
+        image += busy * 45 / (i + 1) * smooth_noise(pair[1], side, cells) * tint
     return jnp.clip(image, 0, 255)
 
 
@@ -79,24 +79,24 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
     colours, mask = lax.cond(
-        accompanied, lambda: _placed(render(keys[7], side, rois.CONTEXT), _beside(keys[2], side)), lambda: nobody)
-    behind = jax.random.bernoulli(keys[3], 0.65)
+        accompanied, lambda: _placed(render(keys[2], side, rois.CONTEXT), _beside(keys[3], side)), lambda: nobody)
+    behind = jax.random.bernoulli(keys[4], 0.65)
     image = _over(image, colours, mask & behind)
     image = _over(image, person.colours, person.mask)
     before = mask & ~behind
     image = _over(image, colours, before)
     # Things in front: turned boxes.
     y, x = jnp.mgrid[:side, :side] / side
-    draws = jax.random.uniform(keys[4], (2, 6))
+    draws = jax.random.uniform(keys[5], (2, 5))
+    present = jax.random.bernoulli(keys[6], 0.2, (2,))
+    tones = jax.random.uniform(keys[7], (2, 3), maxval=255.0)
     for i in range(2):
-        there = jax.random.bernoulli(jax.random.fold_in(keys[5], i), 0.2)
         c, s = jnp.cos(3.2 * draws[i, 0]), jnp.sin(3.2 * draws[i, 0])
         dx, dy = x - 0.25 - 0.5 * draws[i, 1], y - 0.25 - 0.5 * draws[i, 2]
         inside = (jnp.abs(c * dx + s * dy) < 0.03 + 0.12 * draws[i, 3]) & (jnp.abs(c * dy - s * dx) < 0.03 + 0.2 *
                                                                           draws[i, 4])
-        tone = jax.random.uniform(jax.random.fold_in(keys[6], i), (3,), maxval=255.0) * (0.8 + 0.4 * (c * dy - s * dx)[
-            ..., None] / 0.2)
-        image, before = _over(image, tone, inside & there), before | (inside & there)
+        tone = tones[i] * (0.8 + 0.4 * (c * dy - s * dx)[..., None] / 0.2)
+        image, before = _over(image, tone, inside & present[i]), before | (inside & present[i])
     at = jnp.clip(person.points.astype(jnp.int32), 0, side - 1)
     return jnp.clip(image, 0, 255), seen & ~before, person.visible & ~before[at[:, 1], at[:, 0]]
 
@@ -108,8 +108,9 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
       key: random key.
       side: R, px.
     """
-    person = render(jax.random.fold_in(key, 0), side, rois.CONTEXT)
-    image, seen, visible = _compose(jax.random.fold_in(key, 1), person)
+    of_person, of_scene = jax.random.split(key)
+    person = render(of_person, side, rois.CONTEXT)
+    image, seen, visible = _compose(of_scene, person)
     return {"pixels": image, "keypoints": person.points, "depth": person.depth,
             "flags": 1 + visible.astype(jnp.int32), "side": person.side, "angle": person.angle, "world": person.world,
             "mask": 255 * seen.astype(jnp.uint8)}
@@ -145,16 +146,17 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
       side: R, px.
       most: N.
     """
-    keys = jax.random.split(key, 3)
-    image = lax.optimization_barrier(background(keys[0], side))
-    count = jax.random.choice(keys[1], most + 1, p=jnp.array([0.08, *([0.92 / most] * most)]))
+    of_background, of_count, of_people = jax.random.split(key, 3)
+    image = lax.optimization_barrier(background(of_background, side))
+    count = jax.random.choice(of_count, most + 1, p=jnp.array([0.08, *([0.92 / most] * most)]))
 
-    def add(image: jax.Array, i: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        mine = jax.random.split(jax.random.fold_in(keys[2], i), 4)
-        person = render(mine[0], side, rois.CONTEXT)
+    def add(image: jax.Array, numbered: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        i, mine = numbered
+        keys = jax.random.split(mine, 3)
+        person = render(keys[0], side, rois.CONTEXT)
         # Her ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
-        zoom = jnp.exp(jax.random.uniform(mine[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
-        spot = jax.random.uniform(mine[2], (2,), minval=0.1, maxval=0.9)
+        zoom = jnp.exp(jax.random.uniform(keys[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
+        spot = jax.random.uniform(keys[2], (2,), minval=0.1, maxval=0.9)
         size = jnp.float32(side) * zoom
         view = ROI(side / 2 - (spot - 0.5) * size, size, jnp.float32(0))
         colours, mask = _placed(person, view)
@@ -162,7 +164,7 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
         points = rois.image_to_crop(points, view) * side
         return _over(image, colours, mask & (i < count)), (points, (i < count).astype(jnp.int32))
 
-    image, (points, kinds) = lax.scan(add, image, jnp.arange(most))
+    image, (points, kinds) = lax.scan(add, image, (jnp.arange(most), jax.random.split(of_people, most)))
     # Who is mostly hidden by those who came later is neither wanted nor refused.
     hidden = (jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side)
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]

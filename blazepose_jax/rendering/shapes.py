@@ -37,12 +37,12 @@ class Clothes(struct.PyTreeNode):
 
 def draw_clothes(key: jax.Array) -> Clothes:
     """Random clothes."""
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 7)
     sleeve = jnp.where(jax.random.bernoulli(keys[0], 0.45), 2.0, jax.random.uniform(keys[1], maxval=1.1))
-    leg = jnp.where(jax.random.bernoulli(keys[0], 0.55), 2.0, jax.random.uniform(keys[2], minval=0.25, maxval=1.2))
-    loose = jax.random.uniform(keys[3]) ** 2
-    skirt = jax.random.bernoulli(keys[4], 0.12)
-    hair = jax.random.uniform(jax.random.fold_in(keys[4], 1))
+    leg = jnp.where(jax.random.bernoulli(keys[2], 0.55), 2.0, jax.random.uniform(keys[3], minval=0.25, maxval=1.2))
+    loose = jax.random.uniform(keys[4]) ** 2
+    skirt = jax.random.bernoulli(keys[5], 0.12)
+    hair = jax.random.uniform(keys[6])
     return Clothes(sleeve, jnp.where(skirt, 0.0, leg), loose, skirt, hair)
 
 
