@@ -6,14 +6,15 @@ from setuptools import find_packages, setup
 
 CORE = ["jax>=0.10", "flax>=0.12", "optax>=0.2.5", "numpy>=2.0", "safetensors>=0.5"]
 EXTRAS = {
-    # Video and image files in and out, progress bars.
-    "video": ["av>=15", "pillow>=11", "tqdm>=4.66"],
+    # Video and image files in and out (pi-heif: pictures of iPhones), progress bars.
+    "video": ["av>=15", "pillow>=11.3", "pi-heif>=1.1", "tqdm>=4.66"],
     # Reading .tflite files and running them.
     "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24"],
     # The photograph that `blazepose demo` is made of, and what its training writes.
-    "demo": ["scikit-image>=0.25", "orbax-checkpoint>=0.12", "matplotlib>=3.10"],
+    "demo": ["scikit-image>=0.25", "orbax-checkpoint>=0.12", "filelock>=3.20", "matplotlib>=3.10"],
     "train": [
         "orbax-checkpoint>=0.12",
+        "filelock>=3.20",
         "grain>=0.2.12",
         "tensorflow-datasets>=4.9.9",
         "array-record>=0.8",

@@ -1,17 +1,25 @@
 """The command line: words come in, one command runs; mistakes become one line and exit code 2."""
 
 import argparse
+import contextlib
 import difflib
+import importlib
+import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 
-COMMANDS = ("models", "import", "track", "evaluate", "train", "data", "export", "web", "demo")
+# Where each command lives; imported when it is called, so that none needs what another one does.
+COMMANDS = {"models": ("commands", "list_models"), "import": ("commands", "import_files"), "track": ("commands", "track"),
+            "evaluate": ("evaluate", "run"), "train": ("train", "run"), "data": ("prepare", "run"),
+            "export": ("exporter", "run"), "web": ("web", "run"), "demo": ("demo", "run")}
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,6 +65,7 @@ def build_parser() -> Parser:
     data.add_argument("overrides", nargs="*", metavar="field.path=value", help="of show: changes to the experiment")
     data.add_argument("--source", metavar="PATH",
                       help="of prepare: folder with annotations.json; for lsp the original archive or its folder")
+    data.add_argument("--images", metavar="DIR", help="of prepare: where the pictures lie, if not beside the annotations")
     data.add_argument("--format", default="records", metavar="F", help="of prepare: records (default) or tfds")
     data.add_argument("--split", default="train", metavar="S", help="of lsp: train (default), test or all")
     data.add_argument("--scenes", action="store_true", help="of prepare: whole photographs, for a detector")
@@ -89,7 +98,7 @@ def build_parser() -> Parser:
 
 def add_track_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``blazepose track``."""
-    parser.add_argument("input", metavar="INPUT", help="video, image, folder of images, or camera:0")
+    parser.add_argument("input", metavar="INPUT", help="video, image, folder of images, camera:0, a URL such as rtsp://..., or - for standard input")
     parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     parser.add_argument("--json", metavar="FILE", help="write all points as JSON")
@@ -115,12 +124,14 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with annotations.json in COCO's format")
+    parser.add_argument("--images", metavar="DIR", help="where the pictures lie, if not beside the annotations")
     parser.add_argument("--roi", default="truth", metavar="R", help="truth (default), jitter:SEED or detector")
     parser.add_argument("--decode", default="refine", metavar="NAME", help="refine (default), regression or heatmap")
     parser.add_argument("--flip", action="store_true", help="average with the mirror image")
     parser.add_argument("--runtime", default="jax", metavar="NAME", help="jax (default) or litert")
     parser.add_argument("--torso", default="lsp", metavar="NAME",
-                        help="lsp (default: left shoulder to right hip) or mid (mid-shoulder to mid-hip)")
+                        help="lsp (default: left shoulder to right hip), mid (mid-shoulder to mid-hip) or center (the "
+                        "set's own centre to its up points, which sets without those take)")
     parser.add_argument("--json", metavar="FILE", help="write the report here")
     parser.add_argument("--pictures", metavar="FILE", help="write the best and worst 16 people as one picture")
     parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
@@ -138,6 +149,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
                         help="jax2tf (default; TensorFlow) or litert (without TensorFlow)")
     parser.add_argument("--calibration", metavar="DIR",
                         help="annotated people: ranges for int8, and the PCK that reduced precision costs")
+    parser.add_argument("--images", metavar="DIR", help="where the pictures of --calibration lie, if not there")
     parser.add_argument("--batch", default="1", metavar="N", help="of all but .task: images at once (default: 1)")
     parser.add_argument("--json", metavar="FILE", help="write the parity report here")
 
@@ -158,11 +170,8 @@ def run(argv: Sequence[str]) -> None:
     if extra:  # argparse takes words after options for strangers
         args.overrides += extra
     use_compilation_cache()
-    from blazepose_jax import commands, demo, evaluate, exporter, prepare, train, web
-
-    {"models": commands.list_models, "import": commands.import_files, "track": commands.track,
-     "evaluate": evaluate.run, "train": train.run, "data": prepare.run, "export": exporter.run,
-     "web": web.run, "demo": demo.run}[args.command](args)
+    module, function = COMMANDS[args.command]
+    getattr(importlib.import_module(f"blazepose_jax.{module}"), function)(args)
 
 
 def _check_options(parser: Parser, command: str, words: Sequence[str]) -> None:
@@ -197,10 +206,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after the program's name; None for those of the process.
 
     Returns:
-      0, 2 after bad input, or 1 where an export lies too far from its source.
+      0; 2 after bad input; 1 where an export lies too far from its source; 130 where it was interrupted.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
-    with warnings.catch_warnings():
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings(), terminable():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", UserWarning)
         try:
@@ -208,6 +220,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BlazePoseError as error:
             print(f"blazepose: {error}", file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            print("blazepose: interrupted", file=sys.stderr)
+            return Interrupted.exit_code
         except BrokenPipeError:
             sys.stderr.close()
         except OSError as error:
@@ -215,6 +230,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                   "check the path, the permissions and the free space", file=sys.stderr)
             return 2
     return 0
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM stop the work as Ctrl-C does, so that it keeps or removes what it was writing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 if __name__ == "__main__":

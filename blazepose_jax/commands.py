@@ -1,7 +1,7 @@
 """What the command line does once its words are understood: arguments come in, files and lines leave."""
 
+import collections
 import json
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.draw import draw_poses, save_image
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.errors import BlazePoseError, Interrupted
+from blazepose_jax.files import OutputFolder, check_outputs
+from blazepose_jax.images import SUFFIXES
 from blazepose_jax.inference import Settings
+from blazepose_jax.media import Media, Picture, read_media
 from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.progress import progress
-from blazepose_jax.results import CsvWriter, JsonWriter, check_output
+from blazepose_jax.results import CsvWriter, JsonWriter
 from blazepose_jax.structs import Poses
 from blazepose_jax.tracker import Tracker
-from blazepose_jax.video import IMAGE_SUFFIXES, Media, Picture, VideoWriter, read_media
+from blazepose_jax.video import VideoWriter
 from blazepose_jax.weights import import_weights
 
 
@@ -59,43 +62,58 @@ def settings_of(args: Namespace) -> Settings:
 def track(args: Namespace) -> None:
     """``blazepose track``."""
     media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
-    for path in (args.json, args.csv, args.video):
-        check_output(path, args.input)
-    _check_mask_folder(args.mask)
+    check_outputs((args.json, args.csv, args.video), (*media.files, args.weights, args.detector))
+    _check_mask_folder(args.mask, (args.json, args.csv, args.video))
     tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
-    sinks = open_sinks(args, media, tracker)
     frames = occupied = runs = 0
-    began = time.perf_counter()
+    began, interrupted, sinks = time.perf_counter(), False, []
     try:
-        for picture in progress(media, media.count, media.name, "frames"):
-            if not media.is_sequence:
-                tracker.reset()
-            poses = tracker(picture.image, picture.time)
-            runs = tracker.detector_runs if media.is_sequence else runs + 1
-            for sink in sinks:
-                sink.write(picture, poses)
-            frames, occupied = frames + 1, occupied + bool(poses.present.any())
-    except KeyboardInterrupt:
-        print("interrupted: the results so far are kept", file=sys.stderr)
-    except BaseException:
-        for sink in sinks:
+        open_sinks(sinks, args, media, tracker)
+        try:
+            for picture in progress(media, media.count, media.name, "frames"):
+                if not media.is_sequence:
+                    tracker.reset()
+                poses = tracker(picture.image, picture.time)
+                runs = tracker.detector_runs if media.is_sequence else runs + 1
+                for sink in sinks:
+                    sink.write(picture, poses)
+                frames, occupied = frames + 1, occupied + bool(poses.present.any())
+        except KeyboardInterrupt:
+            if not frames:
+                raise
+            interrupted = True
+        while sinks:
+            sinks[0].close()
+            sinks.pop(0)
+    finally:
+        for sink in sinks:  # whatever could not be finished
             sink.discard()
-        raise
-    for sink in sinks:
-        sink.close()
     seconds = time.perf_counter() - began
     print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
           f"with compilation, reading and writing")
+    if interrupted:
+        raise Interrupted(f"interrupted: the results of the first {frames} frames are kept")
 
 
-def _check_mask_folder(path: str | None) -> None:
-    if path is not None and Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None:
+    if path is None:
+        return
+    if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
         raise BlazePoseError(f"mask folder {path!r} exists and is not empty: name a new one")
+    for output in outputs:
+        if output is not None and Path(output).absolute().parent == Path(path).absolute():
+            raise BlazePoseError(f"output {output!r} lies in the mask folder {path!r}: name another place")
 
 
-def open_sinks(args: Namespace, media: Media, tracker: Tracker) -> list[Any]:
-    """Whatever the options say to write, each with write(picture, poses), close() and discard()."""
-    sinks: list[Any] = []
+def open_sinks(sinks: list[Any], args: Namespace, media: Media, tracker: Tracker) -> None:
+    """Open whatever the options say to write, each with write(picture, poses), close() and discard().
+
+    Args:
+      sinks: gets them one by one, so that what is open is known when the next one fails.
+      args: the options.
+      media: what is tracked.
+      tracker: by what.
+    """
     if args.json:
         sinks.append(JsonWriter(args.json, media.name, media.fps, tracker.model,
                                 tracker.skeleton))
@@ -104,8 +122,7 @@ def open_sinks(args: Namespace, media: Media, tracker: Tracker) -> list[Any]:
     if args.video:
         sinks.append(OverlaySink(args.video, media.fps, tracker))
     if args.mask:
-        sinks.append(MaskSink(args.mask, tracker))
-    return sinks
+        sinks.append(MaskSink(args.mask, tracker, media))
 
 
 class OverlaySink:
@@ -114,14 +131,13 @@ class OverlaySink:
     def __init__(self, path: str, fps: float, tracker: Tracker):
         """Open the output."""
         self._path, self._skeleton = Path(path), tracker.skeleton
-        self._single = self._path.suffix.lower() in IMAGE_SUFFIXES
         self._image: np.ndarray | None = None
-        self._writer = VideoWriter(path, fps or 1.0)
+        self._writer = None if self._path.suffix.lower() in SUFFIXES else VideoWriter(path, fps or 1.0)
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""
         image = draw_poses(picture.image, poses, self._skeleton)
-        if not self._single:
+        if self._writer is not None:
             self._writer.write(image, picture.time)
         elif self._image is None:
             self._image = image
@@ -130,39 +146,49 @@ class OverlaySink:
 
     def close(self) -> None:
         """Finish the file and give it its name."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         if self._image is not None:
             save_image(self._image, self._path)
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        self._writer.discard()
+        if self._writer is not None:
+            self._writer.discard()
 
 
 class MaskSink:
     """Writes one grey PNG per frame: 255 where a person is."""
 
-    def __init__(self, path: str, tracker: Tracker):
+    def __init__(self, path: str, tracker: Tracker, media: Media):
         """Open a folder under a temporary name."""
-        self._path, self._tracker = Path(path), tracker
-        self._part = self._path.with_name(f".{self._path.name}.part")
-        self._part.mkdir(exist_ok=True)
+        self._tracker, self._out = tracker, OutputFolder(path)
+        self._names = mask_names([file.name for file in media.files])
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""
         found = self._tracker.masks(picture.image, poses)
         total = np.max(list(found.values()), 0) if found else np.zeros(picture.image.shape[:2])
-        stem = Path(picture.file).stem if picture.file else f"{picture.index:06d}"
-        save_image((total * 255 + 0.5).astype(np.uint8), self._part / f"{stem}.png")
+        name = self._names[picture.file] if picture.file else f"{picture.index:06d}.png"
+        save_image((total * 255 + 0.5).astype(np.uint8), self._out.part / name)
 
     def close(self) -> None:
         """Give the folder its name."""
-        if self._path.exists():
-            self._path.rmdir()
-        self._part.replace(self._path)
+        self._out.finish()
 
     def discard(self) -> None:
         """Leave nothing behind."""
-        for file in self._part.iterdir():
-            file.unlink()
-        self._part.rmdir()
+        self._out.discard()
+
+
+def mask_names(files: list[str]) -> dict[str, str]:
+    """{file name: its mask's}: the stem where that is unique whatever the case, else the whole name and a number."""
+    stems = collections.Counter(Path(file).stem.casefold() for file in files)
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for file in files:
+        base = Path(file).stem if stems[Path(file).stem.casefold()] == 1 else file
+        name = next(n for n in (base, *(f"{base}_{i}" for i in range(2, len(files) + 2))) if n.casefold() not in taken)
+        taken.add(name.casefold())
+        names[file] = f"{name}.png"
+    return names

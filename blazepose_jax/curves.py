@@ -1,20 +1,21 @@
 """A workdir's metrics come in, a picture of the curves and a page leave."""
 
 import html
-import json
 from pathlib import Path
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.results import write_text
+from blazepose_jax.files import write_text, written
+from blazepose_jax.json_files import read_json_lines
 
 TITLES = {"pck@0.2": "PCK@0.2, regression", "recall": "people found"}
 
 
 def read_metrics(workdir: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(training rows, validation rows) of metrics.jsonl."""
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [r for r in rows if r["kind"] == "train"], [r for r in rows if r["kind"] == "validation"]
+    rows = read_json_lines(workdir / "metrics.jsonl")
+    return ([r for r in rows if r.get("kind") == "train" and {"step", "loss"} <= r.keys()],
+            [r for r in rows if r.get("kind") == "validation" and "step" in r])
 
 
 def write_report(workdir: Path) -> None:
@@ -40,8 +41,9 @@ def write_report(workdir: Path) -> None:
                        label=f"{held}, held out")
     right.set(title=TITLES[name], xlabel="step", ylim=(0, 100))
     right.legend()
-    figure.savefig(workdir / "curves.png", dpi=110)
-    config = html.escape((workdir / "config.json").read_text())
+    with written(workdir / "curves.png") as part:
+        figure.savefig(part, dpi=110)
+    config = html.escape((workdir / "config.json").read_text(encoding="utf-8"))
     last = held_out[-1] if held_out else {}
     rows = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>" for k, v in last.items())
     write_text(workdir / "report.html", "<!doctype html><meta charset=utf-8><title>training report</title>"

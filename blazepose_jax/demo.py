@@ -18,13 +18,15 @@ import numpy as np
 from blazepose_jax.demo_training import train_demo
 from blazepose_jax.draw import draw_poses
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.files import write_text
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.results import JsonWriter, write_text
+from blazepose_jax.media import Picture
+from blazepose_jax.results import JsonWriter
 from blazepose_jax.structs import ROI
 from blazepose_jax.timing import stage_times
 from blazepose_jax.tracker import Tracker
-from blazepose_jax.video import Picture, VideoWriter
+from blazepose_jax.video import VideoWriter
 from blazepose_jax.weights import import_weights, load_weights
 
 WHEEL = "mediapipe==0.10.21"

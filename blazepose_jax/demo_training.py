@@ -15,10 +15,10 @@ from blazepose_jax.data.readers import HELD_OUT_SEED
 from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.draw import contact_sheet, draw_poses, save_image
 from blazepose_jax.engine import load_engine
+from blazepose_jax.files import write_text
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
-from blazepose_jax.results import write_text
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, PoseBatch
 from blazepose_jax.train import train

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.files import written
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses
 
@@ -75,9 +77,17 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -
 
 
 def save_image(image: np.ndarray, path: Path) -> None:
-    """Write (H, W) or (H, W, 3) uint8 under a temporary name, then rename."""
+    """Write (H, W) or (H, W, 3) uint8; the suffix says in which format.
+
+    Raises:
+      BlazePoseError: a suffix of no picture format, or a size that the format does not hold.
+    """
     from PIL import Image
 
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    Image.fromarray(image).save(part)
-    part.replace(path)
+    try:
+        with written(path) as part:
+            Image.fromarray(image).save(part)
+    except ValueError as error:
+        if isinstance(error, BlazePoseError):
+            raise
+        raise BlazePoseError(f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg") from error

@@ -10,6 +10,12 @@ class BlazePoseError(ValueError):
     exit_code = 2
 
 
+class Interrupted(BlazePoseError):
+    """Somebody stopped the work, which kept what it had; exit codes as shells give them: 128 + the signal's number."""
+
+    exit_code = 130
+
+
 class ParityError(BlazePoseError):
     """What was written differs from what it was made of by more than is promised."""
 

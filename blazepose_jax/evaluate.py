@@ -12,22 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax import metrics
-from blazepose_jax.data.coco import Annotations, Person, read_annotations, true_roi
+from blazepose_jax.data.coco import Annotations, Person, describe_changed, read_annotations, true_roi
 from blazepose_jax.draw import contact_sheet, draw_points, save_image
 from blazepose_jax.engine import JaxEngine, load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.files import check_outputs, write_text
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
+from blazepose_jax.images import read_image
 from blazepose_jax.inference import Settings, check_settings
 from blazepose_jax.progress import progress
-from blazepose_jax.results import check_output, write_text
-from blazepose_jax.skeleton import COCO
+from blazepose_jax.skeleton import COCO, Skeleton
 from blazepose_jax.structs import ROI
-from blazepose_jax.video import read_image
 
 PICTURES = 16
-TORSOS = {"lsp": (("left_shoulder",), ("right_hip",)),  # evalLSP's
+Ends = tuple[tuple[str, ...], tuple[str, ...]]
+TORSOS: dict[str, Ends] = {"lsp": (("left_shoulder",), ("right_hip",)),  # evalLSP's
           "mid": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))}
+CENTER = "center"  # the torso of a set without those points: from its centre to its up points
 CANDIDATES = 8  # detections among which --roi detector chooses by score and size
 
 
@@ -81,6 +83,24 @@ def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ..
     return both
 
 
+def choose_torso(name: str, names: tuple[str, ...], skeleton: Skeleton) -> Ends:
+    """The points whose distance PCK is measured by: those of ``name``, or the set's own centre and up points.
+
+    Args:
+      name: a key of ``TORSOS``, or ``center``.
+      names: keypoints of the data.
+      skeleton: of the net.
+
+    Raises:
+      BlazePoseError: the data has neither.
+    """
+    for ends in ([] if name == CENTER else [TORSOS[name]]) + [(skeleton.center, skeleton.up)]:
+        if all(point in names for end in ends for point in end):
+            return ends
+    raise BlazePoseError(f"the data has no {', '.join(skeleton.center + skeleton.up)} to measure a torso by (it has "
+                         f"{', '.join(names[:6])}): rename them in the annotations")
+
+
 def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]) -> list[Prediction]:
     """Run the net on every person that has a torso.
 
@@ -125,19 +145,19 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
         found.append(Prediction(person, poses.keypoints[0, columns, :2], poses.visibility[0, columns],
                                 float(poses.presence[0]), square))
     if not found:
-        raise BlazePoseError("nobody in the data has both hips and both shoulders labelled: without them there is no "
-                             "torso to measure by")
+        raise BlazePoseError(f"nobody in the data has {', '.join(engine.skeleton.center + engine.skeleton.up)} labelled: "
+                             "without them there is no ROI and no torso to measure by")
     return found
 
 
-def report(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: str) -> dict[str, Any]:
+def report(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends) -> dict[str, Any]:
     """Sum up.
 
     Args:
       predictions: from ``predict``.
       data: what they were made from.
       names: K keypoints in the predictions.
-      torso: a key of ``TORSOS``.
+      torso: of ``choose_torso``.
 
     Returns:
       Plain data for JSON; rates in percent, None where the labels do not allow a figure.
@@ -147,7 +167,7 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
     flags = np.stack([p.person.flags[columns] for p in predictions])
     predicted = np.nan_to_num(np.stack([p.keypoints for p in predictions]), nan=1e9)
     ends = [np.stack([p.person.keypoints[[data.names.index(n) for n in end]].mean(0) for p in predictions])
-            for end in TORSOS[torso]]
+            for end in torso]
     size = np.linalg.norm(ends[0] - ends[1], axis=-1)
     labelled = flags > 0
 
@@ -177,26 +197,32 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
         "pck@0.2_by_hidden_share": {name: rate(0.2, labelled & rows[:, None]) for name, rows in shares.items()},
         "visibility_auc": metrics.auc(visible[told], clear) if told.any() else None,
         "visibility_calibration_error": metrics.calibration_error(visible[told], clear) if told.any() else None,
-        "torso": torso, "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
+        "torso": " to ".join("+".join(end) for end in torso), "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
     }
 
 
 def run(args: Namespace) -> None:
     """``blazepose evaluate``."""
-    check_name(args.torso, TORSOS, "torso")
-    for path in (args.json, args.pictures):
-        check_output(path)
-    data = read_annotations(args.data, strict=args.strict, evaluation=True)
+    check_name(args.torso, (*TORSOS, CENTER), "torso")
     settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES if args.roi == "detector" else 1)
     check_settings(settings)
+    check_outputs((args.json, args.pictures), (args.weights, args.detector))
     engine = load_engine(args.weights, args.detector, settings, args.runtime)
+    data = read_annotations(args.data, strict=args.strict, evaluation=True, images=args.images,
+                            skeleton=engine.skeleton)
+    check_outputs((args.json, args.pictures), data.inputs)
     names = shared_keypoints(engine, data.names)
+    torso = choose_torso(args.torso, data.names, engine.skeleton)
+    if args.torso != CENTER and torso != TORSOS[args.torso]:
+        print(f"torso: {'+'.join(torso[0])} to {'+'.join(torso[1])}, as the data lacks that of {args.torso}")
     found = predict(engine, data, args.roi, progress(data.people, len(data.people), Path(args.data).name, "people"))
-    rows = report(found, data, names, args.torso)
+    rows = report(found, data, names, torso)
     rows = {"data": Path(args.data).name, "model": engine.model, "decode": args.decode, "flip": args.flip,
             "roi": args.roi, "runtime": args.runtime, **rows}
     for reason, count in rows["dropped"].items():
         print(f"{count} people dropped: {reason}")
+    if data.changed:
+        print(describe_changed(data.changed))
     print(f"{engine.model}, decode {args.decode}{' + flip' if args.flip else ''}, roi {args.roi}: "
           f"PCK@0.2 {rows['pck@0.2']}, PCK@0.1 {rows['pck@0.1']}, OKS AP {rows['oks_ap']} "
           f"({rows['people']} people, {rows['points']} points)")

@@ -6,34 +6,23 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from blazepose_jax.data.coco import Annotations, read_annotations, true_roi
 from blazepose_jax.engine import JaxEngine, LiteRTEngine
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
-from blazepose_jax.evaluate import predict, report, shared_keypoints
+from blazepose_jax.evaluate import choose_torso, predict, report, shared_keypoints
 from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
 from blazepose_jax.export.bundle import task_bytes
+from blazepose_jax.export.calibration import Material, crops_for, read_material
 from blazepose_jax.export.convert import BACKENDS, to_tflite
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.parity import Difference, compare, run_jax, run_tflite
 from blazepose_jax.export.quantize import PRECISIONS
 from blazepose_jax.export.slots import ROWS, left_out
-from blazepose_jax.frames import to_frame
-from blazepose_jax.geometry import rois, warp
+from blazepose_jax.files import OutputFolder, check_outputs, write_bytes, write_text
 from blazepose_jax.inference import Settings
 from blazepose_jax.litert import litert_networks
-from blazepose_jax.results import check_output, write_bytes, write_text
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import ROI
-from blazepose_jax.video import read_image
 from blazepose_jax.weights import StoredNetwork, TFLiteFile, load_weights, read_stored
 
-PARITY_CROPS = 8
-CALIBRATION_CROPS = 100
-MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
 ALLOWED_DROP = 1.0  # points of PCK@0.2
 
 
@@ -54,27 +43,20 @@ class Part:
     operators: dict[str, int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Material:
-    """Photographs with somebody in them.
-
-    Attributes:
-      images: (image, its ROI) pairs.
-      measured: people whose truth is known and who calibrate nothing; None without --calibration.
-    """
-
-    images: list[tuple[np.ndarray, ROI]]
-    measured: Annotations | None
-
-
 def run(args: Namespace) -> None:
     """``blazepose export``."""
     output = Path(args.output)
     check_arguments(args, output)
     nets = read_nets(args)
-    material = read_material(args.calibration)
+    skeleton = nets["pose"].skeleton if "pose" in nets else None
+    material = read_material(args.calibration, skeleton or BLAZEPOSE, args.images)
+    check_outputs((args.json, args.output if output.suffix else None), (args.weights, args.detector, *material.files))
     if output.suffix == "":
-        tell(export_saved_model(next(iter(nets.values())), output, args, material), {})
+        part = export_saved_model(next(iter(nets.values())), output, args, material)
+        tell(part, {})
+        if args.json:
+            write_text(Path(args.json), json.dumps(as_json(args, output, {part.graph.kind: part}, {}), indent=2) + "\n")
+        print(f"wrote {output}")
         return
     parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
              for kind, net in nets.items()}
@@ -114,7 +96,7 @@ def check_arguments(args: Namespace, output: Path) -> None:
                              "a new path without suffix for a SavedModel")
     if output.suffix == ".onnx" and args.precision != "float32":
         raise BlazePoseError(f"an .onnx is float32: name a .tflite for {args.precision}")
-    check_output(args.json)
+    check_outputs((args.json, args.output if output.suffix else None), (args.weights, args.detector))
     if output.suffix == "":
         if output.exists():
             raise BlazePoseError(f"output {args.output!r} exists: a SavedModel is a new folder; name one")
@@ -123,9 +105,7 @@ def check_arguments(args: Namespace, output: Path) -> None:
         if args.precision != "float32" or args.backend != "jax2tf":
             raise BlazePoseError("a SavedModel is float32 and written by --backend jax2tf: name a .tflite for "
                                  f"{args.precision} by {args.backend}")
-    else:
-        check_output(args.output)
-    if not str(args.batch).isdigit() or int(args.batch) < 1:
+    if not (args.batch.isascii() and args.batch.isdigit()) or int(args.batch) < 1:
         raise BlazePoseError(f"batch is {args.batch!r}: it must be a whole number of at least 1")
     if output.suffix == ".task" and int(args.batch) != 1:
         raise BlazePoseError(f"batch is {args.batch}: MediaPipe gives a .task one image at a time; leave --batch out, "
@@ -156,52 +136,6 @@ def read_nets(args: Namespace) -> dict[str, StoredNetwork]:
     return {part: nets[part]}
 
 
-def read_material(folder: str | None) -> Material:
-    """Photographs: those of ``folder``, or scikit-image's astronaut.
-
-    Raises:
-      BlazePoseError: no usable people, or no photograph at all.
-    """
-    if folder is None:
-        try:
-            from skimage.data import astronaut
-        except ImportError as error:
-            raise BlazePoseError("the parity report needs a photograph: give --calibration DIR, or pip install "
-                                 "scikit-image") from error
-        image, rng = astronaut(), np.random.default_rng(0)
-        squares = [ROI(np.array([225, 330], np.float32) + rng.normal(0, 15, 2).astype(np.float32),
-                       np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
-                   for _ in range(PARITY_CROPS)]
-        return Material([(image, square) for square in squares], None)
-    data = read_annotations(folder, evaluation=True)
-    people = [(person, true_roi(person, data.names)) for person in data.people]
-    usable = [(person, square) for person, square in people if square is not None]
-    if not usable:
-        raise BlazePoseError(f"nobody in {folder} has both hips and both shoulders labelled: calibration needs people")
-    order = [usable[i] for i in np.random.default_rng(0).permutation(len(usable))]
-    # At most half calibrates, so that somebody is left to measure.
-    split = min(CALIBRATION_CROPS, (len(order) + 1) // 2)
-    images = [(read_image(person.image), square) for person, square in order[:split]]
-    measured = tuple(person for person, _ in order[split:split + MEASURED_PEOPLE])
-    return Material(images, dataclasses.replace(data, people=measured) if measured else None)
-
-
-def crops_for(graph: Graph, material: Material) -> np.ndarray:
-    """(N, S, S, 3) float32 normalised: people for a pose net, letterboxed photographs for a detector."""
-    @jax.jit
-    def crop(frame, square):
-        border = "replicate" if graph.kind == "pose" else "zero"
-        pixels = warp.crop(frame, rois.to_affine(square, graph.side), graph.side, border=border)
-        return (pixels - graph.mean) / graph.std
-
-    found = []
-    for image, square in material.images:
-        frame = to_frame(image)
-        found.append(np.asarray(crop(frame, square if graph.kind == "pose" else rois.whole_image(
-            jnp.asarray(frame.size))), np.float32))
-    return np.stack(found)
-
-
 def wants_mediapipe_rows(net: StoredNetwork, output: Path) -> bool:
     """A .task always; a .tflite where the rows are MediaPipe's anyway."""
     own = net.skeleton is not None and net.skeleton.keypoints != BLAZEPOSE.keypoints
@@ -213,10 +147,10 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
     if mediapipe and net.skeleton is not None and (lost := left_out(net)):
         print(f"MediaPipe has no row for {', '.join(lost)}: left out")
     graph = make_graph(net, batch=int(args.batch), mediapipe=mediapipe)
-    crops = crops_for(graph, material)
+    crops = crops_for(graph, material.images)
     data = to_tflite(graph, backend=args.backend, precision=args.precision, crops=crops, licence=net.licence)
     reference = make_graph(net, batch=int(args.batch), mediapipe=mediapipe, convolution="auto")
-    few = crops[-PARITY_CROPS:]
+    few = crops_for(graph, material.judged)
     operators = dict(flatbuffer.histogram(data).most_common())
     if Path(args.output).suffix == ".onnx":
         data = onnx_backend.convert(data)
@@ -230,14 +164,17 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
 def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> Part:
     """Write a SavedModel and compare it; one that fails gets a name that says so."""
     graph = make_graph(net, batch=int(args.batch), convolution="xla", mediapipe=wants_mediapipe_rows(net, output))
-    crops = crops_for(graph, material)[-PARITY_CROPS:]
-    failed = output.with_name(f"{output.name}.parity-failed")
-    jax2tf_backend.save(graph, failed)
-    rows = compare(graph, jax2tf_backend.run_saved(failed, graph, crops), run_jax(graph, crops), "float32")
-    if not all(row.passes for row in rows):
-        raise ParityError(f"{failed} lies too far from JAX: use --backend litert with a .tflite")
-    failed.rename(output)
-    print(f"wrote {output}")
+    crops, folder = crops_for(graph, material.judged), OutputFolder(output)
+    try:
+        jax2tf_backend.save(graph, folder.part)
+        rows = compare(graph, jax2tf_backend.run_saved(folder.part, graph, crops), run_jax(graph, crops), "float32")
+        if not all(row.passes for row in rows):
+            folder.path = output.with_name(f"{output.name}.parity-failed")
+            folder.finish(replace=True)
+            raise ParityError(f"{folder.path} lies too far from JAX: use --backend litert with a .tflite")
+        folder.finish()
+    finally:
+        folder.discard()
     return Part(graph, b"", rows, {})
 
 
@@ -254,7 +191,7 @@ def measure_drop(net: StoredNetwork, part: Part, args: Namespace, material: Mate
                          ("file", LiteRTEngine(None, litert_networks({"pose": file})["pose"], settings, net.model))):
         names = shared_keypoints(engine, material.measured.names)
         rows = report(predict(engine, material.measured, "truth", material.measured.people), material.measured, names,
-                      "lsp")
+                      choose_torso("lsp", material.measured.names, engine.skeleton))
         found[name] = rows["pck@0.2"]
     return {**found, "drop": found["jax"] - found["file"], "people": len(material.measured.people)}
 

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from blazepose_jax.results import write_text
+from blazepose_jax.files import write_text
+from blazepose_jax.json_files import read_json_lines
 
 
 class MetricLog:
@@ -31,8 +32,8 @@ class MetricLog:
             return
         kept = []
         if self._path.is_file():
-            kept = [line for line in self._path.read_text().splitlines() if json.loads(line)["step"] <= first]
-        write_text(self._path, "".join(f"{line}\n" for line in kept))
+            kept = [row for row in read_json_lines(self._path) if 0 <= _step_of(row) <= first]
+        write_text(self._path, "".join(f"{json.dumps(row)}\n" for row in kept))
         with contextlib.suppress(ImportError):
             from tensorboardX import SummaryWriter
 
@@ -44,7 +45,7 @@ class MetricLog:
                 self._bar: Any = tqdm(total=steps * batch_size, initial=first * batch_size, unit="images", desc="train")
 
     def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "kind": kind, **metrics}) + "\n")
         if self._events is not None:
             for name, value in metrics.items():
@@ -89,3 +90,9 @@ class MetricLog:
         for sink in (self._events, self._bar):
             if sink is not None:
                 sink.close()
+
+
+def _step_of(row: dict[str, Any]) -> int:
+    """The step of a row; -1 where it has none."""
+    step = row.get("step")
+    return step if isinstance(step, int) else -1

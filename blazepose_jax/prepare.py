@@ -11,7 +11,14 @@ import numpy as np
 
 from blazepose_jax.codecs.anchors import anchor_centers
 from blazepose_jax.configs import load_experiment, override
-from blazepose_jax.data.coco import Annotations, describe_dropped, read_annotations, true_roi
+from blazepose_jax.data.coco import (
+    Annotations,
+    describe_changed,
+    describe_dropped,
+    read_annotations,
+    true_roi,
+)
+from blazepose_jax.data.groups import group_people
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.people import encode_people
 from blazepose_jax.data.readers import open_readers
@@ -21,16 +28,17 @@ from blazepose_jax.data.scenes import by_image, encode_scenes
 from blazepose_jax.draw import contact_sheet, draw_points, save_image
 from blazepose_jax.engine import load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.files import check_outputs
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
+from blazepose_jax.images import read_image
 from blazepose_jax.inference import Settings
+from blazepose_jax.json_files import read_json
 from blazepose_jax.models import spec_of
 from blazepose_jax.objectives import DetectorConfig, sample_targets, scene_targets
 from blazepose_jax.progress import progress
-from blazepose_jax.results import check_output
-from blazepose_jax.skeleton import BLAZEPOSE, read_skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, SKELETONS, Skeleton, read_skeleton
 from blazepose_jax.structs import ROI, SceneBatch
-from blazepose_jax.video import read_image
 
 SHOWN = 32
 # Without ROI points of its own: then the circle reaches to the farthest of the 33.
@@ -58,22 +66,26 @@ def prepare(args: Namespace) -> None:
     if args.count < 1 or args.size < 64:
         raise BlazePoseError(f"--count {args.count} and --size {args.size}: at least 1 person of 64 px is needed")
     output.parent.mkdir(parents=True, exist_ok=True)
-    words = Path(args.skeleton).read_text() if args.skeleton.endswith(".json") else args.skeleton
-    skeleton = read_skeleton(words)
+    skeleton = load_skeleton(args.skeleton)
     with TemporaryDirectory() as scratch:
         if args.name == "rendered_people":
-            skeleton, dropped, source = BLAZEPOSE, {}, f"rendered, seed {args.seed}"
+            skeleton, dropped, changed, notes, source = BLAZEPOSE, {}, {}, {}, f"rendered, seed {args.seed}"
             rows = progress(rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people")
         else:
-            data = read_people(args, Path(scratch))
+            data = read_people(args, skeleton, Path(scratch))
+            skeleton = with_pairs_of(skeleton, data)
+            groups, how = group_people(data.people)
+            print(how if args.scenes else f"{skeleton.describe_sides()}\n{how}")
+            notes = {"groups": how, "changed": {reason: len(ids) for reason, ids in data.changed.items()}}
             if args.scenes:
                 found = by_image(data.people)
-                rows = encode_scenes(data, progress(found.items(), len(found), args.name, "scenes"), args.size)
+                rows = encode_scenes(data, progress(found.items(), len(found), args.name, "scenes"), args.size, groups)
             else:
+                check_names(skeleton, data)
                 people = progress(data.people, len(data.people), args.name, "people")
                 circles = teacher_circles(args.teacher, data) if args.teacher else {}
-                rows = encode_people(data, skeleton, people, args.size, circles)
-            dropped = data.dropped
+                rows = encode_people(data, skeleton, people, args.size, circles, groups)
+            dropped, changed = data.dropped, data.changed
             source = Path(args.source).name
         if args.format == "tfds":
             from blazepose_jax.data.builders import PeopleConfig, write_tfds
@@ -81,19 +93,55 @@ def prepare(args: Namespace) -> None:
             config = PeopleConfig(name=f"{skeleton.name}_{args.size}px", skeleton=skeleton, size=args.size)
             count = write_tfds(rows, args.name, config, output)
         else:
-            count = write_records(rows, skeleton, output, size=args.size, source=source, dropped=dropped)
+            count = write_records(rows, skeleton, output, size=args.size, source=source, dropped=dropped, notes=notes)
     print(describe_dropped(dropped))
+    if changed:
+        print(describe_changed(changed))
     print(f"wrote {count} {'scenes' if args.scenes else 'people'} to {args.output}")
 
 
-def read_people(args: Namespace, scratch: Path) -> Annotations:
+def load_skeleton(name: str) -> Skeleton:
+    """A skeleton by name, or from a JSON file.
+
+    Raises:
+      BlazePoseError: unknown, unreadable or inconsistent.
+    """
+    if name.lower().endswith(".json"):
+        return Skeleton.from_dict(read_json(Path(name)))
+    return read_skeleton(name)
+
+
+def with_pairs_of(skeleton: Skeleton, data: Annotations) -> Skeleton:
+    """An own set without ``pairs`` takes those that the annotations' flip_indices tell."""
+    if data.pairs is None or skeleton.pairs is not None or skeleton.name in SKELETONS:
+        return skeleton
+    names = set(skeleton.keypoints)
+    told = tuple(pair for pair in data.pairs if set(pair) <= names)
+    if not told or {frozenset(pair) for pair in told} == {frozenset(pair) for pair in skeleton.left_right}:
+        return skeleton
+    return dataclasses.replace(skeleton, pairs=told)
+
+
+def check_names(skeleton: Skeleton, data: Annotations) -> None:
+    """Say that points which place the ROI are not in the data at all, rather than that nobody has them labelled.
+
+    Raises:
+      BlazePoseError: such a point.
+    """
+    if lacking := [name for name in skeleton.center + skeleton.up if name not in data.names]:
+        raise BlazePoseError(f"the data has no keypoint {lacking[0]!r}, which places the ROI of the set "
+                             f"{skeleton.name!r}: it has {', '.join(data.names[:8])}; name a set of these with "
+                             "--skeleton FILE.json, or rename them")
+
+
+def read_people(args: Namespace, skeleton: Skeleton, scratch: Path) -> Annotations:
     """People of the folder or archive that ``--source`` names."""
     if args.source is None:
         raise BlazePoseError("data prepare needs --source: name a folder with annotations.json, or LSP's archive")
     source = Path(args.source)
     if args.name == "lsp" and not (source / "annotations.json").is_file():
         return read_lsp(unpack(source, scratch), args.split)
-    return read_annotations(source, strict=args.strict)
+    return read_annotations(source, strict=args.strict, images=args.images, skeleton=skeleton)
 
 
 def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
@@ -136,8 +184,8 @@ def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
 
 def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
-    check_output(args.output)
     config = override(load_experiment(args.name), args.overrides)
+    check_outputs((args.output,), (config.data.records or None,))
     spec = spec_of(config.model.name)
     data, _ = open_readers(config.data, spec.kind)
     batch = data.batch(0, SHOWN, config.seed)

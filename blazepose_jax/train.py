@@ -1,13 +1,13 @@
 """An experiment comes in; checkpoints, metrics and a weights directory leave: the loop."""
 
 import dataclasses
-import fcntl
 import json
 import math
 import signal
+import threading
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from blazepose_jax.configs import Config, load_experiment, override
 from blazepose_jax.curves import write_report
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.files import write_text, written
 from blazepose_jax.metric_log import MetricLog
 from blazepose_jax.models import spec_of
-from blazepose_jax.results import write_text
 from blazepose_jax.trainer import Trainer
 from blazepose_jax.training import TrainState
 from blazepose_jax.weights.checkpoints import Checkpoints
@@ -49,9 +49,12 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     """
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
-    with locked(workdir) if leads else nullcontext(), interruptible() as interrupted:
+    with ExitStack() as stack:
+        stack.enter_context(locked(workdir) if leads else nullcontext())
+        interrupted = stack.enter_context(interruptible())
         learn, held_out = open_readers(config.data, spec_of(config.model.name).kind)
         checkpoints = Checkpoints(workdir / "checkpoints")
+        stack.callback(checkpoints.close)
         trainer = Trainer(config, learn, held_out)
         state = trainer.fresh_state(None if checkpoints.steps() else init)
         first, state, position = checkpoints.restore(state) or (0, state, None)
@@ -59,15 +62,18 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
             learn.restore(position)
         o = config.optimizer
         log = MetricLog(workdir, first, o.steps, o.batch_size, config.log_every, silent=not leads)
+        stack.callback(log.close)
         if leads:
             write_text(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
             print(f"{config.model.name}: {len(learn)} records to learn from, {len(held_out)} held out, steps {first} "
                   f"to {o.steps}, {jax.device_count()} {jax.default_backend()} device(s)", flush=True)
+            if trainer.task.skeleton is not None and not trainer.task.skeleton.mirrors and config.augment.flip:
+                print(trainer.task.skeleton.describe_sides(), flush=True)
         # Steps are dispatched one ahead: the metrics of the step before are read while this one runs.
         before: tuple[int, Any, Any] | None = None
         for step in range(first, o.steps):
             batch = trainer.batch(step)
-            state, metrics = trainer.step(state, batch)
+            state, metrics = trainer.step(state, batch, step)
             if before is not None:
                 log.step(*check_finite(*before, state, workdir))
             before, stop = (step + 1, batch, metrics), agreed(interrupted())
@@ -84,8 +90,6 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
                     before = None
                 if len(held_out):
                     log.validation(step + 1, trainer.validate(state))
-        checkpoints.close()
-        log.close()
         if leads:
             trainer.export(state, workdir / "weights")
             write_report(workdir)
@@ -124,20 +128,38 @@ def check_finite(step: int, batch: Any, metrics: Any, state: TrainState,
                  workdir: Path) -> tuple[int, dict[str, float]]:
     """Fetch the metrics of a step.
 
+    Args:
+      step: its number, from 1.
+      batch: what it learned from.
+      metrics: of the step.
+      state: of any later step; after one that is not finite it is still the one before it.
+      workdir: gets ``failure-STEP/`` with state.npz, batch.npz and batch.json.
+
     Raises:
-      BlazePoseError: the loss is not finite; the records' ids and the state are saved first, and no checkpoint is.
+      BlazePoseError: the loss or its gradient is not finite; no checkpoint is written.
     """
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    if math.isfinite(values["loss"]):
+    if math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"]):
         return step, values
-    folder = workdir / f"failure-{step}"
+    folder, process = workdir / f"failure-{step}", jax.process_index()
     folder.mkdir(exist_ok=True)
-    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get({"params": state.params, "stats": state.batch_stats}))
-    np.savez(folder / "state.npz", **{jax.tree_util.keystr(path): leaf for path, leaf in leaves})
-    write_text(folder / "batch.json", json.dumps({"step": step, "ids": np.asarray(batch.ids).tolist(), **{
+    if process == 0:
+        save_leaves(folder / "state.npz", state)
+    name = "batch" if jax.process_count() == 1 else f"batch-{process}"
+    save_leaves(folder / f"{name}.npz", batch)
+    write_text(folder / f"{name}.json", json.dumps({"step": step, "ids": np.asarray(batch.ids).tolist(), **{
         k: str(v) for k, v in values.items()}}, indent=2) + "\n")
-    raise BlazePoseError(f"the loss of step {step} is {values['loss']}: the state and the records' ids are in "
-                         f"{folder}; lower optimizer.learning_rate, or look at these records")
+    what = "loss" if not math.isfinite(values["loss"]) else "gradient"
+    raise BlazePoseError(f"the {what} of step {step} is {values['loss' if what == 'loss' else 'gradient_norm']}: the state "
+                         f"before it and its batch, with the pictures of your records, are in {folder}; lower "
+                         "optimizer.learning_rate, or look at these records")
+
+
+def save_leaves(path: Path, tree: Any) -> None:
+    """Write a pytree as .npz, each array under its path in the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(tree))
+    with written(path) as part:
+        np.savez(part, **{jax.tree_util.keystr(place): leaf for place, leaf in leaves})
 
 
 @contextmanager
@@ -145,20 +167,27 @@ def locked(workdir: Path) -> Iterator[None]:
     """Hold the workdir; the lock dies with the process.
 
     Raises:
-      BlazePoseError: another run holds it.
+      BlazePoseError: another run holds it, or filelock is not installed.
     """
-    with (workdir / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BlazePoseError(f"workdir {str(workdir)!r} is in use by another run: wait for it, or name another") \
-                from error
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise BlazePoseError("training needs filelock: pip install 'blazepose_jax[train]'") from error
+    lock = FileLock(workdir / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlazePoseError(f"workdir {str(workdir)!r} is in use by another run: wait for it, or name another") \
+            from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def interruptible() -> Iterator[Any]:
-    """Turn the first Ctrl-C into a question that can be asked; the second one stops at once."""
+    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked; the second one stops at once."""
     caught = []
 
     def note(number: int, frame: Any) -> None:
@@ -166,8 +195,12 @@ def interruptible() -> Iterator[Any]:
             raise KeyboardInterrupt
         caught.append(number)
 
-    old = signal.signal(signal.SIGINT, note)
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(caught)
     finally:
-        signal.signal(signal.SIGINT, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -48,15 +48,16 @@ class Trainer:
             raise BlazePoseError(f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
                                  f"{jax.device_count()} devices")
 
-        def step(state, batch, key, taught):
+        def step(state, batch, key, taught, number):
             objective = self.task.objective(self._apply_in_training, taught)
-            return training.train_step(state, batch, key, objective=objective, optimizer=self.optimizer,
-                                       ema_decay=o.ema_decay)
+            new, metrics = training.train_step(state, batch, key, objective=objective, optimizer=self.optimizer,
+                                               ema_decay=o.ema_decay)
+            return training.keep_if_sound(new, state, metrics, number), metrics
 
         same = self.replicated
         options = QUICK if config.quick_compile and jax.default_backend() == "cpu" else None
-        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same), out_shardings=same,
-                             compiler_options=options)
+        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same, same),
+                             out_shardings=same, compiler_options=options)
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
         self._taught = self._everywhere(self.task.taught)
@@ -101,9 +102,9 @@ class Trainer:
         rows = range(jax.process_index() * size // count, (jax.process_index() + 1) * size // count)
         return self.learn.batch(step, size, self.config.seed, rows=rows)
 
-    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One training step on every device."""
-        return self._step(state, self._shared_out(batch), self._key, self._taught)
+    def step(self, state: TrainState, batch: Any, number: int) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One training step on every device; ``number`` of them were done before."""
+        return self._step(state, self._shared_out(batch), self._key, self._taught, np.int32(number))
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """What the averaged parameters find on the held-out data, in percent."""

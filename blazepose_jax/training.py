@@ -66,6 +66,22 @@ def train_step(state: TrainState, batch: Any, key: jax.Array, *, objective: Obje
     return TrainState(state.step + 1, params, stats, opt_state, ema), metrics
 
 
+def keep_if_sound(new: TrainState, old: TrainState, metrics: dict[str, jax.Array], step: jax.Array) -> TrainState:
+    """The new state; the old one after a step that is not finite, and after every step that follows it.
+
+    Args:
+      new: after the step.
+      old: before it.
+      metrics: of the step.
+      step: () int32, the steps that should have been done before; they have not where one has failed.
+
+    Returns:
+      One of the two.
+    """
+    sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"]) & (old.step == step)
+    return jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, old)
+
+
 def make_optimizer(learning_rate: float, steps: int, *, warmup: float, weight_decay: float, clip: float,
                    rule: str = "adamw", groups: tuple[tuple[str, float], ...] = ()) -> optax.GradientTransformation:
     """Warm-up and cosine decay to a hundredth; norms and biases are not decayed.

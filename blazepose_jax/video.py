@@ -1,11 +1,10 @@
-"""Videos, images, folders and cameras come in as a stream of pictures; overlay videos leave."""
+"""Video by PyAV: frames as a player shows them, on one clock; overlay videos out."""
 
 import contextlib
 import dataclasses
-import os
-import platform
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,202 +12,220 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.frames import as_rgb
+from blazepose_jax.files import Output
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}"), "Windows": ("dshow", "video={}")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """One frame of a source."""
-
-    index: int  # 0-based, in the source
-    time: float  # seconds, as the source says
-    image: np.ndarray  # (H, W, 3) uint8 RGB, upright
-    file: str | None = None  # of pictures in a folder
+TIMEOUT = 15.0  # seconds, of what comes over a network
+SET_BACK = 0.5  # seconds: a stamp that lies farther back than this starts the clock anew from where it is
+MAX_ASPECT = 10.0  # of a pixel; more is damage
 
 
-@dataclasses.dataclass(frozen=True)
-class Media:
-    """A source that has been opened.
+@dataclasses.dataclass
+class Film:
+    """A film of a container.
 
     Attributes:
-      name: of the source.
-      fps: frames per second; 0 where time means nothing.
-      count: frames to expect, or None.
-      is_sequence: whether the pictures follow each other in time.
-      pictures: opens a stream from the beginning.
+      source: what FFmpeg opens.
+      name: for people.
+      fps: nominal.
+      count: frames that are shown, or None.
+      options: of ``av.open``.
+      container: what is read once and open already, or None.
     """
 
+    source: str
     name: str
     fps: float
     count: int | None
-    is_sequence: bool
-    pictures: Callable[[], Iterator[Picture]]
+    options: dict[str, Any]
+    container: Any = None
+    once: bool = False
 
-    def __iter__(self) -> Iterator[Picture]:
-        return self.pictures()
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Decode: seconds since the first frame, and (H, W, 3) uint8 RGB as it is shown.
+
+        Raises:
+          BlazePoseError: no decodable frame, or what can be read once is read again. What is cut gives a warning.
+        """
+        if self.once and self.container is None:
+            raise BlazePoseError(f"{self.name!r} can be read once: open it again")
+        container, self.container = self.container or _open(self.source, self.name, **self.options), None
+        with contextlib.closing(container):
+            yield from _decode(container, self.name, self.fps)
 
 
-def read_media(source: str | Path, *, start: float = 0.0, end: float | None = None,
-               sequence: bool = False) -> Media:
-    """Open a source.
+class Clock:
+    """Presentation stamps to seconds that begin at 0 and grow, whatever the stamps do."""
+
+    def __init__(self, step: float):
+        """``step``: seconds that a frame is shown, usually."""
+        self._step, self._origin, self._last, self._nudged = step, None, None, False
+
+    def __call__(self, stamp: float | None) -> float:
+        """The time of the next frame; ``stamp`` in seconds, or None where it has none."""
+        if stamp is not None and not math.isfinite(stamp):
+            stamp = None
+        following = 0.0 if self._last is None else self._last + self._step
+        if stamp is None:
+            self._last = following
+            return following
+        if self._origin is None:
+            self._origin = stamp - following
+        time = stamp - self._origin
+        nudged = self._last is not None and time <= self._last
+        if nudged and time < self._last - SET_BACK:
+            self._origin, time = stamp - following, following
+        elif nudged:
+            # Half a frame, so that a stamp that repeats once does not move those after it.
+            time = following if self._nudged else self._last + self._step / 2
+        self._last, self._nudged = time, nudged
+        return time
+
+
+def open_film(source: str, *, name: str = "", once: bool = False, **options: Any) -> Film:
+    """Open what FFmpeg reads.
 
     Args:
-      source: a video file, an image, a folder of images (name order), or ``camera:0``.
-      start: seconds; earlier frames of a video are skipped.
-      end: seconds; frames from then on are left out. None for all.
-      sequence: a folder's pictures follow each other at 30 per second; else each stands alone.
-
-    Returns:
-      Media: iterate over it for Pictures; a video is streamed, never held.
+      source: path, URL, ``pipe:0`` or device.
+      name: for people; the source by default.
+      once: it cannot be opened again, so it stays open until ``frames``.
+      options: of ``av.open``.
 
     Raises:
-      BlazePoseError: missing, empty or unreadable.
+      BlazePoseError: PyAV is missing, it cannot be opened, or it holds no film.
     """
-    name = str(source)
-    if name.startswith("camera:"):
-        return _camera(name)
-    path = Path(source)
-    if not path.exists():
-        raise BlazePoseError(f"input {name!r} does not exist: give a video, an image, a folder or camera:0")
-    if path.is_dir():
-        return _folder(path, sequence)
-    if path.stat().st_size == 0:
-        raise BlazePoseError(f"input {name!r} is empty (0 bytes): give a video or an image")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return Media(path.name, 0.0, 1, False, lambda: iter([Picture(0, 0.0, read_image(path), path.name)]))
-    if not (start >= 0 and (end is None or end > start)):
-        raise BlazePoseError(f"the range {start} to {end} s is empty: start must be at least 0 and below end")
-    return _video(path, start, end)
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file upright: (H, W, 3) uint8 RGB; grey, alpha and 16 bit are converted.
-
-    Raises:
-      BlazePoseError: not a readable image.
-    """
-    from PIL import Image, ImageOps
-
+    name = name or source
+    if "://" in source:
+        options |= {"timeout": TIMEOUT, **({"options": {"rtsp_flags": "prefer_tcp"}} if source.startswith("rtsp") else {})}
+    container = _open(source, name, **options)
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I") or upright.mode == "F":
-                values = np.asarray(upright).astype(np.float64)
-                return as_rgb((values / 256 if values.max(initial=0) > 255 else values).clip(0, 255).astype(np.uint8))
-            return as_rgb(np.asarray(upright.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BlazePoseError(f"{path} is no readable image ({error}): convert it to JPEG or PNG") from error
+        stream = _film_stream(container, name)
+        fps = float(stream.average_rate or stream.guessed_rate or 30)
+        return Film(source, name, fps, _shown_frames(stream, fps), options, container if once else None, once)
+    finally:
+        if not once:
+            container.close()
 
 
-def _folder(path: Path, sequence: bool) -> Media:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise BlazePoseError(f"the folder {str(path)!r} holds no images: known suffixes are "
-                             f"{', '.join(sorted(IMAGE_SUFFIXES))}")
-
-    def pictures() -> Iterator[Picture]:
-        for i, file in enumerate(files):
-            try:
-                yield Picture(i, i / 30 if sequence else float(i), read_image(file), file.name)
-            except BlazePoseError as error:
-                warnings.warn(f"skipped: {error}", stacklevel=2)
-
-    return Media(path.name, 30.0 if sequence else 0.0, len(files), sequence, pictures)
-
-
-def _open(name: str, **options: Any) -> Any:
+def _open(source: str, name: str, **options: Any) -> Any:
     try:
         import av
-        from av.error import FFmpegError
     except ImportError as error:
         raise BlazePoseError("reading video needs PyAV: pip install 'blazepose_jax[video]'") from error
     # FFmpeg's log stays off, as PyAV leaves it: its handler takes the GIL, and a decoder thread that logs while a
     # container closes waits for ever.
     try:
-        container = av.open(name, **options)
-    except (FFmpegError, OSError, ValueError) as error:
-        raise BlazePoseError(f"{name!r} cannot be opened as a video or image ({error}): "
+        return av.open(source, **options)
+    except Exception as error:  # of FFmpeg, or of Python where a path is strange
+        raise BlazePoseError(f"{name!r} cannot be opened as a video or image ({_reason(error)}): "
                              "is it complete, and of a usual format?") from error
-    if not container.streams.video:
-        container.close()
+
+
+def _film_stream(container: Any, name: str) -> Any:
+    """The stream that a player shows: not a cover picture; of several the one that is marked."""
+    from av.stream import Disposition
+
+    aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
+    films = [stream for stream in container.streams.video if not stream.disposition & aside]
+    if not films:
         raise BlazePoseError(f"{name!r} has no video stream: give a file with pictures")
-    return container
+    marked = [stream for stream in films if stream.disposition & Disposition.default]
+    chosen = (marked or films)[0]
+    if len(films) > 1:
+        why = "marked as default" if marked else "the first"
+        warnings.warn(f"{Path(name).name} holds {len(films)} films: number {films.index(chosen)} is read, {why}",
+                      stacklevel=3)
+    return chosen
 
 
-def _camera(name: str) -> Media:
-    number = name.removeprefix("camera:")
-    if not number.isdigit():
-        raise BlazePoseError(f"camera {name!r} is no number: write camera:0")
-    form, pattern = CAMERAS.get(platform.system(), CAMERAS["Linux"])
-    device = pattern.format(number)
-    if form == "v4l2" and not os.path.exists(device):
-        raise BlazePoseError(f"camera {name!r} does not exist ({device} is missing): plug it in or give a file")
-
-    def pictures() -> Iterator[Picture]:
-        with contextlib.closing(_open(device, format=form)) as container:
-            for i, frame in enumerate(container.decode(video=0)):
-                yield Picture(i, float(frame.time or i / 30), frame.to_ndarray(format="rgb24"))
-
-    return Media(name, 30.0, None, True, pictures)
+def _shown_frames(stream: Any, fps: float) -> int | None:
+    """Frames that a player shows: an edit list may hide some of those that are stored."""
+    stored = int(stream.frames) or None
+    if stored is None or stream.duration is None or stream.time_base is None:
+        return stored
+    return min(stored, max(1, round(float(stream.duration * stream.time_base) * fps)))
 
 
-def _video(path: Path, start: float, end: float | None) -> Media:
-    with contextlib.closing(_open(str(path))) as container:
-        stream = container.streams.video[0]
-        fps = float(stream.average_rate or stream.guessed_rate or 30)
-        declared = int(stream.frames) or None
-    whole = start == 0 and end is None
-    count = declared if whole else None
-    return Media(path.name, fps, count, True, lambda: _decode(path, fps, start, end, declared))
-
-
-def _decode(path: Path, fps: float, start: float, end: float | None, declared: int | None) -> Iterator[Picture]:
-    from av.error import FFmpegError
-
-    index, yielded, broken, finished = 0, 0, "", True
-    with contextlib.closing(_open(str(path))) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        try:
-            for frame in container.decode(stream):
-                time = index / fps if frame.time is None else float(frame.time)
-                if end is not None and time >= end:
-                    finished = False
-                    break
-                if time >= start:
-                    image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
-                    yield Picture(index, time, np.ascontiguousarray(image))
-                    yielded += 1
-                index += 1
-        except (FFmpegError, OSError) as error:
-            broken = str(error)
-    if index == 0 and not broken.startswith("range") and finished:
-        raise BlazePoseError(f"{str(path)!r} has no decodable frame ({broken or 'it is empty'}): "
-                             "record or convert it again")
-    if broken or (finished and declared is not None and index < declared):
-        warnings.warn(f"{path.name} is cut: {index} of {declared or 'unknown'} frames could be decoded"
+def _decode(container: Any, name: str, fps: float) -> Iterator[tuple[float, np.ndarray]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # several films: said when it was opened
+        stream = _film_stream(container, name)
+    stream.thread_type = "AUTO"
+    clock, shown, stored, end, broken = Clock(1 / fps), 0, 0, None, ""
+    try:
+        for packet in container.demux(stream):
+            stored += packet.size > 0
+            for frame in packet.decode():
+                stamp = None if frame.time is None else float(frame.time)
+                end = stamp
+                yield clock(stamp), _as_shown(frame, stream)
+                shown += 1
+    except GeneratorExit:
+        raise
+    except Exception as error:  # of FFmpeg, or PyAV on what it does not expect
+        broken = _reason(error)
+    if shown == 0:
+        raise BlazePoseError(f"{name!r} has no decodable frame ({broken or 'it is empty'}): record or convert it again")
+    declared = int(stream.frames)
+    if broken or (stored < declared and _ends_early(stream, end, fps)):
+        warnings.warn(f"{Path(name).name} is cut: {shown} of {declared or 'unknown'} frames could be decoded"
                       + (f" ({broken})" if broken else "") + "; results cover these", stacklevel=2)
-    if yielded == 0 and index > 0:
-        raise BlazePoseError(f"{str(path)!r} has no frame between {start} and {end} s: it ends at {index / fps:.2f} s")
+
+
+def _ends_early(stream: Any, end: float | None, fps: float) -> bool:
+    """Whether the last frame lies before the end that the container declares; one with an edit list does not."""
+    if end is None or stream.duration is None:
+        return True
+    beginning = float((stream.start_time or 0) * stream.time_base)
+    return end - beginning + 1.5 / fps < float(stream.duration * stream.time_base)
+
+
+def _as_shown(frame: Any, stream: Any) -> np.ndarray:
+    """(H, W, 3) uint8: square pixels, turned and mirrored as the display matrix says."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if 1 / MAX_ASPECT < aspect < MAX_ASPECT and abs(aspect - 1) > 0.001:
+        wide = round(frame.width * aspect) if aspect > 1 else frame.width
+        high = frame.height if aspect > 1 else round(frame.height / aspect)
+        frame = frame.reformat(max(wide, 1), max(high, 1), format="rgb24")
+    image = frame.to_ndarray(format="rgb24")
+    matrix = display_matrix(frame)
+    return np.ascontiguousarray(image if matrix is None else turned(image, matrix))
+
+
+def display_matrix(frame: Any) -> np.ndarray | None:
+    """(2, 2) of a frame: image axes (x right, y down) to those of the screen; None where there is none."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32) / 65536
+            return np.array([[a, c], [b, d]])
+    return None
+
+
+def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Turn and mirror (H, W, ...) by the nearest of the eight that keep pixels; libavutil/display.h has the matrix."""
+    (a, c), (b, d) = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
 
 
 class VideoWriter:
-    """Writes H.264 that browsers play: yuv420p, even sizes, the original times.
+    """Writes H.264 that browsers play: yuv420p, even sizes, the original times from the first frame on.
 
-    Frames of another size are scaled to that of the first. The file appears under its name when it is complete.
+    Frames of another size are scaled to that of the first. The file takes its name when it is complete.
     """
 
     def __init__(self, path: str | Path, fps: float):
         """Open a video for writing; ``fps`` is nominal, each frame keeps its time."""
-        self._path = Path(path)
-        self._part = self._path.with_name(f".{self._path.name}.part.mp4")
+        self._out = Output(path)
         self._fps = Fraction(fps if fps > 0 else 30).limit_denominator(1001)
         self._base = Fraction(1, 90000)
         self._container: Any = None
         self._last = -1
+        self._began = 0.0
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Append (H, W, 3) uint8 RGB at ``time`` seconds; times that do not grow are moved by a tick."""
@@ -219,26 +236,29 @@ class VideoWriter:
             raise BlazePoseError(f"a video of {image.shape[1]}x{image.shape[0]} pixels cannot be written: "
                                  "each side needs at least 2")
         if self._container is None:
-            self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
+            self._began = time
+            self._container = av.open(str(self._out.part), "w", format="mp4", options={"movflags": "+faststart"})
             self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.time_base = self._base
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p")
-        self._last = max(round(time / self._base), self._last + 1)
+        self._last = max(round((time - self._began) / self._base), self._last + 1)
         frame.pts, frame.time_base = self._last, self._base
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name; without a frame there is no file."""
         if self._container is None:
+            self._out.discard()
             return
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        self._part.replace(self._path)
+        self._out.finish()
 
     def discard(self) -> None:
         """Leave nothing behind."""
         if self._container is not None:
-            self._container.close()
-        self._part.unlink(missing_ok=True)
+            with contextlib.suppress(Exception):  # a full disk, which is why this is called
+                self._container.close()
+        self._out.discard()

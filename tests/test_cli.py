@@ -14,9 +14,9 @@ from test_video import write_clip
 
 from blazepose_jax import demo
 from blazepose_jax.cli import main
+from blazepose_jax.media import read_media
 from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
-from blazepose_jax.video import read_media
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 

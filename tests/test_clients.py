@@ -22,9 +22,10 @@ from blazepose_jax.cli import main
 from blazepose_jax.draw import save_image
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.metadata import add_normalization
+from blazepose_jax.images import read_image
+from blazepose_jax.media import read_media
 from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
-from blazepose_jax.video import read_image, read_media
 from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights
 
 VERSIONS = ("1.2.2", "0.10.21")

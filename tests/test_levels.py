@@ -12,7 +12,8 @@ LEVELS = {
     "rendering": 1,
     "models": 2,
     "inference": 3, "objectives": 3, "training": 3,
-    "weights": 4, "export": 4, "frames": 4, "video": 4, "draw": 4, "results": 4, "litert": 4, "data": 4,
+    "files": 3.1, "json_files": 3.1, "frames": 3.1, "tensors": 3.1, "images": 3.2, "video": 3.2, "media": 3.3, "draw": 3.3, "results": 3.4,
+    "weights": 4, "export": 4, "litert": 4, "data": 4,
     "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
     "configs": 5, "curves": 5, "train": 5, "prepare": 5, "initialise": 5, "metric_log": 5, "tasks": 5, "trainer": 5,
     "demo_training": 5, "exporter": 5, "web": 5, "__init__": 6,
@@ -21,14 +22,13 @@ LEVELS = {
 SAME_LEVEL = {
     ("skeleton", "errors"), ("codecs", "geometry"), ("litert", "weights"), ("litert", "export"), ("tracker", "engine"),
     ("evaluate", "engine"), ("evaluate", "progress"), ("commands", "progress"), ("export", "weights"),
-    ("video", "frames"), ("results", "video"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
-    ("cli", "commands"), ("cli", "demo"), ("cli", "evaluate"),
-    ("cli", "train"), ("cli", "prepare"), ("train", "configs"), ("train", "curves"), ("prepare", "configs"),
-    ("prepare", "progress"), ("data", "frames"), ("data", "video"), ("prepare", "engine"),
+    ("export", "data"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
+    ("train", "configs"), ("train", "curves"), ("prepare", "configs"),
+    ("prepare", "progress"), ("prepare", "engine"),
     ("rendering", "geometry"), ("rendering", "codecs"), ("train", "trainer"), ("train", "metric_log"),
     ("trainer", "configs"), ("trainer", "initialise"), ("trainer", "tasks"), ("tasks", "configs"),
     ("tasks", "initialise"), ("demo", "demo_training"), ("demo_training", "configs"), ("demo_training", "engine"),
-    ("demo_training", "train"), ("cli", "exporter"), ("cli", "web"), ("exporter", "engine"), ("exporter", "evaluate"),
+    ("demo_training", "train"), ("exporter", "engine"), ("exporter", "evaluate"),
 }
 PURE = ("structs", "skeleton", "geometry", "codecs", "smoothing", "metrics", "losses",
         "augment", "rendering", "models", "inference", "objectives", "training")

@@ -9,10 +9,10 @@ from conftest import ROOT, shared
 from tensor_equality import compare, real_crops
 
 from blazepose_jax.inference import Settings
+from blazepose_jax.media import read_media
 from blazepose_jax.models import FOLDED, MODELS, Form
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.tracker import Tracker
-from blazepose_jax.video import read_media
 from blazepose_jax.weights.mediapipe import import_tflite
 
 REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").read_text())

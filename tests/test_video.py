@@ -7,7 +7,9 @@ from PIL import Image
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import as_rgb, to_frame
-from blazepose_jax.video import VideoWriter, read_image, read_media
+from blazepose_jax.images import read_image
+from blazepose_jax.media import read_media
+from blazepose_jax.video import VideoWriter
 
 
 def gradient(i, width=64, height=48):

@@ -18,10 +18,10 @@ from blazepose_jax.data.scenes import by_image
 from blazepose_jax.engine import load_engine
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois
+from blazepose_jax.images import read_image
 from blazepose_jax.inference import Settings
 from blazepose_jax.progress import progress
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.video import read_image
 
 MIN_PRESENCE = 0.8  # only people of whose points the pose net is sure
 

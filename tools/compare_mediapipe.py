@@ -91,7 +91,7 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
     """Decode the input once, and bundle Google's own files for the peer."""
     from blazepose_jax.export.bundle import task_bytes
     from blazepose_jax.export.metadata import add_normalization
-    from blazepose_jax.video import read_media
+    from blazepose_jax.media import read_media
     from blazepose_jax.weights import read_tflite_files
 
     media = read_media(args.input)

@@ -17,10 +17,10 @@ import numpy as np
 
 from blazepose_jax.data.coco import Annotations, read_annotations
 from blazepose_jax.engine import LiteRTEngine
-from blazepose_jax.evaluate import predict, report, shared_keypoints
+from blazepose_jax.evaluate import TORSOS, predict, report, shared_keypoints
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
+from blazepose_jax.export.calibration import crops_for, read_material
 from blazepose_jax.export.graph import make_graph
-from blazepose_jax.exporter import crops_for, read_material
 from blazepose_jax.inference import Settings
 from blazepose_jax.litert import litert_networks
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -59,7 +59,7 @@ def pck(data: bytes, people: Annotations, decode: str) -> float:
     networks = litert_networks({"pose": TFLiteFile(data, BLAZEPOSE)})
     engine = LiteRTEngine(None, networks["pose"], Settings(decode=decode), "file")
     return report(predict(engine, people, "truth", people.people), people, shared_keypoints(engine, people.names),
-                  "lsp")["pck@0.2"]
+                  TORSOS["lsp"])["pck@0.2"]
 
 
 def points_px(data: bytes, net: StoredNetwork, crops: np.ndarray) -> tuple[float, float]:
@@ -79,13 +79,13 @@ def main() -> None:
     args = parser.parse_args()
     people = read_annotations(args.shared / "data" / "lsp_test", evaluation=True)
     people = dataclasses.replace(people, people=people.people[:args.people])
-    material = read_material(str(args.shared / "data" / "lsp_train"))
+    material = read_material(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
     print(f"jax {jax.__version__}, {jax.default_backend()}; {len(people.people)} people\n")
     for name in ("full",) if args.trade else ("full", "lite"):
         original = (args.shared / "models" / f"pose_landmark_{name}.tflite").read_bytes()
         net = StoredNetwork(name, "folded", import_tflite(original, name).variables, {}, "", "", BLAZEPOSE)
         graph = make_graph(net)
-        crops = crops_for(graph, material)
+        crops = crops_for(graph, material.images)
         data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
         if args.trade:
             files = {f"{label}; biases {'corrected' if corrected else 'as they were'}":

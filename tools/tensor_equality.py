@@ -15,10 +15,10 @@ import numpy as np
 
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
+from blazepose_jax.images import read_image
 from blazepose_jax.litert import LiteRTModel
 from blazepose_jax.models import FOLDED, MODELS, Form, create_network
 from blazepose_jax.structs import ROI
-from blazepose_jax.video import read_image
 from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite
 

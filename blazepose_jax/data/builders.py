@@ -61,7 +61,7 @@ class _People(tfds.core.GeneratorBasedBuilder):
             "image": tfds.features.Image(shape=(self._people.size, self._people.size, 3), encoding_format="jpeg"),
             "keypoints": tfds.features.Tensor(shape=(count, 2), dtype=np.float32),
             "flags": tfds.features.Tensor(shape=(count,), dtype=np.int32),
-            "side": np.float32, "angle": np.float32, "id": np.int32, "weight": np.float32,
+            "side": np.float32, "angle": np.float32, "id": np.int32, "group": np.int32, "weight": np.float32,
             "knows_occlusion": np.bool_, **self._more_features(),
         })
         return tfds.core.DatasetInfo(

@@ -1,9 +1,8 @@
-"""A folder of COCO keypoint annotations comes in, its usable people leave, and a count of what was dropped and why."""
+"""People of a COCO keypoints file: which are usable, and a count of what was dropped or changed, and why."""
 
 import collections
 import dataclasses
-import json
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.data.coco_file import Category, CocoFile, Entry, choose_category, read_coco_file
+from blazepose_jax.data.coco_pictures import Pictures, annotation_file, label_scale
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI
 
 MAX_LISTED = 10
+NOT_EVAL_OK = "not marked eval_ok"
+# What other annotations of a file are left out for is no fault of theirs, not even under --strict.
+HARMLESS = (NOT_EVAL_OK, "a box without keypoints", "of a category without keypoints", "of another category")
+MAX_ID = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +29,14 @@ class Person:
     """One annotated person.
 
     Attributes:
-      id: of the annotation.
+      id: of the annotation where all ids are small whole numbers, else a running one.
       image: path of the photograph.
       keypoints: (n, 2) float32 image px; (0, 0) where unlabelled.
       flags: (n,) 2 visible, 1 labelled but occluded, 0 unlabelled.
       area: px², for OKS.
       data_set: what the image says it comes from, or "".
+      group: what the file says it belongs to, such as a film or a subject, or "".
+      label: the annotation's id as the file has it, as text.
     """
 
     id: int
@@ -38,6 +45,8 @@ class Person:
     flags: np.ndarray
     area: float
     data_set: str
+    group: str = ""
+    label: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +57,50 @@ class Annotations:
       names: of the n keypoints, as the file says.
       people: the usable ones, in the order of the file.
       dropped: {reason: ids}.
+      changed: {what was read otherwise than it stands there: ids}.
+      pairs: (left, right) names by the file's flip_indices, or None.
+      file: of the annotations, or None.
     """
 
     names: tuple[str, ...]
     people: tuple[Person, ...]
     dropped: dict[str, list[Any]]
+    changed: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] | None = None
+    file: Path | None = None
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All files that were, or will be read."""
+        return (*([self.file] if self.file else []), *dict.fromkeys(person.image for person in self.people))
 
 
 def describe_dropped(dropped: dict[str, list[Any]]) -> str:
     """One line a reason, with the first ids."""
-    lines = []
-    for reason, ids in dropped.items():
-        shown = ", ".join(str(i) for i in ids[:MAX_LISTED]) + (", ..." if len(ids) > MAX_LISTED else "")
-        lines.append(f"{len(ids)} dropped, {reason}: {shown}")
-    return "\n".join(lines) or "nobody dropped"
+    return "\n".join(_listed("dropped", dropped)) or "nobody dropped"
 
 
-def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bool = False) -> Annotations:
-    """Read ``annotations.json`` of a folder, or a JSON file whose images lie next to it.
+def describe_changed(changed: dict[str, list[Any]]) -> str:
+    """One line a change, with the first ids; "" for none."""
+    return "\n".join(_listed("changed", changed))
+
+
+def _listed(what: str, reasons: dict[str, list[Any]]) -> list[str]:
+    return [f"{len(ids)} {what}, {reason}: {', '.join(str(i) for i in ids[:MAX_LISTED])}"
+            + (", ..." if len(ids) > MAX_LISTED else "") for reason, ids in reasons.items()]
+
+
+def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bool = False,
+                     images: str | Path | None = None, skeleton: Skeleton = BLAZEPOSE) -> Annotations:
+    """Read the annotations of a folder: its ``annotations.json``, COCO's own layout, or its only JSON file.
 
     Args:
       folder: a folder or a file.
       strict: any dropped person is an error.
       evaluation: where annotations carry ``eval_ok``, only those count.
+      images: where the pictures lie; by default beside the file, in ``images`` there, or as COCO lays them out. What
+        the file names outside of these is read only if it lies in here.
+      skeleton: whose people are wanted where the file has several categories with keypoints.
 
     Returns:
       Annotations.
@@ -78,102 +108,152 @@ def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bo
     Raises:
       BlazePoseError: no such file, not COCO keypoints, nobody usable; with ``strict`` anything that was dropped.
     """
-    path = Path(folder)
-    path = path / "annotations.json" if path.is_dir() else path
-    if not path.is_file():
-        raise BlazePoseError(f"{str(path)!r} does not exist: give a folder with annotations.json in COCO's format")
-    data = _load(path)
-    names, images = _read_head(data, path)
-    flagged = evaluation and any("eval_ok" in a for a in data["annotations"])
-    dropped: dict[str, list[Any]] = collections.defaultdict(list)
-    people, seen, missing = [], set(), {}
-    for annotation in data["annotations"]:
-        reason, person = _read_person(annotation, names, images, path.parent, seen, missing)
-        if reason is None and flagged and not annotation.get("eval_ok"):
-            reason = "not marked eval_ok"
-        if reason is None and person is not None:
-            people.append(person)
+    path = annotation_file(Path(folder))
+    if images is not None and not Path(images).is_dir():
+        raise BlazePoseError(f"picture folder {str(images)!r} does not exist: name the one that the file's names start in")
+    file = read_coco_file(path)
+    category = choose_category(file, skeleton.keypoints)
+    reader = _Reader(file, category, Pictures(file, images))
+    flagged = evaluation and any(entry.eval_ok is not None for entry in file.entries)
+    for entry in file.entries:
+        reader.add(entry, NOT_EVAL_OK if flagged and not entry.eval_ok else None)
+    serious = {reason: ids for reason, ids in reader.dropped.items() if not reason.startswith(HARMLESS)}
+    if not reader.people or (strict and serious):
+        said = "; ".join(f"{len(ids)} {reason}" for reason, ids in reader.dropped.items()) or "there are none"
+        rule = "strict reading allows none to be dropped" if reader.people else "at least one usable person is needed"
+        raise BlazePoseError(f"{path}: {said}; {rule}: repair the file"
+                             + (" or leave out --strict" if reader.people else ""))
+    return Annotations(category.keypoints, _numbered(reader.people), dict(reader.dropped), dict(reader.changed),
+                       category.pairs, path)
+
+
+def _numbered(people: Sequence[Person]) -> tuple[Person, ...]:
+    """Ids of the file where all are small whole numbers, else running ones from 1."""
+    labels = [person.label for person in people]
+    if all(label.isascii() and label.isdecimal() and int(label) <= MAX_ID for label in labels):
+        return tuple(dataclasses.replace(person, id=int(person.label)) for person in people)
+    return tuple(dataclasses.replace(person, id=i) for i, person in enumerate(people, 1))
+
+
+class _Reader:
+    """Turns entries into people, one by one."""
+
+    def __init__(self, file: CocoFile, category: Category, pictures: Pictures):
+        self._file, self._category, self._pictures = file, category, pictures
+        self._seen: set[str] = set()
+        # In these files a 1 is a full confidence, and not COCO's "labelled, but occluded".
+        flags = [v for entry in file.entries for v in _flag_column(entry.keypoints)]
+        self._confidences = any(0 < v < 1 for v in flags) and max(flags) <= 1
+        self.people: list[Person] = []
+        self.dropped: dict[str, list[Any]] = collections.defaultdict(list)
+        self.changed: dict[str, list[Any]] = collections.defaultdict(list)
+
+    def add(self, entry: Entry, reason: str | None) -> None:
+        """Add the person of an entry, or count why there is none; ``reason`` is one that is known already."""
+        found = self._read(entry)
+        if reason is not None and isinstance(found, Person):
+            found = reason
+        if isinstance(found, Person):
+            self.people.append(found)
         else:
-            dropped[reason or "unreadable"].append(annotation.get("id"))
-    found = Annotations(names, tuple(people), dict(dropped))
-    serious = {reason: ids for reason, ids in dropped.items() if reason != "not marked eval_ok"}
-    if not people or (strict and serious):
-        said = "; ".join(f"{len(ids)} {reason}" for reason, ids in dropped.items()) or "there are none"
-        rule = "strict reading allows none to be dropped" if people else "at least one usable person is needed"
-        raise BlazePoseError(f"{path}: {said}; {rule}: repair the file" + (" or leave out --strict" if people else ""))
-    return found
+            self.dropped[found].append(entry.id)
+
+    def _read(self, entry: Entry) -> Person | str:
+        names = self._names(entry)
+        if isinstance(names, str):
+            return names
+        label = "" if entry.id is None else str(entry.id)
+        if label and label in self._seen:
+            return "duplicate id"
+        self._seen.add(label)
+        image = self._file.images.get(entry.image or "")
+        if image is None or not image.file_name:
+            return "image unknown"
+        if entry.image in self._file.ambiguous:
+            return "image unknown: its id is used twice"
+        if image.is_duplicate:
+            return "near duplicate of a test image"
+        found = self._pictures.find(image.file_name)
+        if isinstance(found, str):
+            return found
+        if entry.is_crowd:
+            return "crowd"
+        rows = _rows(entry.keypoints, len(names))
+        if isinstance(rows, str):
+            return rows
+        path, size = found
+        scale = label_scale(image.size, size)
+        if scale is None:
+            return "the picture has another shape than the file says"
+        rows = self._normalised(rows, scale, size, entry)
+        if isinstance(rows, str):
+            return rows
+        order = [names.index(name) for name in self._category.keypoints]
+        rows = rows[order]
+        labelled = rows[rows[:, 2] > 0]
+        if not len(labelled):
+            return "no labelled keypoint"
+        area = entry.area or (entry.box[2] * entry.box[3] if entry.box else 0) or float(np.prod(np.ptp(labelled, 0)[:2]))
+        return Person(0, path, rows[:, :2].astype(np.float32), rows[:, 2].astype(np.int32),
+                      area * scale[0] * scale[1] if entry.area or entry.box else area, image.data_set,
+                      entry.group or image.group, label)
+
+    def _names(self, entry: Entry) -> tuple[str, ...] | str:
+        """Keypoint names of the entry's own category, or why it is not meant."""
+        wanted = self._category.keypoints
+        with_points = [c for c in self._file.categories.values() if c.keypoints]
+        category = self._file.categories.get(entry.category or "")
+        if category is None and len(with_points) == 1:
+            category = with_points[0]
+        if category is None:
+            return "category unknown"
+        if not category.keypoints:
+            return "of a category without keypoints"
+        if entry.keypoints is None or entry.keypoints == []:
+            return "a box without keypoints"
+        if not set(wanted) <= set(category.keypoints):
+            return f"of another category, {category.name!r}"
+        return category.keypoints
+
+    def _normalised(self, rows: np.ndarray, scale: tuple[float, float], size: tuple[int, int],
+                    entry: Entry) -> np.ndarray | str:
+        """Rows in px of the picture with flags 0, 1 and 2."""
+        flags = rows[:, 2]
+        if not np.isfinite(flags).all():
+            return "NaN or infinite coordinates"
+        fractions = (flags > 0) & (flags != np.round(flags))
+        if fractions.any():
+            self.changed["visibility between 0 and 1, taken as visible"].append(entry.id)
+        occluded = (flags == 1) & (not self._confidences)
+        flags = np.where(flags <= 0, 0, np.where(occluded, 1, 2))
+        if not np.isfinite(rows[flags > 0, :2]).all():
+            return "NaN or infinite coordinates"
+        if scale != (1.0, 1.0):
+            self.changed["labels scaled to the picture's size"].append(entry.id)
+        xy = np.where((flags > 0)[:, None], rows[:, :2], 0) * scale
+        reach = max(size)
+        far = ((xy < -reach) | (xy > np.array(size) + reach)).any(1) & (flags > 0)
+        if far.any():
+            if far.sum() == (flags > 0).sum():
+                return "coordinates far outside"
+            self.changed["points far outside of the image, taken as unlabelled"].append(entry.id)
+        flags, xy = np.where(far, 0, flags), np.where(far[:, None], 0, xy)
+        return np.concatenate([xy, flags[:, None]], 1)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _flag_column(keypoints: Any) -> list[float]:
+    if not isinstance(keypoints, list):
+        return []
+    flat = [v for row in keypoints for v in (row if isinstance(row, list) else [row])]
+    return [v for v in flat[2::3] if isinstance(v, int | float)]
+
+
+def _rows(keypoints: Any, count: int) -> np.ndarray | str:
     try:
-        # NaN is no JSON, but Python writes it; such people are dropped one by one, not the file.
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BlazePoseError(f"{path} is no JSON ({error}): export it again") from error
-    if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in
-                                             ("images", "annotations", "categories")):
-        raise BlazePoseError(f"{path} lacks the lists images, annotations and categories: it must be in COCO's format")
-    return data
-
-
-def _read_head(data: dict[str, Any], path: Path) -> tuple[tuple[str, ...], dict[Any, dict[str, Any]]]:
-    category = next((c for c in data["categories"] if isinstance(c, dict) and c.get("keypoints")), None)
-    if category is None:
-        raise BlazePoseError(f"{path} has no category with keypoints: COCO's person_keypoints files have one")
-    return tuple(category["keypoints"]), {image["id"]: image for image in data["images"] if "id" in image}
-
-
-def _read_person(annotation: dict[str, Any], names: tuple[str, ...], images: dict[Any, dict[str, Any]], root: Path,
-                 seen: set[Any], missing: dict[Path, bool]) -> tuple[str | None, Person | None]:
-    image = images.get(annotation.get("image_id"))
-    if annotation.get("id") in seen:
-        return "duplicate id", None
-    seen.add(annotation.get("id"))
-    if image is None or "file_name" not in image:
-        return "image unknown", None
-    if image.get("near_duplicate_of_test"):
-        return "near duplicate of a test image", None
-    file = root / image["file_name"]
-    if file not in missing:
-        missing[file] = not file.is_file()
-    if missing[file]:
-        return "image file missing", None
-    if annotation.get("iscrowd"):
-        return "crowd", None
-    try:
-        rows = np.asarray(annotation.get("keypoints", []), np.float64)
-    except (TypeError, ValueError):
-        return "keypoints are no numbers", None
-    if rows.size != 3 * len(names):
-        return f"not {3 * len(names)} keypoint numbers", None
-    rows = rows.reshape(-1, 3)
-    if not np.isfinite(rows).all():
-        return "NaN or infinite coordinates", None
-    labelled = rows[:, 2] > 0
-    if not labelled.any():
-        return "no labelled keypoint", None
-    if (rows[labelled, :2] < -max(image.get("width", 1e9), image.get("height", 1e9))).any():
-        return "coordinates far outside", None
-    box = annotation.get("bbox")
-    if box is not None and not _box_meets_image(box, image):
-        return "box outside of the image", None
-    area = float(annotation.get("area") or (box[2] * box[3] if box else 0) or _extent(rows[labelled]))
-    return None, Person(annotation["id"], file, rows[:, :2].astype(np.float32), rows[:, 2].astype(np.int32), area,
-                        str(image.get("dataset", "")))
-
-
-def _box_meets_image(box: Any, image: dict[str, Any]) -> bool:
-    try:
-        x, y, w, h = (float(v) for v in box)
-    except (TypeError, ValueError):
-        return False
-    width, height = image.get("width", math.inf), image.get("height", math.inf)
-    return all(map(math.isfinite, (x, y, w, h))) and w > 0 and h > 0 and x < width and y < height \
-        and x + w > 0 and y + h > 0
-
-
-def _extent(rows: np.ndarray) -> float:
-    return float(np.prod(np.ptp(rows[:, :2], axis=0)))
+        rows = np.asarray(keypoints, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return "keypoints are no numbers"
+    return rows.reshape(-1, 3) if rows.size == 3 * count else f"not {3 * count} keypoint numbers"
 
 
 def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEPOSE) -> ROI | None:

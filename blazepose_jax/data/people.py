@@ -11,9 +11,9 @@ from blazepose_jax.data.coco import Annotations, Person, true_roi
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
+from blazepose_jax.images import read_image
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI
-from blazepose_jax.video import read_image
 
 # The farthest joint may be unlabelled; then the circle is a lower bound, and this much is added.
 PARTIAL_MARGIN = 1.1
@@ -35,7 +35,8 @@ def encode_jpeg(square: np.ndarray) -> bytes:
 
 
 def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person], size: int,
-                  circles: dict[int, ROI] | None = None) -> Iterator[dict[str, Any]]:
+                  circles: dict[int, ROI] | None = None,
+                  groups: dict[int, int] | None = None) -> Iterator[dict[str, Any]]:
     """Cut people out.
 
     Args:
@@ -44,12 +45,13 @@ def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person
       people: those of ``data``, perhaps wrapped in a progress bar.
       size: R, px per side.
       circles: by id, a teacher's ROI for people whose own labels do not give one.
+      groups: by id, of ``groups.group_people``; None where each is its own.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), keypoints (K, 2) record px, flags (K,), side, angle, id, weight,
+      Rows: ``image`` (a JPEG's bytes), keypoints (K, 2) record px, flags (K,), side, angle, id, group, weight,
       knows_occlusion.
     """
-    circles = {} if circles is None else circles
+    circles, groups = circles or {}, groups or {}
     pairs = [(i, data.names.index(n)) for i, n in enumerate(skeleton.keypoints) if n in data.names]
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
     for person in people:
@@ -76,5 +78,6 @@ def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person
         flags[here] = person.flags[there]
         yield {"image": encode_jpeg(square), "keypoints": points, "flags": flags, "side": np.float32(side * scale),
                "angle": np.float32(roi.angle), "id": np.int32(person.id),
+               "group": np.int32(groups.get(person.id, person.id)),
                "weight": np.float32(WEIGHTS.get(person.data_set, 1.0)),
                "knows_occlusion": np.bool_(person.data_set != "lspet")}

@@ -7,6 +7,8 @@ A reader has ``skeleton``, ``name``, a length, and ``batch(step, size, seed, row
 import dataclasses
 from typing import Any
 
+import jax
+
 from blazepose_jax.data.records import read_records
 from blazepose_jax.data.rendered import Mixed, Rendered, RenderedScenes, render_all
 from blazepose_jax.errors import BlazePoseError, check_name
@@ -21,10 +23,25 @@ class DataConfig:
 
     records: str = ""  # folder; "" for rendered people alone
     reader: str = "resident"  # in memory, or "grain", which streams
-    held_out: int = 200  # fully trusted people kept back for validation
+    held_out: int = 200  # fully trusted people kept back for validation; at most a fifth of the records
     rendered: float = 0.0  # share of rendered people in a batch; 1.0 where there are no records
     people: int = 1_000_000  # different rendered people before they come again; up to 10,000 are kept in memory
     size: int = 320  # px of a rendered record; that of the records it is mixed with
+
+
+def cap_held_out(held_out: int, count: int) -> int:
+    """``held_out``, but never more than a fifth of ``count`` records; says so.
+
+    Raises:
+      BlazePoseError: below 0, or nobody would be left to learn from.
+    """
+    if held_out < 0:
+        raise BlazePoseError(f"data.held_out is {held_out}: it is a number of people, 0 or more")
+    if held_out > (most := count // 5):
+        if jax.process_index() == 0:
+            print(f"data.held_out={held_out} is more than a fifth of {count} records: {most} are held out", flush=True)
+        return most
+    return held_out
 
 
 def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
@@ -54,9 +71,10 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
     if config.reader == "grain":
         from blazepose_jax.data.streams import open_stream
 
-        learn, held_out = open_stream(config.records, config.held_out)
+        learn, held_out = open_stream(config.records, lambda count: cap_held_out(config.held_out, count))
     else:
-        learn, held_out = read_records(config.records).split(config.held_out)
+        data = read_records(config.records)
+        learn, held_out = data.split(cap_held_out(config.held_out, len(data)))
     scenes = hasattr(held_out, "labels") and "kinds" in held_out.labels
     if scenes != (kind == "detector"):
         raise BlazePoseError(f"{config.records} holds {'scenes' if scenes else 'people'}, a {kind} net learns from "

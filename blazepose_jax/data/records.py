@@ -3,24 +3,26 @@
 import dataclasses
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.files import OutputFolder, write_text
+from blazepose_jax.json_files import read_json
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, PoseBatch, SceneBatch
+from blazepose_jax.tensors import load_tensors, save_tensors
 
 FORMAT = "blazepose_jax records 1"
+MAX_SIDE = 4096  # px of a record
+FLOATS = ("keypoints", "side", "angle", "weight", "points", "depth", "world")
 
 
 def write_records(rows: Iterable[dict[str, Any]], skeleton: Skeleton, output: Path, *, size: int,
-                  source: str, dropped: dict[str, list[Any]]) -> int:
+                  source: str, dropped: dict[str, list[Any]], notes: dict[str, Any] | None = None) -> int:
     """Write a records folder; it appears under its name when it is complete.
 
     Args:
@@ -30,6 +32,7 @@ def write_records(rows: Iterable[dict[str, Any]], skeleton: Skeleton, output: Pa
       size: R, px per side.
       source: for people.
       dropped: {reason: ids}, complete after the last row; counted in records.json.
+      notes: further plain data for records.json.
 
     Returns:
       Number of records.
@@ -40,10 +43,9 @@ def write_records(rows: Iterable[dict[str, Any]], skeleton: Skeleton, output: Pa
     if output.exists():
         raise BlazePoseError(f"output {str(output)!r} exists: name a new folder")
     labels: list[dict[str, Any]] = []
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    folder = OutputFolder(output)
     try:
-        with (part / "images.bin").open("wb") as images:
+        with (folder.part / "images.bin").open("wb") as images:
             for row in rows:
                 images.write(row["image"])
                 label = {name: value for name, value in row.items() if name != "image"}
@@ -51,15 +53,14 @@ def write_records(rows: Iterable[dict[str, Any]], skeleton: Skeleton, output: Pa
         if not labels:
             raise BlazePoseError(f"nobody has {', '.join(skeleton.center + skeleton.up)} labelled: a pose net needs "
                                  "them for its ROI")
-        save_file({k: np.stack([row[k] for row in labels]) for k in labels[0]}, part / "labels.safetensors")
-        text = {"format": FORMAT, "source": source, "size": size, "count": len(labels),
-                "skeleton": skeleton.to_dict(), "dropped": {reason: len(ids) for reason, ids in dropped.items()}}
-        (part / "records.json").write_text(json.dumps(text, indent=2) + "\n")
-        part.chmod(0o755)
-        part.rename(output)
+        save_tensors({k: np.stack([row[k] for row in labels]) for k in labels[0]}, folder.part / "labels.safetensors")
+        text = {"format": FORMAT, "source": source, "size": size, "count": len(labels), "skeleton": skeleton.to_dict(),
+                "dropped": {reason: len(ids) for reason, ids in dropped.items()}, **(notes or {})}
+        write_text(folder.part / "records.json", json.dumps(text, indent=2) + "\n")
+        folder.finish()
         return len(labels)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        folder.discard()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +105,8 @@ class Resident:
         return self.take(np.array([orders[e][p % len(self)] for e, p in zip(epochs, positions, strict=True)]))
 
     def split(self, held_out: int, seed: int = 0) -> tuple["Resident", "Resident"]:
-        """(training, validation): ``held_out`` records with full weight go to validation, chosen by seed."""
-        chosen = held_out_rows(self.labels["weight"], held_out, seed)
+        """(training, validation): ``held_out`` records go to validation; see ``held_out_rows``."""
+        chosen = held_out_rows(self.labels["weight"], held_out, seed, self.labels.get("group"))
         rest = np.setdiff1d(np.arange(len(self)), chosen)
         return self._subset(rest), self._subset(chosen)
 
@@ -113,9 +114,34 @@ class Resident:
         return Resident(self.skeleton, self.pixels[rows], {k: v[rows] for k, v in self.labels.items()}, self.name)
 
 
-def held_out_rows(weights: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Sorted positions of ``count`` records with full weight, chosen by seed."""
-    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(weights >= 1.0))[:count])
+def held_out_rows(weights: np.ndarray, count: int, seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
+    """Positions of records to validate on, chosen by seed among those with full weight.
+
+    Args:
+      weights: (n,).
+      count: how many at the most.
+      seed: of the choice.
+      groups: (n,) int; a record brings its whole group along, or stays. Where every group has more than ``count``, the
+        smallest one goes. None where each record is its own.
+
+    Returns:
+      (m,) sorted.
+    """
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(weights >= 1.0))
+    if groups is None or len(np.unique(groups)) == len(groups):
+        return np.sort(order[:count])
+    members: dict[int, list[int]] = {}
+    for i, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(i)
+    chosen: dict[int, None] = {}
+    held = 0
+    for group in groups[order].tolist():
+        if group not in chosen and held + len(members[group]) <= count:
+            chosen[group] = None
+            held += len(members[group])
+    if not chosen and count > 0 and len(members) > 1 and len(order):
+        chosen[min(groups[order].tolist(), key=lambda group: len(members[group]))] = None
+    return np.sort(np.array([i for group in chosen for i in members[group]], int))
 
 
 def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
@@ -181,21 +207,55 @@ def open_records(folder: str | Path) -> RecordFolder:
     if not (folder / "records.json").is_file():
         raise BlazePoseError(f"{str(folder)!r} is no records folder (it has no records.json): make one with "
                              "blazepose data prepare")
+    described = read_json(folder / "records.json")
     try:
-        described = json.loads((folder / "records.json").read_text())
-        if described["format"] != FORMAT:
-            raise BlazePoseError(f"{folder} has the format {described['format']!r}, this version reads {FORMAT!r}: "
-                                 "prepare it again")
-        labels = load_file(folder / "labels.safetensors")
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
+            found = described.get("format") if isinstance(described, dict) else type(described).__name__
+            raise BlazePoseError(f"{folder} has the format {found!r}, this version reads {FORMAT!r}: prepare it again")
+        skeleton, size = Skeleton.from_dict(described.get("skeleton")), described.get("size")
+        if not isinstance(size, int) or not 0 < size <= MAX_SIDE:
+            raise ValueError(f"records of {size!r} px")
+        labels = load_tensors(folder / "labels.safetensors")
+        check_labels(labels, skeleton)
         ends = np.cumsum(labels.pop("length"))
         images = np.memmap(folder / "images.bin", np.uint8, "r")
         if len(images) != ends[-1]:
             raise ValueError(f"images.bin has {len(images)} bytes, not {ends[-1]}")
-        return RecordFolder(described, Skeleton.from_dict(described["skeleton"]), labels, images, ends)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        return RecordFolder(described, skeleton, labels, images, ends)
+    except (OSError, ValueError) as error:
         if isinstance(error, BlazePoseError):
             raise
         raise BlazePoseError(f"{folder} is damaged ({error}): prepare it again") from error
+
+
+def check_labels(labels: dict[str, np.ndarray], skeleton: Skeleton) -> None:
+    """Compare names, shapes, types and values of a folder's labels with what was written.
+
+    Raises:
+      ValueError: the first that is wrong.
+    """
+    scenes, points = "kinds" in labels, len(skeleton.keypoints)
+    shapes: dict[str, tuple[int, ...]] = {"length": (), "id": (), "weight": ()}
+    shapes |= {"points": (-1, 5, 2), "kinds": (-1,)} if scenes else {
+        "keypoints": (points, 2), "flags": (points,), "side": (), "angle": (), "knows_occlusion": ()}
+    if "depth" in labels:
+        shapes |= {"depth": (points,), "world": (points, 3), "mask": (-1,)}
+    count = len(labels.get("length", ()))
+    if lacking := sorted(shapes.keys() - labels.keys()):
+        raise ValueError(f"labels lack {lacking[0]!r}")
+    for name, value in labels.items():
+        wanted = shapes.get(name, value.shape[1:])
+        if value.ndim == 0 or len(value) != count or len(value.shape) != len(wanted) + 1 or any(
+                want not in (-1, have) for want, have in zip(wanted, value.shape[1:], strict=True)):
+            raise ValueError(f"label {name!r} has the shape {value.shape}")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"label {name!r} holds NaN or infinite values")
+        if (value.dtype.kind == "f") != (name in FLOATS):
+            raise ValueError(f"label {name!r} has the type {value.dtype}")
+    if not count or (labels["length"] <= 0).any():
+        raise ValueError("a record without a picture")
+    if not scenes and (labels["side"] <= 0).any():
+        raise ValueError("a record without a ROI")
 
 
 def read_records(folder: str | Path) -> Resident:
@@ -210,6 +270,6 @@ def read_records(folder: str | Path) -> Resident:
     for i in range(len(found)):
         try:
             pixels[i] = decode_jpeg(found[i]["image"])
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever a damaged picture makes the decoder raise
             raise BlazePoseError(f"{folder} is damaged (record {i}: {error}): prepare it again") from error
     return Resident(found.skeleton, pixels, found.labels, Path(folder).name)

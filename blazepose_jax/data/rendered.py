@@ -151,7 +151,7 @@ def labels_of(batch: PoseBatch) -> dict[str, np.ndarray]:
     """What ``records.to_batch`` makes a batch of, but for the pixels; masks as bits."""
     mask: Any = batch.mask
     return {"keypoints": batch.keypoints, "flags": batch.flags, "side": batch.roi.side, "angle": batch.roi.angle,
-            "id": batch.ids, "weight": batch.weight, "knows_occlusion": batch.knows_occlusion,
+            "id": batch.ids, "group": batch.ids, "weight": batch.weight, "knows_occlusion": batch.knows_occlusion,
             "depth": np.asarray(batch.depth), "world": np.asarray(batch.world),
             "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1)}
 

@@ -14,9 +14,9 @@ from blazepose_jax.data.people import WEIGHTS, encode_jpeg
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
+from blazepose_jax.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
-from blazepose_jax.video import read_image
 
 MOST = 12  # people in a scene; further ones are left out, and with them the scene's certainty about what is nobody
 PERSON, UNSURE = 1, 2  # as in structs.SceneBatch
@@ -34,19 +34,21 @@ def by_image(people: Iterable[Person]) -> dict[Path, list[Person]]:
     return found
 
 
-def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]],
-                  size: int) -> Iterator[dict[str, Any]]:
+def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]], size: int,
+                  groups: dict[int, int] | None = None) -> Iterator[dict[str, Any]]:
     """Letterbox photographs.
 
     Args:
       data: annotations; what is dropped is added to ``dropped``.
       scenes: of ``by_image``, perhaps wrapped in a progress bar.
       size: R, px per side.
+      groups: by id, of ``groups.group_people``; None where each is its own.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, weight. Whoever lacks a hip or a shoulder
+      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight. Whoever lacks a hip or a shoulder
       is neither wanted nor refused: a circle round the labelled points is left out of the loss.
     """
+    groups = groups or {}
     for image, people in scenes:
         if len(people) > MOST:
             data.dropped.setdefault(f"more than {MOST} people in a scene", []).append(people[0].id)
@@ -65,7 +67,7 @@ def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]]
         points = ((points - whole.center) * scale + size / 2) * (kinds > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
         yield {"image": encode_jpeg(square), "points": points.astype(np.float32), "kinds": kinds,
-               "id": np.int32(people[0].id), "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0))}
+               "id": np.int32(people[0].id), "group": np.int32(groups.get(people[0].id, people[0].id)), "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0))}
 
 
 def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:

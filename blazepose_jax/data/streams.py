@@ -1,7 +1,7 @@
 """A records folder or a TFDS data set comes in, batches stream out of grain; its position can be saved."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,12 @@ def _decode(row: dict[str, Any]) -> dict[str, Any]:
     return {"pixels": decode_jpeg(row["image"]), **{k: np.asarray(v) for k, v in row.items() if k != "image"}}
 
 
-def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
+def open_stream(folder: str | Path, held_out: int | Callable[[int], int]) -> tuple[Stream, Resident]:
     """Open a records folder, or a data set that TFDS wrote, for streaming.
 
     Args:
       folder: with records.json, or with TFDS's dataset_info.json.
-      held_out: people kept back for validation; they are read into memory.
+      held_out: people kept back for validation, which are read into memory; or a function of the number of records.
 
     Returns:
       (training, validation).
@@ -102,11 +102,11 @@ def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
     folder = Path(folder)
     source: Any
     if (folder / "dataset_info.json").is_file():
-        source, skeleton, weights = _open_tfds(folder)
+        source, skeleton, weights, groups = _open_tfds(folder)
     else:
         found: RecordFolder = open_records(folder)
-        source, skeleton, weights = found, found.skeleton, found.labels["weight"]
-    kept = held_out_rows(weights, held_out)
+        source, skeleton, weights, groups = found, found.skeleton, found.labels["weight"], found.labels.get("group")
+    kept = held_out_rows(weights, held_out(len(source)) if callable(held_out) else held_out, groups=groups)
     rest = np.setdiff1d(np.arange(len(source)), kept)
     rows = [_decode(source[int(i)]) for i in kept] or [_decode(source[0])]
     columns = {name: np.stack([row[name] for row in rows])[:len(kept)] for name in rows[0]}
@@ -114,7 +114,7 @@ def open_stream(folder: str | Path, held_out: int) -> tuple[Stream, Resident]:
     return Stream(source, rest, skeleton, folder.name), validation
 
 
-def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray]:
+def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | None]:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -124,4 +124,8 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray]:
     source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
     metadata: Any = builder.info.metadata
     skeleton = Skeleton.from_dict(metadata["skeleton"])
-    return source, skeleton, np.array([source[i]["weight"] for i in range(len(source))])
+    # Only what decides who is held out; the pictures stay on the disk.
+    wanted = [name for name in ("weight", "group") if name in builder.info.features]
+    some = read(split="train", decoders=tfds.decode.PartialDecoding({name: True for name in wanted}))
+    columns = {name: np.array([some[i][name] for i in range(len(some))]) for name in wanted}
+    return source, skeleton, columns["weight"], columns.get("group")

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ class Checkpoints:
             raise BlazePoseError("training needs Orbax: pip install 'blazepose_jax[train]'") from error
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised, too
         directory.mkdir(parents=True, exist_ok=True)
-        policies: Any = ocp.training
-        self._keeper: Any = policies.Checkpointer(
-            directory.absolute(), save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
+        self._directory, self._training = directory.absolute(), ocp.training
+        self._keeper = self._open()
+
+    def _open(self) -> Any:
+        policies: Any = self._training
+        return policies.Checkpointer(
+            self._directory, save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=policies.preservation_policies.LatestN(3))
 
     def save(self, step: int, state: Any, position: dict[str, Any] | None = None) -> None:
@@ -45,25 +50,44 @@ class Checkpoints:
 
         The state gets the tree, shapes and shardings of ``like``.
 
-        An unreadable checkpoint is reported, and the one before it taken.
+        An unreadable checkpoint is reported and put aside, and the one before it taken.
 
         Raises:
           BlazePoseError: there are checkpoints and none is readable, or they are of another model.
         """
-        steps = self.steps()
+        steps, damaged = self.steps(), []
         for step in steps:
             try:
                 wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
                 found = self._keeper.load(step, wanted)
                 jax.block_until_ready(found)
-                return step, found, (self._keeper.metadata(step).custom_metadata or {}).get("position")
+                position = (self._keeper.metadata(step).custom_metadata or {}).get("position")
+                self._put_aside(damaged)
+                return step, found, position
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 warnings.warn(f"checkpoint {step} cannot be read ({reason}); trying the one before", stacklevel=2)
+                damaged.append(step)
         if steps:
             raise BlazePoseError("no checkpoint of this workdir fits this experiment: is it another model's? "
                                  "Name a new --workdir")
         return None
+
+    def _put_aside(self, damaged: list[int]) -> None:
+        """Move unreadable checkpoints out of the way of those that will have their steps."""
+        if not damaged:
+            return
+        self.close()
+        if jax.process_index() == 0:
+            for step in damaged:
+                place = self._directory.parent / f"damaged-checkpoint-{step}"
+                shutil.rmtree(place, ignore_errors=True)
+                (self._directory / str(step)).rename(place)
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("damaged checkpoints are put aside")
+        self._keeper = self._open()
 
     def close(self) -> None:
         """Finish."""

@@ -1,0 +1,93 @@
+"""Photographs that an export is calibrated with, and others that it is judged by."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.data.coco import Annotations, read_annotations, true_roi
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export.graph import Graph
+from blazepose_jax.frames import to_frame
+from blazepose_jax.geometry import rois, warp
+from blazepose_jax.images import read_image
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import ROI
+
+PARITY_CROPS = 8
+CALIBRATION_CROPS = 100
+MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """Photographs with somebody in them.
+
+    Attributes:
+      images: (image, its ROI) pairs to calibrate with.
+      judged: (image, its ROI) pairs that calibrate nothing, to compare the file with JAX on.
+      measured: people whose truth is known and who calibrate nothing; None without --calibration.
+      files: what was read.
+    """
+
+    images: list[tuple[np.ndarray, ROI]]
+    judged: list[tuple[np.ndarray, ROI]]
+    measured: Annotations | None
+    files: tuple[Path, ...] = ()
+
+
+def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None = None) -> Material:
+    """Photographs: those of ``folder``, or scikit-image's astronaut.
+
+    Args:
+      folder: annotated people, or None.
+      skeleton: of the pose net, whose centre and up points place the ROIs.
+      pictures: where the pictures of ``folder`` lie, where it does not say.
+
+    Raises:
+      BlazePoseError: no usable people, or no photograph at all.
+    """
+    if folder is None:
+        try:
+            from skimage.data import astronaut
+        except ImportError as error:
+            raise BlazePoseError("the parity report needs a photograph: give --calibration DIR, or pip install "
+                                 "scikit-image") from error
+        image, rng = astronaut(), np.random.default_rng(0)
+        squares = [ROI(np.array([225, 330], np.float32) + rng.normal(0, 15, 2).astype(np.float32),
+                       np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
+                   for _ in range(2 * PARITY_CROPS)]
+        found = [(image, square) for square in squares]
+        return Material(found[PARITY_CROPS:], found[:PARITY_CROPS], None)
+    data = read_annotations(folder, evaluation=True, images=pictures, skeleton=skeleton)
+    people = [(person, true_roi(person, data.names, skeleton)) for person in data.people]
+    usable = [(person, square) for person, square in people if square is not None]
+    if not usable:
+        raise BlazePoseError(f"nobody in {folder} has {', '.join(skeleton.center + skeleton.up)} labelled: calibration "
+                             "needs people with a ROI")
+    order = [usable[i] for i in np.random.default_rng(0).permutation(len(usable))]
+    # At most half calibrates, so that somebody is left to judge by.
+    split = min(CALIBRATION_CROPS, (len(order) + 1) // 2)
+    judges = order[split:split + MEASURED_PEOPLE]
+    images, judged = ([(read_image(person.image), square) for person, square in rows]
+                      for rows in (order[:split], (judges or order)[:PARITY_CROPS]))
+    measured = tuple(person for person, _ in judges)
+    return Material(images, judged, dataclasses.replace(data, people=measured) if measured else None, data.inputs)
+
+
+def crops_for(graph: Graph, images: list[tuple[np.ndarray, ROI]]) -> np.ndarray:
+    """(N, S, S, 3) float32 normalised: people for a pose net, letterboxed photographs for a detector."""
+    @jax.jit
+    def crop(frame, square):
+        border = "replicate" if graph.kind == "pose" else "zero"
+        pixels = warp.crop(frame, rois.to_affine(square, graph.side), graph.side, border=border)
+        return (pixels - graph.mean) / graph.std
+
+    found = []
+    for image, square in images:
+        frame = to_frame(image)
+        found.append(np.asarray(crop(frame, square if graph.kind == "pose" else rois.whole_image(
+            jnp.asarray(frame.size))), np.float32))
+    return np.stack(found)

@@ -1,0 +1,56 @@
+"""Tensors in safetensors files: written as they are, read with what is damaged or named twice refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
+
+MAX_HEADER = 100 * 2**20  # bytes; safetensors' own limit
+
+
+def save_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
+    """Write a file.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    try:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+    except SafetensorError as error:  # a full disk, say
+        raise OSError(f"{path} cannot be written ({error})") from error
+
+
+def load_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a file.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is damaged, or names a tensor twice.
+    """
+    return parse_tensors(path.read_bytes())
+
+
+def parse_tensors(data: bytes) -> dict[str, np.ndarray]:
+    """The tensors of a file's bytes.
+
+    Raises:
+      ValueError: damaged, or a tensor is named twice.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        if len(data) < 8 or length > min(MAX_HEADER, len(data) - 8):
+            raise ValueError(f"a header of {length} bytes in a file of {len(data)}")
+        json.loads(data[8 : 8 + length], object_pairs_hook=_once)
+        return load(data)
+    except (SafetensorError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None:
+        raise ValueError(f"the name {twice!r} stands there twice")
+    return dict(pairs)
