@@ -11,6 +11,8 @@ from blazepose_jax.models import MODELS
 from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import DETECTOR_OUTPUTS, tell_kind_of_outputs
+from blazepose_jax.weights.tflite import load_schema
+from blazepose_jax.weights.tflite_check import check_tflite
 
 
 class LiteRTModel:
@@ -32,6 +34,7 @@ class LiteRTModel:
         except ImportError as error:
             raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install "
                                  "'blazepose_jax[litert]'") from error
+        check_tflite(file.data, name, load_schema())
         try:
             self._interpreter = Interpreter(model_content=file.data, num_threads=threads or os.cpu_count())
             self._interpreter.allocate_tensors()

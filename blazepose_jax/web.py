@@ -2,8 +2,10 @@
 
 import http.server
 import socketserver
+import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from blazepose_jax.errors import BlazePoseError
@@ -15,6 +17,8 @@ from blazepose_jax.weights.archive import read_task
 
 PAGE = Path(__file__).resolve().parent.parent / "tools" / "web"
 VISION = PAGE / "node_modules" / "@mediapipe" / "tasks-vision"
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+SECONDS = 30
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript",
          ".wasm": "application/wasm", ".task": "application/octet-stream"}
 
@@ -59,6 +63,8 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
     """A server on localhost alone: the page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = SECONDS  # of silence, then the connection is closed
+
         def do_GET(self) -> None:
             self._answer(body=True)
 
@@ -66,7 +72,14 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
             self._answer(body=False)
 
         def _answer(self, *, body: bool) -> None:
-            found = self._find(urlsplit(self.path).path.lstrip("/") or "index.html")
+            # A page elsewhere whose name was bound anew to this address could read the photograph and the model.
+            if host_of(self.headers.get("Host", "")) not in LOCAL_NAMES:
+                self.send_error(403, "this server answers to localhost alone")
+                return
+            try:
+                found = self._find(urlsplit(self.path).path.lstrip("/") or "index.html")
+            except (OSError, ValueError):  # a path that no system takes, or a file that has gone
+                found = None
             if found is None:
                 self.send_error(404)
                 return
@@ -74,6 +87,7 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
+            self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             if body:
                 self.wfile.write(data)
@@ -92,5 +106,17 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
         def log_message(self, format: str, *args: object) -> None:
             pass  # one line per request helps nobody
 
-    http.server.ThreadingHTTPServer.daemon_threads = True
-    return http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), OSError):  # browsers hang up as they like
+                super().handle_error(request, client_address)
+
+    return Server(("127.0.0.1", port), Handler)
+
+
+def host_of(header: str) -> str:
+    """The name in a Host header, without the port."""
+    name = header.strip().lower()
+    return name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]

@@ -20,7 +20,9 @@ from blazepose_jax.data.coco import Annotations, read_annotations
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.people import encode_people
 from blazepose_jax.data.rendered import rendered_rows
+from blazepose_jax.data.streams import COLUMNS, read_columns
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
+from blazepose_jax.tensors import save_tensors
 
 CITATION = "Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, arXiv 2006.10204"
 
@@ -133,5 +135,7 @@ def write_tfds(rows: Iterator[dict[str, Any]], name: str, config: PeopleConfig, 
         builder = BUILDERS[name](data_dir=part, config=config, file_format="array_record")
         builder.rows = rows
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=part))
+        source = builder.as_data_source(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+        save_tensors(read_columns(source), Path(str(builder.data_path)) / COLUMNS)
         Path(str(builder.data_path)).rename(output)
         return builder.info.splits["train"].num_examples

@@ -38,6 +38,8 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
             how = f"by the beginning of file names, like {Path(keys[0]).name!r}"
         else:
             keys, how = [str(person.image) for person in people], "one a picture"
+            if len(set(keys)) == 1:
+                keys, how = [str(person.id) for person in people], "one a person, as all are in one picture"
     numbers: dict[str, int] = {}
     found = {person.id: numbers.setdefault(key, len(numbers)) for person, key in zip(people, keys, strict=True)}
     return found, f"{len(numbers)} groups, {how}; a group is never torn apart into training and validation"

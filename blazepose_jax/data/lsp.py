@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from blazepose_jax.data.coco import Annotations, Person
+from blazepose_jax.data.matlab import read_matrix
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.skeleton import LSP
 
 TRAIN = 1000  # the first images of LSP; the others are its test half
 SPLITS = ("train", "test", "all")
+MAX_UNPACKED = 2**30  # bytes
 
 
 def unpack(source: Path, folder: Path) -> Path:
@@ -26,17 +28,42 @@ def unpack(source: Path, folder: Path) -> Path:
     if source.is_dir():
         root = source
     else:
-        try:
-            with zipfile.ZipFile(source) as archive:
-                archive.extractall(folder)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({error}): give LSP's or LSP "
-                                 "Extended's archive, or the folder it was unpacked to") from error
+        unpack_pictures(source, folder)
         root = folder
     found = sorted(root.rglob("joints.mat"))
     if not found:
         raise BlazePoseError(f"{str(source)!r} has no joints.mat: give LSP's or LSP Extended's archive")
     return found[0].parent
+
+
+def unpack_pictures(source: Path, folder: Path) -> None:
+    """Unpack joints.mat and the JPEGs of a zip archive, and nothing else of it.
+
+    Raises:
+      BlazePoseError: no archive, damaged, or larger than any of LSP's.
+    """
+    total = 0
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for info in archive.infolist():
+                name = Path(info.filename.replace("\\", "/"))
+                if name.name != "joints.mat" and name.suffix.lower() not in (".jpg", ".jpeg"):
+                    continue
+                place = folder / ("" if name.name == "joints.mat" else "images") / name.name
+                place.parent.mkdir(exist_ok=True)
+                with archive.open(info) as packed, place.open("wb") as file:
+                    while block := packed.read(2**20):
+                        total += len(block)
+                        if total > MAX_UNPACKED:
+                            raise BlazePoseError(f"{str(source)!r} unpacks to more than {MAX_UNPACKED} bytes: LSP "
+                                                 "Extended has a third of that; fetch the archive again")
+                        file.write(block)
+    except BlazePoseError:
+        raise
+    except Exception as error:  # of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
+        reason = str(error) or type(error).__name__
+        raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({reason}): give LSP's or LSP Extended's "
+                             "archive, or the folder it was unpacked to") from error
 
 
 def read_lsp(folder: Path, split: str = "train") -> Annotations:
@@ -55,13 +82,10 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
     Raises:
       BlazePoseError: an unknown split, a damaged or foreign joints.mat, nobody usable.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     check_name(split, SPLITS, "split")
     try:
-        joints = np.asarray(loadmat(str(folder / "joints.mat"))["joints"], np.float64)
-    except (OSError, ValueError, KeyError, NotImplementedError, MatReadError) as error:
+        joints = read_matrix((folder / "joints.mat").read_bytes(), "joints")
+    except (OSError, ValueError) as error:
         raise BlazePoseError(f"{folder / 'joints.mat'} cannot be read ({error}): fetch the archive again") from error
     extended = joints.shape[:2] == (14, 3)
     if joints.ndim != 3 or not (extended or joints.shape[:2] == (3, 14)):

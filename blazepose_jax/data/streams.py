@@ -12,6 +12,9 @@ from blazepose_jax.data.records import RecordFolder, Resident, decode_jpeg, held
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch
+from blazepose_jax.tensors import load_tensors
+
+COLUMNS = "columns.safetensors"  # beside a data set that TFDS wrote for us: weight and group of every row
 
 
 class Stream:
@@ -124,8 +127,14 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | No
     source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
     metadata: Any = builder.info.metadata
     skeleton = Skeleton.from_dict(metadata["skeleton"])
-    # Only what decides who is held out; the pictures stay on the disk.
-    wanted = [name for name in ("weight", "group") if name in builder.info.features]
-    some = read(split="train", decoders=tfds.decode.PartialDecoding({name: True for name in wanted}))
-    columns = {name: np.array([some[i][name] for i in range(len(some))]) for name in wanted}
+    columns = load_tensors(folder / COLUMNS) if (folder / COLUMNS).is_file() else read_columns(source)
+    if any(len(column) != len(source) for column in columns.values()):
+        raise BlazePoseError(f"{folder / COLUMNS} is of another data set: remove it, or prepare the data again")
     return source, skeleton, columns["weight"], columns.get("group")
+
+
+def read_columns(source: Any) -> dict[str, np.ndarray]:
+    """What decides who is held out, of every row; for a TFDS data set this reads its pictures, too."""
+    rows = [{name: row[name] for name in ("weight", "group") if name in row} for row in
+            (source[i] for i in range(len(source)))]
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}

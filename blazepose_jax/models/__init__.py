@@ -7,13 +7,16 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from blazepose_jax.errors import check_name
+from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import paper, pose
 from blazepose_jax.models.detector import Detector, PaperDetector
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
 from blazepose_jax.models.layers import FOLDED, Form
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Network
+
+MAX_KEYPOINTS = 1000 + 6  # of a skeleton, and auxiliary rows
+MAX_SIDE = 1024  # input px
 
 __all__ = ["ALL_HEADS", "FIELDS", "FOLDED", "MODELS", "PAPER_HEADS", "Form", "ModelSpec", "create_model",
            "create_network", "spec_of"]
@@ -80,9 +83,39 @@ def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
       A Flax module: ``module.apply(variables, images, train=False)``.
 
     Raises:
-      BlazePoseError: unknown name; the message suggests the nearest.
+      BlazePoseError: unknown name, the message suggests the nearest; or an argument that no network takes.
     """
-    return spec_of(name).make(form, **arguments)
+    spec = spec_of(name)
+    check_arguments(name, spec.kind, arguments)
+    return spec.make(form, **arguments)
+
+
+def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
+    """Check what a network is to be built with; it may come from a file.
+
+    Raises:
+      BlazePoseError: an unknown argument, or a value that no network of this kind can have.
+    """
+    known = ("keypoints", "fields", "heads", "side") if kind == "pose" else ()
+    for argument, value in arguments.items():
+        if argument not in known:
+            raise BlazePoseError(f"network {name!r} has no argument {argument!r}: known are {', '.join(known) or 'none'}")
+        if argument == "keypoints":
+            valid, rule = _is_whole(value) and 1 <= value <= MAX_KEYPOINTS, f"a whole number from 1 to {MAX_KEYPOINTS}"
+        elif argument == "side":
+            valid = _is_whole(value) and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
+            rule = f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"
+        else:
+            words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
+            valid = isinstance(value, list | tuple) and all(word in words for word in value) and \
+                len(set(value)) == len(value) and (argument == "heads" or {"x", "y"} <= set(value))
+            rule = f"different ones of {', '.join(dict.fromkeys(words))}" + (", x and y among them" * (argument == "fields"))
+        if not valid:
+            raise BlazePoseError(f"network {name!r} cannot have {argument} {value!r}: it must be {rule}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ TASK_MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_dete
 # Where the wheels up to mediapipe 0.10.21 keep their models; newer wheels ship none.
 WHEEL_MEMBERS = {"detector": "mediapipe/modules/pose_detection/pose_detection.tflite",
                  "pose": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"}
-MAX_MEMBER_BYTES = 512 * 2**20
+MAX_MEMBER_BYTES = 128 * 2**20  # Heavy has 28 MB
 
 
 def read_task(path: Path) -> dict[str, bytes]:
@@ -57,6 +57,12 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
             for kind, name in members.items():
                 with archive.open(name) as member:
                     found[kind] = member.read(MAX_MEMBER_BYTES + 1)
+                if len(found[kind]) > MAX_MEMBER_BYTES:
+                    raise BlazePoseError(f"{path} holds more than {MAX_MEMBER_BYTES} bytes in {name}: fetch the file "
+                                         "again")
             return found
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise BlazePoseError(f"{path} is no readable zip archive ({error}): fetch the file again") from error
+    except BlazePoseError:
+        raise
+    except Exception as error:  # of zipfile and of whatever unpacks a member: zlib, bz2, lzma, text encodings, ...
+        raise BlazePoseError(f"{path} is no readable zip archive ({error or type(error).__name__}): fetch the file "
+                             "again") from error

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.weights.tflite_check import MAX_ELEMENTS, check_tflite
 
 _BATCH_NORM = re.compile(r"batch_normalization(?:_(\d+))?/")
 _HEADS_LAST = 1e6  # sorts convolutions without a batch normalisation behind those with one
@@ -58,10 +59,8 @@ def read_tflite(data: bytes, name: str) -> TFLiteModel:
       BlazePoseError: no .tflite file, a truncated one, or one with weights that are neither float32 nor float16.
     """
     schema = load_schema()
-    if data[4:8] != b"TFL3":
-        raise BlazePoseError(f"{name} is no .tflite file (bytes 4-8 are {data[4:8]!r}, not b'TFL3'): give the original")
+    model = check_tflite(data, name, schema)
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
         graph = model.subgraphs[0]
         shapes = [tuple(int(n) for n in tensor.shape) for tensor in graph.tensors]
         return TFLiteModel(shapes[graph.inputs[0]], tuple(shapes[i] for i in graph.outputs),
@@ -143,6 +142,8 @@ def densify(values: np.ndarray, sparsity: Any, shape: tuple[int, ...]) -> np.nda
     for level in sparsity.dimMetadata:
         if level.format == 0:  # dense
             size = int(level.denseSize)
+            if not 0 <= positions.size * size <= values.size + MAX_ELEMENTS:
+                raise ValueError(f"a sparse constant of {positions.size * size} entries")
             parents = np.repeat(np.arange(positions.size), size)
             index = np.tile(np.arange(size), positions.size)
             positions = positions[parents] * size + index
