@@ -114,3 +114,25 @@ def drawn_weights(name):
     side = spec_of(name).side
     shapes = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     return StoredNetwork(name, "folded", random_variables(create_model(name, FOLDED), shapes), {}, "drawn", "")
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory):
+    """Small architectures with random numbers: they see people everywhere once the thresholds are 0."""
+    from test_models import random_variables
+
+    from blazepose_jax.models import Form, create_model, spec_of
+    from blazepose_jax.weights import save_weights
+    from blazepose_jax.weights.directory import StoredNetwork
+
+    networks = {}
+    for kind, name in (("detector", "smoke_detector"), ("pose", "smoke")):
+        arguments = {"side": 128} if kind == "pose" else {}
+        model = create_model(name, Form(convolution="xla"), **arguments)
+        variables = random_variables(model, jax.ShapeDtypeStruct((1, spec_of(name).side, spec_of(name).side, 3), jnp.float32)
+                                     if kind == "detector" else jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+        networks[kind] = StoredNetwork(name, "batch", variables, arguments, "random", "none",
+                                       BLAZEPOSE if kind == "pose" else None)
+    directory = tmp_path_factory.mktemp("random") / "weights"
+    save_weights(directory, networks)
+    return directory

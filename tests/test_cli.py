@@ -15,25 +15,10 @@ from test_video import write_clip
 from blazepose_jax import demo
 from blazepose_jax.cli import main
 from blazepose_jax.media import read_media
-from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
-
-
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory):
-    """Real architectures with random numbers: they see people everywhere once the thresholds are 0."""
-    networks = {}
-    for kind, name, arguments in (("detector", "paper_detector", {}), ("pose", "paper_lite", {})):
-        model = create_model(name, Form(convolution="xla"), **arguments)
-        side = MODELS[name].side
-        variables = random_variables(model, jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
-        networks[kind] = StoredNetwork(name, "batch", variables, arguments, "random", "none",
-                                       BLAZEPOSE if kind == "pose" else None)
-    directory = tmp_path_factory.mktemp("random") / "weights"
-    save_weights(directory, networks)
-    return directory
 
 
 @pytest.fixture

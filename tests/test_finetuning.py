@@ -202,11 +202,10 @@ def test_a_teacher_finds_people_whose_hips_nobody_labelled(tmp_path):
     rows = [3 * names.index(n) + 2 for n in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")]
     found["annotations"] = [a for a in found["annotations"] if any(a["keypoints"][i] == 0 for i in rows)][:12]
     wanted = {a["image_id"] for a in found["annotations"]}
-    found["images"] = [{**image, "file_name": str(source / image["file_name"])} for image in found["images"]
-                       if image["id"] in wanted]
+    found["images"] = [image for image in found["images"] if image["id"] in wanted]
     (tmp_path / "annotations.json").write_text(json.dumps(found))
     import_weights([shared("models", "pose_landmark_lite.tflite")], tmp_path / "w")
-    order = ["data", "prepare", "coco_keypoints", "--source", str(tmp_path), "--output"]
+    order = ["data", "prepare", "coco_keypoints", "--source", str(tmp_path), "--images", str(source), "--output"]
     assert main([*order, str(tmp_path / "alone")]) == 2
     assert main([*order, str(tmp_path / "taught"), "--teacher", str(tmp_path / "w")]) == 0
     records = open_records(tmp_path / "taught")

@@ -1,5 +1,6 @@
 """Google's own files against this package, on real photographs. Skipped where the files are not."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,11 +9,13 @@ import pytest
 from conftest import ROOT, shared
 from tensor_equality import compare, real_crops
 
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.inference import Settings
 from blazepose_jax.media import read_media
 from blazepose_jax.models import FOLDED, MODELS, Form
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.tracker import Tracker
+from blazepose_jax.weights import load_weights
 from blazepose_jax.weights.mediapipe import import_tflite
 
 REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").read_text())
@@ -28,10 +31,11 @@ def test_every_output_equals_litert(file, outputs, form):
     rows = compare(data, file, crops, form)
     assert len(rows) == outputs
     for output, row in rows.items():
-        # The masks' logits reach 1500, and LiteRT's own rounding costs them 6e-4 of that (tools/tensor_equality.py).
-        bound = 5e-4 if output == "mask" else 1e-4
+        # The masks' logits reach 1500, and LiteRT's own rounding costs them up to 6e-4 of that, by processor
+        # (tools/tensor_equality.py): there ours must be the nearer to float64.
+        bound = 1e-4 if output != "mask" else 1e-4 + 1.5 * row["litert to float64"]
         assert row["ours to litert"] <= bound, (output, row)
-        assert row["ours to float64"] <= bound, (output, row)
+        assert row["ours to float64"] <= (1e-4 if output != "mask" else 3e-4), (output, row)
 
 
 @pytest.mark.parametrize("runtime", ["jax", "litert"])
@@ -73,6 +77,24 @@ def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
     for flip in (False, True):
         poses = Tracker(released, settings=Settings(decode=decode, flip=flip))(astronaut)
         assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 20
+
+
+def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released):
+    """What anchors are to say of a person is what Google's say: conventions cost next to nothing."""
+    from detector_conventions import labelled_by_itself, losses_of, scenes_of
+
+    net = load_weights(released).detector
+    data = read_annotations(shared("data", "lsp_train"))
+    data = dataclasses.replace(data, people=data.people[:16])
+    rows = [jax.device_get(losses_of(net, scene)) for scene, _ in
+            (labelled_by_itself(net, s) for s in scenes_of(data, 16)) if scene.kinds.any()]
+    mean = {name: np.mean([row[name] for row in rows]) for name in rows[0]}
+    assert len(rows) >= 14
+    assert mean["boxes"] < 0.02
+    assert mean["keypoints"] < 0.02
+    # What is left of the score: anchors of its rim, of which it is not sure.
+    assert mean["score"] < 0.05
+    assert mean["recall"] > 90
 
 
 def test_mask_covers_the_person(released, astronaut):

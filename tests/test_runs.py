@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,35 +45,71 @@ def final_tensors(workdir):
     return load_file(Path(workdir) / "weights" / "pose.safetensors")
 
 
-def test_killed_runs_resume_to_the_same_bits(records, tmp_path):
-    whole = smoke(records, tmp_path / "whole", "log_every=1")
-    log, _ = whole.communicate(timeout=600)
-    assert whole.returncode == 0, log
-    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def whole(records, tmp_path_factory):
+    """A run from its first step to its last. All runs here but a few share its compiled step: the same optimizer."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    run = smoke(records, workdir, "log_every=1")
+    log, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, log
+    return workdir
+
+
+def same_tensors(a, b):
+    expected, found = final_tensors(a), final_tensors(b)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def wait_for_checkpoint(run, workdir, after=0):
+    deadline = time.monotonic() + 500
+    while not any(step > after for step in saved_steps(workdir)):
+        assert time.monotonic() < deadline
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.02)
+
+
+def test_a_run_learns_and_leaves_its_files(whole):
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     learned = [row for row in rows if row["kind"] == "train"]
     assert [row["step"] for row in learned] == list(range(1, 31))
     assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
-    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
-        p.name for p in (tmp_path / "whole").iterdir()}
+    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {p.name for p in whole.iterdir()}
+    assert any(file.name.startswith("events") for file in (whole / "tensorboard").iterdir())
+    weights = load_weights(whole / "weights")
+    assert weights.pose.skeleton == BLAZEPOSE
+    assert weights.pose.side == 128
 
+
+def test_killed_runs_resume_to_the_same_bits(whole, records, tmp_path):
     killed = smoke(records, tmp_path / "killed")
-    deadline = time.monotonic() + 500
-    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_checkpoint(killed, tmp_path / "killed")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     again = smoke(records, tmp_path / "killed")
     log, _ = again.communicate(timeout=600)
     assert again.returncode == 0, log
     assert "steps 0 to" not in log
-    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    same_tensors(whole, tmp_path / "killed")
 
-    weights = load_weights(tmp_path / "whole" / "weights")
-    assert weights.pose.skeleton == BLAZEPOSE
-    assert weights.pose.side == 128
+
+def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(whole, records, tmp_path):
+    """It is put aside, the run goes on from the one before it, past its step, to the same end; a cut log line, too."""
+    shutil.copytree(whole, tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints" / "30").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 25, "kind": "tra')
+    again = smoke(records, tmp_path / "run", "log_every=1")
+    log, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, log
+    assert "checkpoint 30 cannot be read" in log
+    assert "steps 20 to 30" in log
+    assert (tmp_path / "run" / "damaged-checkpoint-30").is_dir()
+    assert max(saved_steps(tmp_path / "run")) == 30
+    same_tensors(whole, tmp_path / "run")
 
 
 def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
@@ -104,51 +141,64 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     assert poses.keypoints.shape == (1, 7, 3)
 
 
-def test_interrupt_saves_and_the_lock_dies_with_the_process(records, tmp_path):
-    run = smoke(records, tmp_path / "run", "optimizer.steps=100000")
-    while not saved_steps(tmp_path / "run"):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.05)
-    with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
-        pass
-    run.send_signal(signal.SIGINT)
+def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_path):
+    """Ctrl-C, then, of the run that goes on, what a cluster sends before it kills."""
+    for number, after in ((signal.SIGINT, 0), (signal.SIGTERM, 2)):
+        run = smoke(records, tmp_path / "run", "checkpoint_every=1", "validate_every=99")
+        wait_for_checkpoint(run, tmp_path / "run", after)
+        with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
+            pass
+        run.send_signal(number)
+        log, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, log
+        assert "the same command goes on from there" in log
+        with locked(tmp_path / "run"):
+            pass
+    run = smoke(records, tmp_path / "run")
     log, _ = run.communicate(timeout=300)
     assert run.returncode == 0, log
-    assert "the same command goes on from there" in log
-    with locked(tmp_path / "run"):
-        pass
+    same_tensors(whole, tmp_path / "run")
 
 
-def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(records, tmp_path):
-    run = smoke(records, tmp_path / "run", "optimizer.learning_rate=1e30", "optimizer.clip=1e30",
-                "optimizer.warmup=0.0")
+def test_a_loss_that_is_not_finite_keeps_the_state_before_it_and_the_batch(records, tmp_path):
+    """A record whose ROI is nearly a point; no checkpoint is written."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(records, tmp_path / "records")
+    labels = load_file(tmp_path / "records" / "labels.safetensors")
+    labels["side"][labels["id"] == 7] = 1e-38
+    save_file(labels, tmp_path / "records" / "labels.safetensors")
+    run = smoke(tmp_path / "records", tmp_path / "run", "data.held_out=0")
     log, _ = run.communicate(timeout=600)
     assert run.returncode == 2, log
     assert "lower optimizer.learning_rate" in log
+    assert "with the pictures of your records" in log
     assert "Traceback" not in log
     (failure,) = (tmp_path / "run").glob("failure-*")
-    assert json.loads((failure / "batch.json").read_text())["ids"]
+    number = int(failure.name.removeprefix("failure-"))
+    assert 7 in json.loads((failure / "batch.json").read_text())["ids"]
     assert not saved_steps(tmp_path / "run")
+    state, batch = np.load(failure / "state.npz"), np.load(failure / "batch.npz")
+    assert state[".step"] == number - 1
+    assert all(np.isfinite(state[name]).all() for name in state.files)
+    assert batch[".pixels"].shape == (8, 320, 320, 3)
+    assert (batch[".ids"] == 7).any()
 
 
 def test_streams_resume_to_the_same_bits_too(records, tmp_path):
-    words = ("data.reader=grain", "checkpoint_every=4", "validate_every=99", "optimizer.steps=12")
+    words = ("data.reader=grain", "checkpoint_every=4", "validate_every=99")
     whole = smoke(records, tmp_path / "whole", *words)
     log, _ = whole.communicate(timeout=600)
     assert whole.returncode == 0, log
     killed = smoke(records, tmp_path / "killed", *words)
-    deadline = time.monotonic() + 500
-    while not saved_steps(tmp_path / "killed") and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for_checkpoint(killed, tmp_path / "killed")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     again = smoke(records, tmp_path / "killed", *words)
     log, _ = again.communicate(timeout=600)
     assert again.returncode == 0, log
     assert "steps 0 to" not in log
-    expected, found = final_tensors(tmp_path / "whole"), final_tensors(tmp_path / "killed")
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    same_tensors(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_devices_and_processes_do_not_matter(records, tmp_path):
@@ -179,7 +229,6 @@ def test_devices_and_processes_do_not_matter(records, tmp_path):
         for mine, theirs in zip(rows[:10], others[:10], strict=True):
             assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
             assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
-    assert any(file.name.startswith("events") for file in (tmp_path / "one" / "tensorboard").iterdir())
 
 
 def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
@@ -199,14 +248,15 @@ def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
     assert load_weights(tmp_path / "run" / "weights").detector.side == 128
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(records, tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(whole, records, tmp_path):
     """The system refuses files over a size, as it refuses any on a full disk."""
-    words = ("optimizer.steps=4", "checkpoint_every=2", "validate_every=99")
+    words = ("checkpoint_every=2", "validate_every=99")
+    # The programs that are compiled already, in a place of their own: new ones would be cut short.
+    shutil.copytree(os.environ["JAX_COMPILATION_CACHE_DIR"], tmp_path / "xla", copy_function=os.link)
     command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(tmp_path),
                f"data.records={records}", *words]
     done = subprocess.run(["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command], capture_output=True, text=True,
                           cwd=ROOT, timeout=600,
-                          # Compiled programs would be cut short, too: not in the cache of the others.
                           env={**os.environ, "XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")})
     assert done.returncode == 2, done.stderr
     assert "make room" in done.stderr

@@ -71,11 +71,11 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: P
 
 
 def _sum_of_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    side = kernel.shape[0]
-    total = jnp.zeros((), x.dtype)
+    side, wide = kernel.shape[0], kernel.astype(jnp.float32)  # bfloat16 adds up in float32, as convolutions do
+    total = jnp.zeros((), jnp.float32)
     for tap, window in enumerate(_windows(_padded(x, side, stride, padding), side, stride)):
-        total = total + window * kernel[tap // side, tap % side, 0]
-    return total  # (B, H', W', C)
+        total = total + window * wide[tap // side, tap % side, 0]
+    return total.astype(x.dtype)  # (B, H', W', C)
 
 
 def _padded(x: jax.Array, side: int, stride: int, padding: Padding) -> jax.Array:
@@ -101,16 +101,16 @@ def _depthwise_forward(x, kernel, stride, padding):
 def _depthwise_backward(stride, padding, kept, gradient):
     """The kernel's gradient, image by image: over the whole batch at once XLA's CPU backend takes 5 times longer."""
     x, kernel = kept
-    side = kernel.shape[0]
-    by_x = jax.vjp(lambda v: _sum_of_shifts(v, kernel, stride, padding), x)[1](gradient)[0]
+    side, gradient = kernel.shape[0], gradient.astype(jnp.float32)
+    by_x = jax.vjp(lambda v: _sum_of_shifts(v, kernel, stride, padding), x.astype(jnp.float32))[1](gradient)[0]
 
     def add(total, pair):
         image, error = pair
         return total + jnp.stack([(window * error).sum((0, 1)) for window in _windows(image, side, stride)]), None
 
-    start = jnp.zeros((side * side, x.shape[-1]), kernel.dtype)
+    start = jnp.zeros((side * side, x.shape[-1]), jnp.float32)
     by_kernel, _ = lax.scan(add, start, (_padded(x, side, stride, padding), gradient))
-    return by_x, by_kernel.reshape(kernel.shape)
+    return by_x.astype(x.dtype), by_kernel.reshape(kernel.shape).astype(kernel.dtype)
 
 
 _depthwise = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(2, 3))

@@ -1,0 +1,247 @@
+"""What is written appears whole under its name, destroys nothing that was read, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from test_cli import fails
+from test_video import gradient, write_clip
+
+from blazepose_jax import files
+from blazepose_jax.cli import main
+from blazepose_jax.commands import mask_names
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.files import Output, OutputFolder, check_outputs, write_text
+from blazepose_jax.json_files import parse_json, read_json_lines
+from blazepose_jax.video import VideoWriter
+
+
+class TestInputs:
+    def test_no_picture_of_the_folder(self, tmp_path, capsys):
+        (tmp_path / "p").mkdir()
+        Image.fromarray(gradient(0)).save(tmp_path / "p" / "a.jpg")
+        before = (tmp_path / "p" / "a.jpg").read_bytes()
+        for option in ("--json", "--csv", "--video"):
+            said = fails(capsys, "track", tmp_path / "p", "--weights", "gone", option, tmp_path / "p" / "a.jpg")
+            assert "is the input: name another file" in said
+        assert (tmp_path / "p" / "a.jpg").read_bytes() == before
+
+    def test_files_folders_links_and_hard_links(self, tmp_path):
+        (tmp_path / "w").mkdir()
+        for name in ("in.mp4", "w/model.json", "free.json"):
+            (tmp_path / name).write_text("x")
+        (tmp_path / "link.mp4").symlink_to(tmp_path / "in.mp4")
+        os.link(tmp_path / "in.mp4", tmp_path / "hard.mp4")
+        inputs = [tmp_path / "in.mp4", tmp_path / "w", None, tmp_path / "gone"]
+        for output in ("in.mp4", "link.mp4", "hard.mp4", "w/model.json"):
+            with pytest.raises(BlazePoseError, match="is the input"):
+                check_outputs([str(tmp_path / output)], inputs)
+        check_outputs([str(tmp_path / "free.json"), None, str(tmp_path / "w" / "new.json")], inputs)
+
+    def test_the_annotations_that_are_evaluated(self, tmp_path, capsys, released):
+        from test_evaluate import person, write_folder
+
+        folder = write_folder(tmp_path / "d", [person(1)])
+        before = (folder / "annotations.json").read_bytes()
+        for output in ("annotations.json", "a.jpg"):
+            assert "is the input" in fails(capsys, "evaluate", "--weights", released, "--data", folder, "--json",
+                                           folder / output)
+        assert "is the input" in fails(capsys, "evaluate", "--weights", released, "--data", folder, "--json",
+                                       released / "model.json")
+        assert (folder / "annotations.json").read_bytes() == before
+
+    def test_two_outputs_of_one_name(self, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path / "x.json")
+        for pair in (("x.json", "x.json"), ("x.json", "./x.json"), ("x.json", "link")):
+            with pytest.raises(BlazePoseError, match="two outputs have the name"):
+                check_outputs([str(tmp_path / name) for name in pair])
+        check_outputs(["/dev/null", "/dev/null"])
+
+
+class TestNames:
+    def test_a_link_is_written_through_and_a_dangling_one_too(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        for name in ("old.json", "new.json"):
+            (tmp_path / name).symlink_to(tmp_path / "there" / name)
+        (tmp_path / "there" / "old.json").write_text("before")
+        for name in ("old.json", "new.json"):
+            write_text(tmp_path / name, "after")
+            assert (tmp_path / name).is_symlink()
+            assert (tmp_path / "there" / name).read_text() == "after"
+
+    def test_devices_and_pipes_are_written_to(self, tmp_path):
+        write_text(files.Path("/dev/null"), "x")
+        assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+        os.mkfifo(tmp_path / "pipe")
+        heard = []
+        reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_text()))
+        reader.start()
+        write_text(tmp_path / "pipe", "hello")
+        reader.join(10)
+        assert heard == ["hello"]
+        with pytest.raises(OSError, match="space"):
+            write_text(files.Path("/dev/full"), "x")
+        assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+    def test_standard_output(self):
+        code = "from blazepose_jax.files import *; write_text(Path('/dev/stdout'), 'said'); print(', kept')"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.stdout == "said, kept\n"
+
+    def test_modes(self, tmp_path):
+        write_text(tmp_path / "new", "x")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~files._umask()
+        (tmp_path / "new").chmod(0o600)
+        write_text(tmp_path / "new", "y")
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
+
+    def test_an_error_leaves_what_was_there(self, tmp_path):
+        (tmp_path / "a").write_text("before")
+        with pytest.raises(RuntimeError), files.written(tmp_path / "a") as part:
+            part.write_text("half")
+            raise RuntimeError
+        assert (tmp_path / "a").read_text() == "before"
+        assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+    def test_masks_of_different_pictures(self):
+        names = mask_names(["a.jpg", "a.png", "A.webp", "b.jpg", "a.jpg.png"])
+        assert len({name.casefold() for name in names.values()}) == 5
+        assert names["b.jpg"] == "b.png"
+        assert all(name.endswith(".png") for name in names.values())
+
+
+class TestRuns:
+    def test_two_runs_on_one_output(self, tmp_path):
+        first = Output(tmp_path / "o.json")
+        code = f"from blazepose_jax.files import Output; Output({str(tmp_path / 'o.json')!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert "is being written by another run" in done.stderr
+        first.open().close()
+        first.finish()
+        folder = OutputFolder(tmp_path / "masks")
+        with pytest.raises(BlazePoseError, match="is being written by another run"):
+            OutputFolder(tmp_path / "masks")
+        folder.discard()
+        assert [p.name for p in tmp_path.iterdir()] == ["o.json"]
+
+    def test_what_a_killed_run_left_is_removed_by_the_next(self, tmp_path):
+        code = ("import os, signal; from blazepose_jax.files import *\n"
+                f"Output({str(tmp_path / 'o.json')!r}); OutputFolder({str(tmp_path / 'masks')!r})\n"
+                "(lambda p: os.kill(os.getpid(), signal.SIGKILL))(0)")
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+        assert len(list(tmp_path.iterdir())) == 2
+        (tmp_path / ".o.json.notes").write_text("not ours")
+        write_text(tmp_path / "o.json", "x")
+        folder = OutputFolder(tmp_path / "masks")
+        (folder.part / "0.png").write_text("mine")
+        folder.finish()
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".o.json.notes", "masks", "o.json"]
+        assert [p.name for p in (tmp_path / "masks").iterdir()] == ["0.png"]
+
+    @pytest.mark.parametrize("can_swap", [True, False])
+    def test_a_folder_takes_the_place_of_another(self, tmp_path, monkeypatch, can_swap):
+        if not can_swap:
+            monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(OSError))
+        for text in ("old", "new"):
+            folder = OutputFolder(tmp_path / "w")
+            (folder.part / "f").write_text(text)
+            folder.finish(replace=True)
+        assert (tmp_path / "w" / "f").read_text() == "new"
+        assert [p.name for p in tmp_path.iterdir()] == ["w"]
+        with pytest.raises(BlazePoseError, match="exists: name a new folder"):
+            OutputFolder(tmp_path / "w").finish()
+
+    def test_a_kill_between_the_renames_of_an_import_loses_nothing(self, tmp_path, monkeypatch):
+        """Where the system swaps folders there is no moment between; where it cannot, the old one comes back."""
+        folder = OutputFolder(tmp_path / "w")
+        (folder.part / "f").write_text("old")
+        folder.finish()
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(OSError))
+        folder, renames = OutputFolder(tmp_path / "w"), []
+        (folder.part / "f").write_text("new")
+        real = files.Path.rename
+
+        def second_fails(self, target):
+            renames.append(target)
+            if len(renames) == 2:
+                raise OSError("no")
+            return real(self, target)
+
+        monkeypatch.setattr(files.Path, "rename", second_fails)
+        with pytest.raises(OSError, match="no"):
+            folder.finish(replace=True)
+        assert (tmp_path / "w" / "f").read_text() == "old"
+
+
+def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_weights):
+    clip = write_clip(tmp_path / "clip.mp4", 4000)
+    command = [sys.executable, "-m", "blazepose_jax.cli", "track", str(clip), "--weights", str(random_weights), "--json",
+               str(tmp_path / "o.json"), "--video", str(tmp_path / "o.mp4"), "--min-detection-confidence", "0"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while not any(p.stat().st_size > 20_000 for p in tmp_path.glob(".o.json.*")):
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert "are kept" in err
+    assert "Traceback" not in err
+    frames = json.loads((tmp_path / "o.json").read_text())["frames"]
+    assert 10 < len(frames) < 4000
+    assert f"{len(frames)} frames" in out
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "clip.mp4") == ["o.json", "o.mp4"]
+
+
+def test_a_failing_output_leaves_none_of_the_others(tmp_path, capsys, random_weights):
+    write_clip(tmp_path / "clip.mp4", 3)
+    (tmp_path / "out").mkdir()
+    assert main(["track", str(tmp_path / "clip.mp4"), "--weights", str(random_weights), "--json",
+                 str(tmp_path / "out" / "o.json"), "--video", "/dev/full", "--mask", str(tmp_path / "out" / "masks")]) == 2
+    assert "/dev/full cannot be read or written" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
+    (tmp_path / "p").mkdir()
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(gradient(0)).save(tmp_path / "p" / name)
+    assert main(["track", str(tmp_path / "p"), "--weights", str(random_weights), "--mask", str(tmp_path / "m"),
+                 "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a.jpg.png", "a.png.png"]
+
+
+def test_a_writer_without_frames_leaves_no_file(tmp_path):
+    writer = VideoWriter(tmp_path / "o.mp4", 10)
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_a_line_of_a_log_is_left_out(tmp_path):
+    (tmp_path / "m.jsonl").write_bytes(b'{"step": 1}\n[3]\n{"step": 2}\nnot json\n\xff\xfe{"step"\n{"step": 3, "lo')
+    assert read_json_lines(tmp_path / "m.jsonl") == [{"step": 1}, {"step": 2}]
+
+
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"{", b"", b"\xff", b"1" * 5000, b'{"a": \xff}', b"\xff\xfe{"])
+def test_what_is_no_json_is_one_line(data):
+    with pytest.raises(BlazePoseError, match="x is no JSON") as caught:
+        parse_json(data, "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_commands_need_no_posix_module():
+    code = ("import sys, warnings; warnings.simplefilter('ignore'); sys.modules['fcntl'] = None\n"
+            "from blazepose_jax.cli import COMMANDS, main; import importlib\n"
+            "[importlib.import_module(f'blazepose_jax.{m}') for m, _ in COMMANDS.values() if m != 'train' and m != 'demo']\n"
+            "sys.exit(main(['models']))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert np.char.count(done.stdout, "paper_full") == 1
