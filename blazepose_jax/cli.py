@@ -17,9 +17,17 @@ from typing import NoReturn
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 
 # Where each command lives; imported when it is called, so that none needs what another one does.
-COMMANDS = {"models": ("commands", "list_models"), "import": ("commands", "import_files"), "track": ("commands", "track"),
-            "evaluate": ("evaluate", "run"), "train": ("train", "run"), "data": ("prepare", "run"),
-            "export": ("exporter", "run"), "web": ("web", "run"), "demo": ("demo", "run")}
+COMMANDS = {
+    "models": ("commands", "list_models"),
+    "import": ("commands", "import_files"),
+    "track": ("commands", "track"),
+    "evaluate": ("evaluate", "run"),
+    "train": ("train", "run"),
+    "data": ("prepare", "run"),
+    "export": ("exporter", "run"),
+    "web": ("web", "run"),
+    "demo": ("demo", "run"),
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,7 +73,8 @@ def build_parser() -> Parser:
     data.add_argument("overrides", nargs="*", metavar="field.path=value", help="of show: changes to the experiment")
     data.add_argument("--source", metavar="PATH",
                       help="of prepare: folder with annotations.json; for lsp the original archive or its folder")
-    data.add_argument("--images", metavar="DIR", help="of prepare: where the pictures lie, if not beside the annotations")
+    data.add_argument("--images", metavar="DIR",
+                      help="of prepare: where the pictures lie, if not beside the annotations")
     data.add_argument("--format", default="records", metavar="F", help="of prepare: records (default) or tfds")
     data.add_argument("--split", default="train", metavar="S", help="of lsp: train (default), test or all")
     data.add_argument("--scenes", action="store_true", help="of prepare: whole photographs, for a detector")
@@ -98,7 +107,8 @@ def build_parser() -> Parser:
 
 def add_track_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``blazepose track``."""
-    parser.add_argument("input", metavar="INPUT", help="video, image, folder of images, camera:0, a URL such as rtsp://..., or - for standard input")
+    parser.add_argument("input", metavar="INPUT",
+                        help="video, image, folder of images, camera:0, a URL like rtsp://..., or - for standard input")
     parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     parser.add_argument("--json", metavar="FILE", help="write all points as JSON")

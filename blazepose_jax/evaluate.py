@@ -94,8 +94,9 @@ def choose_torso(name: str, names: tuple[str, ...], skeleton: Skeleton) -> Ends:
     Raises:
       BlazePoseError: the data has neither.
     """
-    for ends in ([] if name == CENTER else [TORSOS[name]]) + [(skeleton.center, skeleton.up)]:
-        if all(point in names for end in ends for point in end):
+    own = (skeleton.center, skeleton.up)  # whoever has a ROI has these labelled; others may be unlabelled
+    for ends in ([] if name == CENTER else [TORSOS[name]]) + [own]:
+        if all(point in names and (ends is own or point in own[0] + own[1]) for end in ends for point in end):
             return ends
     raise BlazePoseError(f"the data has no {', '.join(skeleton.center + skeleton.up)} to measure a torso by (it has "
                          f"{', '.join(names[:6])}): rename them in the annotations")
@@ -145,8 +146,9 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
         found.append(Prediction(person, poses.keypoints[0, columns, :2], poses.visibility[0, columns],
                                 float(poses.presence[0]), square))
     if not found:
-        raise BlazePoseError(f"nobody in the data has {', '.join(engine.skeleton.center + engine.skeleton.up)} labelled: "
-                             "without them there is no ROI and no torso to measure by")
+        needed = ", ".join(engine.skeleton.center + engine.skeleton.up)
+        raise BlazePoseError(f"nobody in the data has {needed} labelled: without them there is no ROI and no torso to "
+                             "measure by")
     return found
 
 
@@ -197,7 +199,8 @@ def report(predictions: list[Prediction], data: Annotations, names: tuple[str, .
         "pck@0.2_by_hidden_share": {name: rate(0.2, labelled & rows[:, None]) for name, rows in shares.items()},
         "visibility_auc": metrics.auc(visible[told], clear) if told.any() else None,
         "visibility_calibration_error": metrics.calibration_error(visible[told], clear) if told.any() else None,
-        "torso": " to ".join("+".join(end) for end in torso), "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
+        "torso": " to ".join("+".join(end) for end in torso),
+        "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
     }
 
 

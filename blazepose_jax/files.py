@@ -191,8 +191,8 @@ def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
                 file, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=PART + target.suffix, dir=target.parent)
                 os.close(file)
         except OSError as error:
-            raise BlazePoseError(f"output {str(target)!r} cannot be written ({error.strerror or error}): check the path, "
-                                 "the permissions and the free space") from error
+            raise BlazePoseError(f"output {str(target)!r} cannot be written ({error.strerror or error}): check the "
+                                 "path, the permissions and the free space") from error
         lock, busy = _hold(Path(name))
         # A run that started in the same instant may have taken the new file for a leftover.
         if not busy and Path(name).exists():

@@ -18,7 +18,8 @@ ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # their frames follow each other in t
 # Brands of ISO files that hold pictures, ISO/IEC 23008-12; FFmpeg would give the first tile of a grid.
 PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif", b"avis")
 # Suffixes of pictures: only to name outputs by, and to tell people what a folder is searched for.
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif", ".heic")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif",
+            ".heic")
 LONGEST_FRAME = 60.0  # seconds; an animation's frame is not shown longer
 DEFAULT_FRAME = 0.1  # seconds, of frames that say 0, as browsers show them
 ORIENTATION = 0x0112  # EXIF and TIFF
@@ -49,6 +50,16 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     with _opened(Path(path)) as image:
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def is_turned(path: str | Path) -> bool:
+    """Whether a picture is stored on its side, with width and height the other way round than it is shown.
+
+    Raises:
+      BlazePoseError: not a readable picture.
+    """
+    with _opened(Path(path)) as image:
+        return _orientation(image) >= 5
 
 
 def count_frames(path: Path) -> int:
@@ -209,9 +220,9 @@ def _to_bytes(values: np.ndarray, image: Any, path: Path) -> np.ndarray:
         raise BlazePoseError(f"{path} holds 32-bit whole numbers of no declared range: convert it to 8 or 16 bit")
     values = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     share = (values - low) / (high - low)
-    if share.size and not (-0.5 <= share.min() and share.max() <= 1.5):
-        raise BlazePoseError(f"{path} has values from {values.min():g} to {values.max():g}: they must lie within {low:g} "
-                             f"to {high:g}; scale it, or set TIFF's SMinSampleValue and SMaxSampleValue")
+    if share.min(initial=0) < -0.5 or share.max(initial=0) > 1.5:
+        raise BlazePoseError(f"{path} has values from {values.min():g} to {values.max():g}: they must lie within "
+                             f"{low:g} to {high:g}; scale it, or set TIFF's SMinSampleValue and SMaxSampleValue")
     if image.mode == "F":
         return (255 * share.clip(0, 1) + 0.5).astype(np.uint8)
     return (256 * (values - low) / (high - low + 1)).clip(0, 255).astype(np.uint8)  # 16 bit: the upper eight
@@ -221,7 +232,7 @@ def _declared_range(image: Any) -> tuple[float, float | None]:
     tags = getattr(image, "tag_v2", {})
 
     def tag(number: int) -> float | None:
-        value = tags.get(number)
+        value: Any = tags.get(number)
         value = value[0] if isinstance(value, tuple) and value else value
         return None if value is None else float(value)
 

@@ -26,15 +26,15 @@ def parse_json(data: bytes, name: str) -> Any:
         raise BlazePoseError(f"{name} is no JSON ({error}): export it again") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
     """Read a JSON file; see ``parse_json``.
 
     Raises:
-      BlazePoseError: unreadable, larger than 1 GiB, or no JSON.
+      BlazePoseError: unreadable, larger than ``most`` bytes, or no JSON.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise BlazePoseError(f"{path} has {path.stat().st_size} bytes: at most {MAX_JSON_BYTES} are read")
+        if path.stat().st_size > most:
+            raise BlazePoseError(f"{path} has {path.stat().st_size} bytes: at most {most} are read")
         return parse_json(path.read_bytes(), str(path))
     except (OSError, ValueError) as error:
         if isinstance(error, BlazePoseError):

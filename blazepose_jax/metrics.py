@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from blazepose_jax.skeleton import words_of
+from blazepose_jax.sides import words_of
 
 # COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the limbs' middle.
 OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,

@@ -107,7 +107,10 @@ def load_skeleton(name: str) -> Skeleton:
       BlazePoseError: unknown, unreadable or inconsistent.
     """
     if name.lower().endswith(".json"):
-        return Skeleton.from_dict(read_json(Path(name)))
+        try:
+            return Skeleton.from_dict(read_json(Path(name)))
+        except BlazePoseError as error:
+            raise BlazePoseError(str(error) if name in str(error) else f"{name}: {error}") from error
     return read_skeleton(name)
 
 
@@ -116,6 +119,8 @@ def with_pairs_of(skeleton: Skeleton, data: Annotations) -> Skeleton:
     if data.pairs is None or skeleton.pairs is not None or skeleton.name in SKELETONS:
         return skeleton
     names = set(skeleton.keypoints)
+    if any(len(names & set(pair)) == 1 for pair in data.pairs):
+        return dataclasses.replace(skeleton, pairs=())  # one side of something: its mirror image is none of the set
     told = tuple(pair for pair in data.pairs if set(pair) <= names)
     if not told or {frozenset(pair) for pair in told} == {frozenset(pair) for pair in skeleton.left_right}:
         return skeleton

@@ -1,20 +1,13 @@
 """Keypoint sets as data: names, bones, left and right, and the points that place the ROI."""
 
 import dataclasses
-import functools
 import json
-import re
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.sides import recognised_pairs
 
 MAX_KEYPOINTS = 1000
-# A left and a right word of the languages that labelling tools are used in; compared in lower case.
-SIDE_WORDS = (("left", "right"), ("l", "r"), ("lt", "rt"), ("lft", "rgt"), ("links", "rechts"), ("gauche", "droite"),
-              ("izquierda", "derecha"), ("izquierdo", "derecho"), ("sinistra", "destra"), ("左", "右"))
-_SIDE_OF = {word: side for pair in SIDE_WORDS for side, word in enumerate(pair)}
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
-
 
 @dataclasses.dataclass(frozen=True)
 class Skeleton:
@@ -98,8 +91,8 @@ class Skeleton:
     def describe_sides(self) -> str:
         """One line on what swaps in a mirror, or why nothing does."""
         if self.mirrors:
-            listed = ", ".join(f"{a} <-> {b}" for a, b in self.left_right[:4])
-            return f"left and right: {len(self.left_right)} pairs ({listed}{', ...' if len(self.left_right) > 4 else ''})"
+            listed = [f"{a} <-> {b}" for a, b in self.left_right[:4]] + (["..."] if len(self.left_right) > 4 else [])
+            return f"left and right: {len(self.left_right)} pairs ({', '.join(listed)})"
         why = (f"{self.one_sided[0]!r} has no other side" if self.one_sided else "no left and right names were found")
         return f"left and right: {why}, so mirroring is off; give \"pairs\" in the skeleton file to change it"
 
@@ -124,20 +117,23 @@ class Skeleton:
                                  "center and up")
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(str(key) for key in set(data) - known):
-            raise BlazePoseError(f"skeleton has the unknown field {unknown[0]!r}: known are {', '.join(sorted(known))}")
+            raise BlazePoseError(f"skeleton has the unknown field {unknown[0]!r:.60}: known are "
+                                 f"{', '.join(sorted(known))}")
         if missing := sorted(known - {"auxiliary", "pairs"} - set(data)):
             raise BlazePoseError(f"skeleton lacks the field {missing[0]!r}: add it")
         if not isinstance(data["name"], str):
             raise BlazePoseError(f"skeleton field 'name' is {_shown(data['name'])}: it must be text")
         fields: dict[str, Any] = {key: _names(data[key], key) for key in ("keypoints", "center", "up", "auxiliary")
                                   if key in data}
-        fields |= {key: _pairs(data[key], key) for key in ("bones", "pairs") if data.get(key) is not None}
+        fields |= {key: _pairs(data[key], key) for key in ("bones", "pairs")
+                   if key in data and not (key == "pairs" and data[key] is None)}
         return cls(name=data["name"], **fields)
 
 
 def _names(value: Any, field: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v.strip() for v in value):
-        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like [\"nose\"]")
+        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like "
+                             "[\"nose\"]")
     return tuple(value)
 
 
@@ -153,73 +149,6 @@ def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in any spelling, in lower case: ``LeftShoulder`` and ``left-shoulder`` are the same."""
-    return tuple(word.lower() for word in _WORD.findall(name))
-
-
-@functools.lru_cache(maxsize=256)
-def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Left and right by spelling: ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip`` and the like, and in some other languages.
-
-    Args:
-      names: of keypoints.
-
-    Returns:
-      (left, right) pairs in the order of their first name, and names that say a side and have no partner.
-    """
-    partner: dict[str, str] = {}
-    sided: dict[str, int] = {}
-    for look in (_side_by_word, _side_by_part, _side_by_letter):
-        found: dict[tuple[str, ...], dict[int, str]] = {}
-        for name in names:
-            if name in partner:
-                continue
-            for rest, side in look(name):
-                found.setdefault(rest, {}).setdefault(side, name)
-                if look is _side_by_word:  # what a part of a word says counts only where its partner is there
-                    sided.setdefault(name, side)
-        for pair in found.values():
-            if len(pair) == 2 and not {pair[0], pair[1]} & partner.keys():
-                partner |= {pair[0]: pair[1], pair[1]: pair[0]}
-                sided |= {pair[0]: 0, pair[1]: 1}
-    pairs = tuple((name, partner[name]) if sided[name] == 0 else (partner[name], name)
-                  for i, name in enumerate(names) if name in partner and names.index(partner[name]) > i)
-    return pairs, tuple(name for name in names if name in sided and name not in partner)
-
-
-def _side_by_word(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``left_hip``: (what remains with the word marked, side), for every word that says a side."""
-    words = words_of(name)
-    return [((*words[:i], "*", *words[i + 1 :]), _SIDE_OF[word]) for i, word in enumerate(words) if word in _SIDE_OF]
-
-
-def _side_by_part(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``lefthip``, ``hipright``, ``左肩``: a word that begins or ends with a side, as ``bright`` does."""
-    words = words_of(name)
-    found = []
-    for i, word in enumerate(words):
-        for side, part in ((0, "left"), (1, "right"), (0, "左"), (1, "右")):
-            if word != part and word.startswith(part):
-                found.append(((*words[:i], "*", word[len(part):], *words[i + 1 :]), side))
-            elif word != part and word.endswith(part):
-                found.append(((*words[:i], word[: -len(part)], "*", *words[i + 1 :]), side))
-    return found
-
-
-def _side_by_letter(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``lhip``, ``hipr``: a letter at either end of a word."""
-    words = words_of(name)
-    found = []
-    for i, word in enumerate(words):
-        if len(word) >= 3:
-            if word[0] in "lr":
-                found.append(((*words[:i], "*", word[1:], *words[i + 1 :]), "lr".index(word[0])))
-            if word[-1] in "lr":
-                found.append(((*words[:i], word[:-1], "*", *words[i + 1 :]), "lr".index(word[-1])))
-    return found
 
 
 def read_skeleton(name: str) -> Skeleton:

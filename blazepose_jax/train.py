@@ -149,10 +149,10 @@ def check_finite(step: int, batch: Any, metrics: Any, state: TrainState,
     save_leaves(folder / f"{name}.npz", batch)
     write_text(folder / f"{name}.json", json.dumps({"step": step, "ids": np.asarray(batch.ids).tolist(), **{
         k: str(v) for k, v in values.items()}}, indent=2) + "\n")
-    what = "loss" if not math.isfinite(values["loss"]) else "gradient"
-    raise BlazePoseError(f"the {what} of step {step} is {values['loss' if what == 'loss' else 'gradient_norm']}: the state "
-                         f"before it and its batch, with the pictures of your records, are in {folder}; lower "
-                         "optimizer.learning_rate, or look at these records")
+    what = "loss" if not math.isfinite(values["loss"]) else "gradient_norm"
+    raise BlazePoseError(f"the {what} of step {step} is {values[what]}: the state before it and its batch, with the "
+                         f"pictures of your records, are in {folder}; lower optimizer.learning_rate, or look at these "
+                         "records")
 
 
 def save_leaves(path: Path, tree: Any) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Film:
     container: Any = None
     once: bool = False
 
-    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+    def frames(self) -> Generator[tuple[float, np.ndarray]]:
         """Decode: seconds since the first frame, and (H, W, 3) uint8 RGB as it is shown.
 
         Raises:
@@ -58,25 +58,25 @@ class Clock:
 
     def __init__(self, step: float):
         """``step``: seconds that a frame is shown, usually."""
-        self._step, self._origin, self._last, self._nudged = step, None, None, False
+        self._step, self._nudged = step, False
+        self._origin: float | None = None
+        self._last: float | None = None
 
     def __call__(self, stamp: float | None) -> float:
         """The time of the next frame; ``stamp`` in seconds, or None where it has none."""
         if stamp is not None and not math.isfinite(stamp):
             stamp = None
-        following = 0.0 if self._last is None else self._last + self._step
+        last = -math.inf if self._last is None else self._last
+        following = 0.0 if self._last is None else last + self._step
         if stamp is None:
             self._last = following
             return following
-        if self._origin is None:
+        if self._origin is None or stamp - self._origin < last - SET_BACK:
             self._origin = stamp - following
-        time = stamp - self._origin
-        nudged = self._last is not None and time <= self._last
-        if nudged and time < self._last - SET_BACK:
-            self._origin, time = stamp - following, following
-        elif nudged:
+        time, nudged = stamp - self._origin, stamp - self._origin <= last
+        if nudged:
             # Half a frame, so that a stamp that repeats once does not move those after it.
-            time = following if self._nudged else self._last + self._step / 2
+            time = following if self._nudged else last + self._step / 2
         self._last, self._nudged = time, nudged
         return time
 
@@ -95,7 +95,9 @@ def open_film(source: str, *, name: str = "", once: bool = False, **options: Any
     """
     name = name or source
     if "://" in source:
-        options |= {"timeout": TIMEOUT, **({"options": {"rtsp_flags": "prefer_tcp"}} if source.startswith("rtsp") else {})}
+        options["timeout"] = TIMEOUT
+        if source.startswith("rtsp"):
+            options["options"] = {"rtsp_flags": "prefer_tcp"}
     container = _open(source, name, **options)
     try:
         stream = _film_stream(container, name)

@@ -121,7 +121,7 @@ def random_weights(tmp_path_factory):
     """Small architectures with random numbers: they see people everywhere once the thresholds are 0."""
     from test_models import random_variables
 
-    from blazepose_jax.models import Form, create_model, spec_of
+    from blazepose_jax.models import Form, create_model
     from blazepose_jax.weights import save_weights
     from blazepose_jax.weights.directory import StoredNetwork
 
@@ -129,8 +129,7 @@ def random_weights(tmp_path_factory):
     for kind, name in (("detector", "smoke_detector"), ("pose", "smoke")):
         arguments = {"side": 128} if kind == "pose" else {}
         model = create_model(name, Form(convolution="xla"), **arguments)
-        variables = random_variables(model, jax.ShapeDtypeStruct((1, spec_of(name).side, spec_of(name).side, 3), jnp.float32)
-                                     if kind == "detector" else jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+        variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
         networks[kind] = StoredNetwork(name, "batch", variables, arguments, "random", "none",
                                        BLAZEPOSE if kind == "pose" else None)
     directory = tmp_path_factory.mktemp("random") / "weights"

@@ -74,14 +74,14 @@ def outputs_like(targets, seed):
 def every_loss():
     """{name: a function of what the net says}, of the recipe and of the teacher."""
     targets = batch_targets()
-    targets |= {"depth": jnp.full((2, 39), 0.1), "world": jnp.full((2, 33, 3), 0.2), "mask": jnp.ones((2, 256, 256)) * 0.4,
-                "knows_body": jnp.array([True, False])}
+    targets |= {"depth": jnp.full((2, 39), 0.1), "world": jnp.full((2, 33, 3), 0.2),
+                "mask": jnp.ones((2, 256, 256)) * 0.4, "knows_body": jnp.array([True, False])}
     outputs, teacher = outputs_like(targets, 0), outputs_like(targets, 1)
     big = outputs.replace(mask=jnp.zeros((2, 256, 256, 1)) + 0.3)
 
     def own(name):
-        return lambda o: objectives.pose_losses(o, targets, FIELDS, 256, jnp.array([True, False]), jnp.array([1.0, 0.5]),
-                                                LossConfig())[name]
+        return lambda o: objectives.pose_losses(o, targets, FIELDS, 256, jnp.array([True, False]),
+                                                jnp.array([1.0, 0.5]), LossConfig())[name]
 
     def taught(name):
         return lambda o: distillation_losses(o, teacher, targets, FIELDS, 256, jnp.array([1.0, 0.5]))[name]
@@ -125,7 +125,8 @@ def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
         return (variables["params"]["kernel"] * batch).sum(), ({}, {})
 
     def step(state, batch, number):
-        new, metrics = train_step(state, batch, jax.random.key(0), objective=objective, optimizer=optimizer, ema_decay=0.9)
+        new, metrics = train_step(state, batch, jax.random.key(0), objective=objective, optimizer=optimizer,
+                                  ema_decay=0.9)
         return keep_if_sound(new, state, metrics, number)
 
     good = step(state, jnp.ones(3), 0)

@@ -1,6 +1,7 @@
 """What people feed in: pictures and films of every make, read as a player shows them, or refused in one line."""
 
 import http.server
+import itertools
 import os
 import struct
 import threading
@@ -129,7 +130,8 @@ class TestPictures:
 
 class TestFolders:
     def test_numbers_count_and_every_suffix_is_read(self, tmp_path):
-        for name, form in (("f10.jpg", "JPEG"), ("f2.JFIF", "JPEG"), ("f1.avif", "AVIF"), ("f3", "PNG"), ("F9.webp", "WEBP")):
+        for name, form in (("f10.jpg", "JPEG"), ("f2.JFIF", "JPEG"), ("f1.avif", "AVIF"), ("f3", "PNG"),
+                           ("F9.webp", "WEBP")):
             steps(1)[0].save(tmp_path / name, form)
         (tmp_path / ".hidden.jpg").write_bytes(b"x")
         (tmp_path / "Thumbs.db").write_bytes(bytes(100))
@@ -163,7 +165,7 @@ class TestFolders:
             steps(1)[0].save(tmp_path / f"{i}.png")
         found = read_media(tmp_path, sequence=True, start=0.1, end=0.2)
         assert [(p.file, round(p.time, 3)) for p in found] == [("3.png", 0.1), ("4.png", 0.133), ("5.png", 0.167)]
-        with pytest.raises(BlazePoseError, match="has no time.*or add --sequence"):
+        with pytest.raises(BlazePoseError, match=r"has no time.*or add --sequence"):
             read_media(tmp_path, start=0.1)
 
 
@@ -199,7 +201,7 @@ class TestOneClock:
         clock = Clock(0.1)
         times = [clock(stamp) for stamp in stamps]
         assert times[0] == 0
-        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert all(a < b for a, b in itertools.pairwise(times))
         if all(stamp is not None and np.isfinite(stamp) for stamp in stamps) and stamps == sorted(set(stamps)):
             np.testing.assert_allclose(times, np.array(stamps) - stamps[0], atol=1e-9)
 
@@ -218,7 +220,7 @@ class TestOneClock:
         times = [p.time for p in read_media(tmp_path / "raw.h264")]
         assert len(times) == 6
         assert times[0] == 0
-        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert all(a < b for a, b in itertools.pairwise(times))
 
     def test_a_trimmed_film_is_whole(self, tmp_path):
         path = shared("cases", "h08-edit-list", "trim.mp4")

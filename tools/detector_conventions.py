@@ -2,12 +2,13 @@
 
     python tools/detector_conventions.py --weights W --data DIR [--people 80]
 
-W holds Google's detector (`blazepose import`), DIR annotated photographs. Prints which anchors fire by where they lie, and
-the losses of Google's own detector on the photographs labelled by its own detections, which is what conventions cost, and
-by people, which is real disagreement as well.
+W holds Google's detector (`blazepose import`), DIR annotated photographs. Prints which anchors fire by where they lie,
+and the losses of Google's own detector on the photographs labelled by its own detections, which is what conventions
+cost, and by people, which is real disagreement as well.
 """
 
 import argparse
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,7 @@ def main() -> None:
         for k in range(count):
             of = (maps == number) & (of_cell == k)
             shares = [fired[:, of][(distance[:, of] >= low) & (distance[:, of] < high)].mean()
-                      for low, high in zip(DISTANCES, DISTANCES[1:], strict=False)]
+                      for low, high in itertools.pairwise(DISTANCES)]
             print(f"| {cells}x{cells} | {k + 1} of {count} | " + " | ".join(f"{s:.2f}" for s in shares) + " |")
     print("\n| labels | scenes | score | boxes | keypoints | recall of its anchors |\n|---|---|---|---|---|---|")
     for name, found in rows.items():

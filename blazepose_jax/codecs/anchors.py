@@ -11,10 +11,10 @@ from blazepose_jax.structs import Detections, DetectorOutputs
 
 # input side -> ((cells per side, anchors per cell), ...), mediapipe.md 3.2
 LAYOUTS = {224: ((28, 2), (14, 2), (7, 6)), 128: ((16, 2), (8, 6))}
-# Which of a cell's anchors answer for a person, and how far from the middle of the box, in units of the input; 0: never.
-# Boxes have one size (codecs/alignment.py), so one anchor a cell suffices, and none on maps that are too coarse. At 224
-# as measured of Google's detector by tools/detector_conventions.py: the second anchor of the 28x28 map fires within
-# 0.047, the first of the 14x14 map within 0.058, and no other ever.
+# Which of a cell's anchors answer for a person, and how far from the middle of the box, in units of the input; 0 is
+# never. Boxes have one size (codecs/alignment.py), so one anchor a cell suffices, and none on maps that are too coarse.
+# At 224 as measured of Google's detector by tools/detector_conventions.py: the second anchor of the 28x28 map fires
+# within 0.047, the first of the 14x14 map within 0.058, and no other ever.
 REACH = {224: ((0, 0.047), (0.058, 0), (0,) * 6), 128: ((0.05, 0), (0.09, *(0,) * 5))}
 
 

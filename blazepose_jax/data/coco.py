@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.coco_file import Category, CocoFile, Entry, choose_category, read_coco_file
+from blazepose_jax.data.coco_file import Category, CocoFile, Entry, choose_category, number_of, read_coco_file
 from blazepose_jax.data.coco_pictures import Pictures, annotation_file, label_scale
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
@@ -20,8 +21,11 @@ from blazepose_jax.structs import ROI
 MAX_LISTED = 10
 NOT_EVAL_OK = "not marked eval_ok"
 # What other annotations of a file are left out for is no fault of theirs, not even under --strict.
-HARMLESS = (NOT_EVAL_OK, "a box without keypoints", "of a category without keypoints", "of another category")
+HARMLESS = (NOT_EVAL_OK, "a box without keypoints", "category unknown, without keypoints",
+            "of a category without keypoints", "of another category")
 MAX_ID = 2**31 - 1
+MAX_AREA = 1e12  # px²
+QUOTES = "'\""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +90,7 @@ def describe_changed(changed: dict[str, list[Any]]) -> str:
 
 
 def _listed(what: str, reasons: dict[str, list[Any]]) -> list[str]:
-    return [f"{len(ids)} {what}, {reason}: {', '.join(str(i) for i in ids[:MAX_LISTED])}"
+    return [f"{len(ids)} {what}, {reason}: {', '.join(ascii(i).strip(QUOTES)[:40] for i in ids[:MAX_LISTED])}"
             + (", ..." if len(ids) > MAX_LISTED else "") for reason, ids in reasons.items()]
 
 
@@ -109,8 +113,9 @@ def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bo
       BlazePoseError: no such file, not COCO keypoints, nobody usable; with ``strict`` anything that was dropped.
     """
     path = annotation_file(Path(folder))
-    if images is not None and not Path(images).is_dir():
-        raise BlazePoseError(f"picture folder {str(images)!r} does not exist: name the one that the file's names start in")
+    if images is not None and not os.path.isdir(images):
+        raise BlazePoseError(f"picture folder {str(images)!r} does not exist: name the one that the file's names start "
+                             "in")
     file = read_coco_file(path)
     category = choose_category(file, skeleton.keypoints)
     reader = _Reader(file, category, Pictures(file, images))
@@ -130,7 +135,8 @@ def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bo
 def _numbered(people: Sequence[Person]) -> tuple[Person, ...]:
     """Ids of the file where all are small whole numbers, else running ones from 1."""
     labels = [person.label for person in people]
-    if all(label.isascii() and label.isdecimal() and int(label) <= MAX_ID for label in labels):
+    whole = all(label.isascii() and label.isdecimal() and len(label) <= 10 and int(label) <= MAX_ID for label in labels)
+    if whole and len({int(label) for label in labels}) == len(labels):
         return tuple(dataclasses.replace(person, id=int(person.label)) for person in people)
     return tuple(dataclasses.replace(person, id=i) for i, person in enumerate(people, 1))
 
@@ -142,23 +148,27 @@ class _Reader:
         self._file, self._category, self._pictures = file, category, pictures
         self._seen: set[str] = set()
         # In these files a 1 is a full confidence, and not COCO's "labelled, but occluded".
-        flags = [v for entry in file.entries for v in _flag_column(entry.keypoints)]
-        self._confidences = any(0 < v < 1 for v in flags) and max(flags) <= 1
+        flags = np.array([v for entry in file.entries if isinstance(self._names(entry), tuple)
+                          for v in _flag_column(entry.keypoints)])
+        self._confidences = bool(((flags > 0) & (flags < 1)).any()) and flags.max() <= 1
         self.people: list[Person] = []
         self.dropped: dict[str, list[Any]] = collections.defaultdict(list)
         self.changed: dict[str, list[Any]] = collections.defaultdict(list)
 
     def add(self, entry: Entry, reason: str | None) -> None:
         """Add the person of an entry, or count why there is none; ``reason`` is one that is known already."""
-        found = self._read(entry)
+        changes: list[str] = []
+        found = self._read(entry, changes)
         if reason is not None and isinstance(found, Person):
             found = reason
         if isinstance(found, Person):
             self.people.append(found)
+            for change in changes:
+                self.changed[change].append(entry.id)
         else:
             self.dropped[found].append(entry.id)
 
-    def _read(self, entry: Entry) -> Person | str:
+    def _read(self, entry: Entry, changes: list[str]) -> Person | str:
         names = self._names(entry)
         if isinstance(names, str):
             return names
@@ -181,11 +191,11 @@ class _Reader:
         rows = _rows(entry.keypoints, len(names))
         if isinstance(rows, str):
             return rows
-        path, size = found
-        scale = label_scale(image.size, size)
+        path, size, turned = found
+        scale = label_scale(image.size, size, turned)
         if scale is None:
             return "the picture has another shape than the file says"
-        rows = self._normalised(rows, scale, size, entry)
+        rows = self._normalised(rows, scale, size, changes)
         if isinstance(rows, str):
             return rows
         order = [names.index(name) for name in self._category.keypoints]
@@ -193,9 +203,11 @@ class _Reader:
         labelled = rows[rows[:, 2] > 0]
         if not len(labelled):
             return "no labelled keypoint"
-        area = entry.area or (entry.box[2] * entry.box[3] if entry.box else 0) or float(np.prod(np.ptp(labelled, 0)[:2]))
-        return Person(0, path, rows[:, :2].astype(np.float32), rows[:, 2].astype(np.int32),
-                      area * scale[0] * scale[1] if entry.area or entry.box else area, image.data_set,
+        stated = entry.area or (entry.box[2] * entry.box[3] if entry.box else 0)
+        area = stated * scale[0] * scale[1]
+        if not 0 < area < MAX_AREA:
+            area = float(np.prod(np.ptp(labelled[:, :2], axis=0)))
+        return Person(0, path, rows[:, :2].astype(np.float32), rows[:, 2].astype(np.int32), area, image.data_set,
                       entry.group or image.group, label)
 
     def _names(self, entry: Entry) -> tuple[str, ...] | str:
@@ -205,38 +217,39 @@ class _Reader:
         category = self._file.categories.get(entry.category or "")
         if category is None and len(with_points) == 1:
             category = with_points[0]
+        if entry.keypoints is None or entry.keypoints == [] or entry.is_box:
+            return "a box without keypoints" if category else "category unknown, without keypoints"
         if category is None:
             return "category unknown"
         if not category.keypoints:
             return "of a category without keypoints"
-        if entry.keypoints is None or entry.keypoints == []:
-            return "a box without keypoints"
         if not set(wanted) <= set(category.keypoints):
             return f"of another category, {category.name!r}"
         return category.keypoints
 
     def _normalised(self, rows: np.ndarray, scale: tuple[float, float], size: tuple[int, int],
-                    entry: Entry) -> np.ndarray | str:
+                    changes: list[str]) -> np.ndarray | str:
         """Rows in px of the picture with flags 0, 1 and 2."""
         flags = rows[:, 2]
         if not np.isfinite(flags).all():
             return "NaN or infinite coordinates"
-        fractions = (flags > 0) & (flags != np.round(flags))
-        if fractions.any():
-            self.changed["visibility between 0 and 1, taken as visible"].append(entry.id)
+        if ((flags > 0) & (flags != np.round(flags))).any():
+            changes.append("visibility between 0 and 1, taken as visible")
+        if (flags > 2).any():
+            changes.append("visibility above 2, taken as visible")
         occluded = (flags == 1) & (not self._confidences)
         flags = np.where(flags <= 0, 0, np.where(occluded, 1, 2))
         if not np.isfinite(rows[flags > 0, :2]).all():
             return "NaN or infinite coordinates"
         if scale != (1.0, 1.0):
-            self.changed["labels scaled to the picture's size"].append(entry.id)
+            changes.append("labels scaled to the picture's size")
         xy = np.where((flags > 0)[:, None], rows[:, :2], 0) * scale
         reach = max(size)
         far = ((xy < -reach) | (xy > np.array(size) + reach)).any(1) & (flags > 0)
         if far.any():
             if far.sum() == (flags > 0).sum():
                 return "coordinates far outside"
-            self.changed["points far outside of the image, taken as unlabelled"].append(entry.id)
+            changes.append("points far outside of the image, taken as unlabelled")
         flags, xy = np.where(far, 0, flags), np.where(far[:, None], 0, xy)
         return np.concatenate([xy, flags[:, None]], 1)
 
@@ -245,7 +258,7 @@ def _flag_column(keypoints: Any) -> list[float]:
     if not isinstance(keypoints, list):
         return []
     flat = [v for row in keypoints for v in (row if isinstance(row, list) else [row])]
-    return [v for v in flat[2::3] if isinstance(v, int | float)]
+    return [v for v in map(number_of, flat[2::3]) if v is not None]
 
 
 def _rows(keypoints: Any, count: int) -> np.ndarray | str:

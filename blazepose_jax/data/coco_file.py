@@ -8,7 +8,7 @@ from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.json_files import read_json
-from blazepose_jax.skeleton import recognised_pairs
+from blazepose_jax.sides import recognised_pairs
 
 LISTS = ("images", "annotations", "categories")
 
@@ -61,6 +61,7 @@ class Entry:
       is_crowd: it stands for several people.
       eval_ok: it is marked as fit for a single-person score; None where it says nothing.
       group: as of ImageEntry.
+      is_box: COCO's way to write that nobody labelled keypoints: num_keypoints is 0, and all of them are.
     """
 
     id: Any
@@ -72,6 +73,7 @@ class Entry:
     is_crowd: bool
     eval_ok: bool | None
     group: str
+    is_box: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,11 @@ def read_coco_file(path: Path) -> CocoFile:
     if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in LISTS):
         raise BlazePoseError(f"{path} lacks the lists images, annotations and categories: it must be in COCO's format")
     rows = {name: [row for row in data[name] if isinstance(row, dict)] for name in LISTS}
-    categories = {_key(row.get("id")) or "": _category(row) for row in rows["categories"]}
+    categories: dict[str, Category] = {}
+    for row in rows["categories"]:
+        key, category = _key(row.get("id")) or "", _category(row)
+        if category.keypoints or key not in categories:
+            categories[key] = category
     if not any(category.keypoints for category in categories.values()):
         raise BlazePoseError(f"{path} has no category with keypoints: COCO's person_keypoints files have one")
     images: dict[str, ImageEntry] = {}
@@ -111,7 +117,7 @@ def read_coco_file(path: Path) -> CocoFile:
     for row in rows["images"]:
         key, image = _key(row.get("id")), _image(row)
         if key is not None:
-            if key in images and images[key].file_name != image.file_name:
+            if key in images and (images[key].file_name, images[key].size) != (image.file_name, image.size):
                 ambiguous.add(key)
             images[key] = image
     return CocoFile(path, categories, images, frozenset(ambiguous), tuple(_entry(row) for row in rows["annotations"]))
@@ -126,7 +132,8 @@ def _key(value: Any) -> str | None:
     return str(value).strip()
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """A finite number, or a text of one; else None."""
     if isinstance(value, bool | list | dict) or value is None:
         return None
     try:
@@ -141,7 +148,7 @@ def _text(value: Any) -> str:
 
 
 def _is_set(value: Any) -> bool:
-    return _number(value) not in (None, 0.0) or value is True
+    return value is True or number_of(value) not in (None, 0.0) or str(value).strip().lower() in ("true", "yes")
 
 
 def _category(row: dict[str, Any]) -> Category:
@@ -163,29 +170,42 @@ def _flip_pairs(flip: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...
 
 
 def _image(row: dict[str, Any]) -> ImageEntry:
-    width, height = _number(row.get("width")), _number(row.get("height"))
+    width, height = number_of(row.get("width")), number_of(row.get("height"))
     size = (width, height) if width and height and width > 0 and height > 0 else None
     return ImageEntry(_text(row.get("file_name")).replace("\\", "/").strip(), size, _text(row.get("dataset")),
                       _text(row.get("group")), _is_set(row.get("near_duplicate_of_test")))
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    box = row.get("bbox")
-    numbers = [_number(v) for v in box] if isinstance(box, list) and len(box) == 4 else []
-    usable = len(numbers) == 4 and None not in numbers and numbers[2] > 0 and numbers[3] > 0
-    area = _number(row.get("area"))
+    area = number_of(row.get("area"))
     return Entry(row.get("id"), _key(row.get("image_id")), _key(row.get("category_id")), row.get("keypoints"),
-                 area if area and area > 0 else None, tuple(numbers) if usable else None, _is_set(row.get("iscrowd")),
-                 bool(row["eval_ok"]) if "eval_ok" in row else None, _text(row.get("group")))
+                 area if area and area > 0 else None, _box(row.get("bbox")), _is_set(row.get("iscrowd")),
+                 None if row.get("eval_ok") is None else _is_set(row["eval_ok"]), _text(row.get("group")),
+                 number_of(row.get("num_keypoints")) == 0 and not _any_flag(row.get("keypoints")))
+
+
+def _any_flag(keypoints: Any) -> bool:
+    """Whether anything is labelled, as far as a flat list tells."""
+    return not isinstance(keypoints, list) or any(number_of(v) != 0 for v in keypoints[2::3])
+
+
+def _box(value: Any) -> tuple[float, float, float, float] | None:
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    numbers = [number for number in map(number_of, value) if number is not None]
+    if len(numbers) < 4 or numbers[2] <= 0 or numbers[3] <= 0:
+        return None
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def choose_category(file: CocoFile, wanted: tuple[str, ...]) -> Category:
-    """The category whose people are meant: it shares most names with ``wanted``, is a person, has most annotations."""
+    """The category that is meant: annotated, with most names of ``wanted``, a person, with most annotations."""
     counts = collections.Counter(entry.category for entry in file.entries if entry.keypoints)
     shared = set(wanted)
 
-    def rank(pair: tuple[str, Category]) -> tuple[int, bool, int]:
+    def rank(pair: tuple[str, Category]) -> tuple[bool, int, bool, int]:
         key, category = pair
-        return len(shared & set(category.keypoints)), category.name.strip().lower() == "person", counts[key]
+        person = category.name.strip().lower() == "person"
+        return counts[key] > 0, len(shared & set(category.keypoints)), person, counts[key]
 
     return max(((k, c) for k, c in file.categories.items() if c.keypoints), key=rank)[1]

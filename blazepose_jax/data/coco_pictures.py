@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blazepose_jax.data.coco_file import CocoFile
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.images import picture_size
+from blazepose_jax.images import is_turned, picture_size
 
 SAME_ASPECT = 0.02  # relative; pictures are scaled to whole pixels
 
@@ -17,9 +17,10 @@ def annotation_file(folder: Path) -> Path:
     Raises:
       BlazePoseError: there is none, or several.
     """
-    if not folder.is_dir():
-        if not folder.is_file():
-            raise BlazePoseError(f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's format")
+    if not os.path.isdir(folder):
+        if not os.path.isfile(folder):
+            raise BlazePoseError(f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's "
+                                 "format")
         return folder
     patterns = ("annotations.json", "annotations/person_keypoints_*.json", "annotations/*.json", "*.json")
     for pattern in patterns:
@@ -51,15 +52,15 @@ class Pictures:
         self._roots = [root for root in dict.fromkeys(roots) if root.is_dir()]
         names = [image.file_name.rpartition("/")[2] for image in file.images.values()]
         self._unique = {name for name, count in collections.Counter(names).items() if count == 1}
-        self._found: dict[str, tuple[Path, tuple[int, int]] | str] = {}
+        self._found: dict[str, tuple[Path, tuple[int, int], bool] | str] = {}
 
-    def find(self, name: str) -> tuple[Path, tuple[int, int]] | str:
-        """Path and size of a picture as it is shown, or why there is none."""
+    def find(self, name: str) -> tuple[Path, tuple[int, int], bool] | str:
+        """Path of a picture, its size as it is shown and whether it is turned for that; or why there is none."""
         if name not in self._found:
             self._found[name] = self._look(name)
         return self._found[name]
 
-    def _look(self, name: str) -> tuple[Path, tuple[int, int]] | str:
+    def _look(self, name: str) -> tuple[Path, tuple[int, int], bool] | str:
         outside = False
         last = name.rpartition("/")[2]
         for wanted in (name, *([last] if last != name and last in self._unique else [])):
@@ -74,7 +75,7 @@ class Pictures:
                     outside = True
                     continue
                 try:
-                    return path, picture_size(path)
+                    return path, picture_size(path), is_turned(path)
                 except BlazePoseError:
                     return "broken image"
         if outside:
@@ -82,12 +83,13 @@ class Pictures:
         return f"image file missing (looked in {', '.join(str(root) for root in self._roots[:4])})"
 
 
-def label_scale(stated: tuple[float, float] | None, size: tuple[int, int]) -> tuple[float, float] | None:
+def label_scale(stated: tuple[float, float] | None, size: tuple[int, int],
+                turned: bool) -> tuple[float, float] | None:
     """What labels are multiplied by; None where the picture is another one than the file describes.
 
-    Tools that read pictures without EXIF's orientation state width and height the other way round.
+    Tools that read pictures without EXIF's orientation state width and height of a turned one the other way round.
     """
-    for width, height in ([stated, stated[::-1]] if stated else [size]):
+    for width, height in ([stated, stated[::-1]][: 1 + turned] if stated else [size]):
         if abs(width - size[0]) <= 1 and abs(height - size[1]) <= 1:
             return 1.0, 1.0
         across, down = size[0] / width, size[1] / height

@@ -3,22 +3,24 @@
 import collections
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from blazepose_jax.data.coco import Person
 
-# File names like film7_0012.jpg tell films only where there are several of them, none nearly everything: LSP's
-# im0001.jpg, im0002.jpg, ... are strangers.
-LEAST_PREFIXES = 3
-LARGEST_SHARE = 0.5
-_NUMBER = re.compile(r"[\W_]*\d+[\W_]*$")
+# File names like film7_0012.jpg tell films only where there are several of them, none nearly everything, and of several
+# frames each: LSP's im0001.jpg, im0002.jpg, ... are strangers, and so are a camera's IMG_1234.jpg.
+LEAST_FILMS = 2
+LARGEST_SHARE = 0.8
+LEAST_FRAMES = 2.0  # a film, on average
+CAMERAS = ("img", "dsc", "dscn", "dscf", "pxl", "image", "photo", "picture", "pic", "mvimg", "p", "im")
+_EXPORTED = re.compile(r"[._](?:jpe?g|png|webp|bmp)(?=[._]|$)|\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)  # Roboflow's names
+_LAST_NUMBER = re.compile(r"\d+(?!.*\d)")
 
 
 def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
     """Number the groups of people.
 
-    A ``group`` of the annotation or image counts; else the file names' common beginnings, where they look like films;
-    else each picture is a group.
+    A ``group`` of the annotation or image counts; else the file names' common parts, where they look like films; and
+    people of one picture are never torn apart.
 
     Args:
       people: with ids that are unique.
@@ -28,18 +30,46 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
     """
     if not people:
         return {}, "no people"
+    pictures = [str(person.image) for person in people]
+    films = [film_of(person) for person in people]
+    sizes = collections.Counter(film for film in films if film)
     if any(person.group for person in people):
-        keys = [person.group or str(person.image) for person in people]
-        how = "by the field group"
+        keys, how = [person.group for person in people], "by the field group"
+    elif (len(sizes) >= LEAST_FILMS and max(sizes.values()) <= LARGEST_SHARE * len(people)
+          and sizes.total() >= LEAST_FRAMES * len(sizes)):
+        keys, how = films, f"by file names, like {next(film for film in films if film).rpartition('/')[2]!r}"
+    elif len(set(pictures)) == 1:
+        keys, pictures, how = [""] * len(people), [str(p.id) for p in people], "one a person, as all are in one picture"
     else:
-        keys = [f"{person.image.parent}/{_NUMBER.sub('', person.image.stem)}" for person in people]
-        counts = collections.Counter(keys)
-        if len(counts) >= LEAST_PREFIXES and max(counts.values()) <= LARGEST_SHARE * len(people):
-            how = f"by the beginning of file names, like {Path(keys[0]).name!r}"
-        else:
-            keys, how = [str(person.image) for person in people], "one a picture"
-            if len(set(keys)) == 1:
-                keys, how = [str(person.id) for person in people], "one a person, as all are in one picture"
-    numbers: dict[str, int] = {}
-    found = {person.id: numbers.setdefault(key, len(numbers)) for person, key in zip(people, keys, strict=True)}
-    return found, f"{len(numbers)} groups, {how}; a group is never torn apart into training and validation"
+        keys, how = [""] * len(people), "one a picture"
+    numbers = _joined(keys, pictures)
+    found = {person.id: number for person, number in zip(people, numbers, strict=True)}
+    return found, f"{len(set(numbers))} groups, {how}; a group is never torn apart into training and validation"
+
+
+def film_of(person: Person) -> str:
+    """Folder and name of a picture without its last number, a frame's; "" where it has none, or is a camera's."""
+    stem = _EXPORTED.sub("", person.image.stem)
+    film = _LAST_NUMBER.sub("#", stem)
+    words = re.findall(r"[a-z]+", film.lower())
+    return "" if film == stem or not words or (len(words) == 1 and words[0] in CAMERAS) else \
+        f"{person.image.parent}/{film}"
+
+
+def _joined(keys: Sequence[str], pictures: Sequence[str]) -> list[int]:
+    """Numbers of groups: rows of one key, or of one picture, belong together."""
+    leader = list(range(len(keys)))
+
+    def find(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, (key, picture) in enumerate(zip(keys, pictures, strict=True)):
+        for name in (("key", key), ("picture", picture)):
+            if name[1]:
+                leader[find(i)] = find(first.setdefault(name, i))
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(find(i), len(numbers)) for i in range(len(keys))]

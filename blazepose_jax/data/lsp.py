@@ -13,6 +13,7 @@ from blazepose_jax.skeleton import LSP
 TRAIN = 1000  # the first images of LSP; the others are its test half
 SPLITS = ("train", "test", "all")
 MAX_UNPACKED = 2**30  # bytes
+FAR = 20_000  # px; no picture of LSP has 2,000
 
 
 def unpack(source: Path, folder: Path) -> Path:
@@ -49,6 +50,9 @@ def unpack_pictures(source: Path, folder: Path) -> None:
                 name = Path(info.filename.replace("\\", "/"))
                 if name.name != "joints.mat" and name.suffix.lower() not in (".jpg", ".jpeg"):
                     continue
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise BlazePoseError(f"{str(source)!r} packs {info.filename!r} by method {info.compress_type}: "
+                                         "stored and deflated members can be read in bounded memory, others not")
                 place = folder / ("" if name.name == "joints.mat" else "images") / name.name
                 place.parent.mkdir(exist_ok=True)
                 with archive.open(info) as packed, place.open("wb") as file:
@@ -62,8 +66,8 @@ def unpack_pictures(source: Path, folder: Path) -> None:
         raise
     except Exception as error:  # of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
         reason = str(error) or type(error).__name__
-        raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({reason}): give LSP's or LSP Extended's "
-                             "archive, or the folder it was unpacked to") from error
+        raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({reason}): give LSP's or LSP "
+                             "Extended's archive, or the folder it was unpacked to") from error
 
 
 def read_lsp(folder: Path, split: str = "train") -> Annotations:
@@ -107,8 +111,10 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
         reason = None
         if image is None:
             reason = "image file missing"
-        elif not np.isfinite(points).all():
+        elif not (np.isfinite(points).all() and np.isfinite(row[:, 2]).all()):
             reason = "NaN or infinite coordinates"
+        elif np.abs(points).max() > FAR:
+            reason = "coordinates far outside"
         elif not labelled.any():
             reason = "no labelled keypoint"
         if reason is not None or image is None:

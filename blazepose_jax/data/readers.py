@@ -39,7 +39,8 @@ def cap_held_out(held_out: int, count: int) -> int:
         raise BlazePoseError(f"data.held_out is {held_out}: it is a number of people, 0 or more")
     if held_out > (most := count // 5):
         if jax.process_index() == 0:
-            print(f"data.held_out={held_out} is more than a fifth of {count} records: {most} are held out", flush=True)
+            print(f"data.held_out={held_out} is more than a fifth of {count} records: about {most} are held out",
+                  flush=True)
         return most
     return held_out
 

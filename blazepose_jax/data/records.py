@@ -18,6 +18,8 @@ from blazepose_jax.tensors import load_tensors, save_tensors
 
 FORMAT = "blazepose_jax records 1"
 MAX_SIDE = 4096  # px of a record
+MAX_DESCRIPTION = 2**24  # bytes of records.json
+LARGEST_HELD_OUT = 1 / 3
 FLOATS = ("keypoints", "side", "angle", "weight", "points", "depth", "world")
 
 
@@ -122,7 +124,7 @@ def held_out_rows(weights: np.ndarray, count: int, seed: int = 0, groups: np.nda
       count: how many at the most.
       seed: of the choice.
       groups: (n,) int; a record brings its whole group along, or stays. Where every group has more than ``count``, the
-        smallest one goes. None where each record is its own.
+        smallest one goes, unless it is more than a third of all. None where each record is its own.
 
     Returns:
       (m,) sorted.
@@ -139,8 +141,10 @@ def held_out_rows(weights: np.ndarray, count: int, seed: int = 0, groups: np.nda
         if group not in chosen and held + len(members[group]) <= count:
             chosen[group] = None
             held += len(members[group])
-    if not chosen and count > 0 and len(members) > 1 and len(order):
-        chosen[min(groups[order].tolist(), key=lambda group: len(members[group]))] = None
+    if not chosen and count > 0 and len(order):
+        smallest = min(groups[order].tolist(), key=lambda group: len(members[group]))
+        if len(members[smallest]) <= LARGEST_HELD_OUT * len(groups):
+            chosen[smallest] = None
     return np.sort(np.array([i for group in chosen for i in members[group]], int))
 
 
@@ -162,11 +166,20 @@ def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """A JPEG file's bytes to (R, R, 3) uint8."""
+    """A JPEG file's bytes to (R, R, 3) uint8.
+
+    Raises:
+      BlazePoseError: damaged, or no such picture.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image)
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            if image.mode != "RGB" or image.width != image.height:
+                raise ValueError(f"{image.mode} of {image.width}x{image.height}")
+            return np.asarray(image)
+    except Exception as error:  # whatever a damaged picture makes the decoder raise
+        raise BlazePoseError(f"a record's picture is damaged ({error}): prepare the records again") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,16 +220,16 @@ def open_records(folder: str | Path) -> RecordFolder:
     if not (folder / "records.json").is_file():
         raise BlazePoseError(f"{str(folder)!r} is no records folder (it has no records.json): make one with "
                              "blazepose data prepare")
-    described = read_json(folder / "records.json")
+    described = read_json(folder / "records.json", MAX_DESCRIPTION)
     try:
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             found = described.get("format") if isinstance(described, dict) else type(described).__name__
             raise BlazePoseError(f"{folder} has the format {found!r}, this version reads {FORMAT!r}: prepare it again")
         skeleton, size = Skeleton.from_dict(described.get("skeleton")), described.get("size")
-        if not isinstance(size, int) or not 0 < size <= MAX_SIDE:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MAX_SIDE:
             raise ValueError(f"records of {size!r} px")
         labels = load_tensors(folder / "labels.safetensors")
-        check_labels(labels, skeleton)
+        check_labels(labels, skeleton, size)
         ends = np.cumsum(labels.pop("length"))
         images = np.memmap(folder / "images.bin", np.uint8, "r")
         if len(images) != ends[-1]:
@@ -228,7 +241,7 @@ def open_records(folder: str | Path) -> RecordFolder:
         raise BlazePoseError(f"{folder} is damaged ({error}): prepare it again") from error
 
 
-def check_labels(labels: dict[str, np.ndarray], skeleton: Skeleton) -> None:
+def check_labels(labels: dict[str, np.ndarray], skeleton: Skeleton, size: int) -> None:
     """Compare names, shapes, types and values of a folder's labels with what was written.
 
     Raises:
@@ -236,26 +249,27 @@ def check_labels(labels: dict[str, np.ndarray], skeleton: Skeleton) -> None:
     """
     scenes, points = "kinds" in labels, len(skeleton.keypoints)
     shapes: dict[str, tuple[int, ...]] = {"length": (), "id": (), "weight": ()}
-    shapes |= {"points": (-1, 5, 2), "kinds": (-1,)} if scenes else {
+    people = labels["kinds"].shape[1] if scenes and labels["kinds"].ndim == 2 else 0
+    shapes |= {"points": (people, 5, 2), "kinds": (people,)} if scenes else {
         "keypoints": (points, 2), "flags": (points,), "side": (), "angle": (), "knows_occlusion": ()}
     if "depth" in labels:
-        shapes |= {"depth": (points,), "world": (points, 3), "mask": (-1,)}
-    count = len(labels.get("length", ()))
+        shapes |= {"depth": (points,), "world": (points, 3), "mask": (-(-(size**2) // 8),)}
     if lacking := sorted(shapes.keys() - labels.keys()):
         raise ValueError(f"labels lack {lacking[0]!r}")
+    count = labels["length"].size
     for name, value in labels.items():
-        wanted = shapes.get(name, value.shape[1:])
-        if value.ndim == 0 or len(value) != count or len(value.shape) != len(wanted) + 1 or any(
-                want not in (-1, have) for want, have in zip(wanted, value.shape[1:], strict=True)):
-            raise ValueError(f"label {name!r} has the shape {value.shape}")
+        wanted = (count, *({"group": ()} | shapes).get(name, value.shape[1:]))
+        if value.shape != wanted:
+            raise ValueError(f"label {name!r} has the shape {value.shape}, not {wanted}")
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError(f"label {name!r} holds NaN or infinite values")
-        if (value.dtype.kind == "f") != (name in FLOATS):
+        kind = "f" if name in FLOATS else "u" if name == "mask" else "b" if name == "knows_occlusion" else "i"
+        if name in shapes and value.dtype.kind != kind:
             raise ValueError(f"label {name!r} has the type {value.dtype}")
-    if not count or (labels["length"] <= 0).any():
-        raise ValueError("a record without a picture")
-    if not scenes and (labels["side"] <= 0).any():
-        raise ValueError("a record without a ROI")
+    if not count or (labels["length"] <= 0).any() or (labels["weight"] < 0).any():
+        raise ValueError("a record without a picture, or of negative weight")
+    if not scenes and ((labels["side"] <= 0).any() or not np.isin(labels["flags"], (0, 1, 2)).all()):
+        raise ValueError("a record without a ROI, or with flags other than 0, 1 and 2")
 
 
 def read_records(folder: str | Path) -> Resident:
@@ -265,11 +279,22 @@ def read_records(folder: str | Path) -> Resident:
       BlazePoseError: missing, of another format, or damaged.
     """
     found = open_records(folder)
-    size = found.described["size"]
-    pixels = np.empty((len(found), size, size, 3), np.uint8)
+    shape = (found.described["size"],) * 2 + (3,)
+    pixels: np.ndarray | None = None
     for i in range(len(found)):
         try:
-            pixels[i] = decode_jpeg(found[i]["image"])
-        except Exception as error:  # whatever a damaged picture makes the decoder raise
+            picture = decode_jpeg(found[i]["image"])
+        except BlazePoseError as error:
             raise BlazePoseError(f"{folder} is damaged (record {i}: {error}): prepare it again") from error
+        if picture.shape != shape:
+            raise BlazePoseError(f"{folder} is damaged (record {i} has the shape {picture.shape}, not {shape}): "
+                                 "prepare it again")
+        if pixels is None:
+            try:
+                pixels = np.empty((len(found), *shape), np.uint8)
+            except MemoryError as error:
+                raise BlazePoseError(f"{folder} does not fit into memory ({len(found)} records of {shape}): stream it "
+                                     "with data.reader=grain") from error
+        pixels[i] = picture
+    assert pixels is not None  # a records folder has records
     return Resident(found.skeleton, pixels, found.labels, Path(folder).name)

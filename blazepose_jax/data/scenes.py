@@ -45,8 +45,8 @@ def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]]
       groups: by id, of ``groups.group_people``; None where each is its own.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight. Whoever lacks a hip or a shoulder
-      is neither wanted nor refused: a circle round the labelled points is left out of the loss.
+      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight. Whoever lacks a hip or a
+      shoulder is neither wanted nor refused: a circle round the labelled points is left out of the loss.
     """
     groups = groups or {}
     for image, people in scenes:
@@ -67,7 +67,8 @@ def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]]
         points = ((points - whole.center) * scale + size / 2) * (kinds > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
         yield {"image": encode_jpeg(square), "points": points.astype(np.float32), "kinds": kinds,
-               "id": np.int32(people[0].id), "group": np.int32(groups.get(people[0].id, people[0].id)), "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0))}
+               "id": np.int32(people[0].id), "group": np.int32(groups.get(people[0].id, people[0].id)),
+               "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0))}
 
 
 def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:

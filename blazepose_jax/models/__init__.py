@@ -99,7 +99,8 @@ def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
     known = ("keypoints", "fields", "heads", "side") if kind == "pose" else ()
     for argument, value in arguments.items():
         if argument not in known:
-            raise BlazePoseError(f"network {name!r} has no argument {argument!r}: known are {', '.join(known) or 'none'}")
+            raise BlazePoseError(f"network {name!r} has no argument {argument!r}: known are "
+                                 f"{', '.join(known) or 'none'}")
         if argument == "keypoints":
             valid, rule = _is_whole(value) and 1 <= value <= MAX_KEYPOINTS, f"a whole number from 1 to {MAX_KEYPOINTS}"
         elif argument == "side":
@@ -109,7 +110,8 @@ def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
             words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
             valid = isinstance(value, list | tuple) and all(word in words for word in value) and \
                 len(set(value)) == len(value) and (argument == "heads" or {"x", "y"} <= set(value))
-            rule = f"different ones of {', '.join(dict.fromkeys(words))}" + (", x and y among them" * (argument == "fields"))
+            rule = f"different ones of {', '.join(dict.fromkeys(words))}"
+            rule += ", x and y among them" if argument == "fields" else ""
         if not valid:
             raise BlazePoseError(f"network {name!r} cannot have {argument} {value!r}: it must be {rule}")
 

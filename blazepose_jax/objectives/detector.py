@@ -26,8 +26,8 @@ class DetectorConfig:
     flip: float = 0.5
     colour: float = 0.6
     score: float = 1.0
-    # Errors are shares of the picture: Google's own detector disagrees with itself by 0.001 and 0.01 in these two losses,
-    # which would vanish beside the score's.
+    # Errors are shares of the picture: Google's own detector disagrees with itself by 0.001 and 0.01 in these two
+    # losses (tools/detector_conventions.py), which would vanish beside the score's.
     boxes: float = 3.0
     keypoints: float = 10.0  # the mid-hip and the circle place the pose net's crop
     focal_alpha: float = 0.25

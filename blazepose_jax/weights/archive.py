@@ -45,6 +45,9 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
                 if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
                     raise BlazePoseError(f"{path} holds the unsafe name {name!r}: names must stay inside "
                                          "of the archive")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise BlazePoseError(f"{path} packs {name} by method {info.compress_type}: stored and deflated "
+                                         "members can be read in bounded memory, others not")
                 if name in members.values() and info.file_size > MAX_MEMBER_BYTES:
                     raise BlazePoseError(f"{path} declares {info.file_size} bytes for {name}: at most "
                                          f"{MAX_MEMBER_BYTES} are read; fetch the file again")

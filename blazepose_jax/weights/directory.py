@@ -15,12 +15,15 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.files import OutputFolder, write_text
 from blazepose_jax.json_files import read_json
 from blazepose_jax.models import Form, check_arguments, create_model, spec_of
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.tensors import parse_tensors, save_tensors
 
 FORMAT = "blazepose_jax weights 1"
 KINDS = ("detector", "pose")
+RELEASED_ROWS = len(BLAZEPOSE.keypoints) + len(BLAZEPOSE.auxiliary)
 MAX_BYTES = 2**31  # of one file
+MAX_DESCRIPTION = 2**24  # of model.json
+MAX_NAME = 200  # characters of a file's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +98,11 @@ def read_description(directory: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise BlazePoseError(f"{directory} is no weights directory (it has no model.json): make one with "
                              "blazepose import")
-    description = read_json(path)
+    description = read_json(path, MAX_DESCRIPTION)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else type(description).__name__
-        raise BlazePoseError(f"{path} has the format {repr(found)[:40]}, this version reads {FORMAT!r}: import or train "
-                             "the weights again")
+        raise BlazePoseError(f"{path} has the format {repr(found)[:40]}, this version reads {FORMAT!r}: import or "
+                             "train the weights again")
     networks = description.get("networks")
     if not isinstance(networks, dict) or not networks:
         raise BlazePoseError(f"{path} is damaged (it describes no networks): import the weights again")
@@ -127,7 +130,7 @@ def _check_entry(kind: str, entry: Any, path: Path) -> None:
                              "this version knows no such network")
     for field in ("file", "tflite"):
         name = entry.get(field, "x")
-        if not name or Path(name).name != name or "\\" in name or "\0" in name:
+        if not name or Path(name).name != name or "\\" in name or not name.isprintable() or len(name) > MAX_NAME:
             raise BlazePoseError(f"{path} names the {field} {name!r}: it must be a file in the same folder")
     arguments = entry.get("arguments", {})
     if not isinstance(arguments, dict):
@@ -136,18 +139,18 @@ def _check_entry(kind: str, entry: Any, path: Path) -> None:
     check_arguments(entry["model"], kind, arguments)
     if "skeleton" in entry:
         skeleton = Skeleton.from_dict(entry["skeleton"])
-        rows = len(skeleton.keypoints) + len(skeleton.auxiliary)
-        if arguments.get("keypoints", rows) != rows:
-            raise BlazePoseError(f"{path} is damaged (the skeleton has {rows} rows, the net {arguments['keypoints']}): "
-                                 "import the weights again")
+        rows, predicted = len(skeleton.keypoints) + len(skeleton.auxiliary), arguments.get("keypoints", RELEASED_ROWS)
+        if predicted != rows:
+            raise BlazePoseError(f"{path} is damaged (the skeleton has {rows} rows, the net {predicted}): import the "
+                                 "weights again")
 
 
 def read_network(directory: Path, kind: str, entry: dict[str, Any]) -> StoredNetwork:
     """Read one network that ``read_description`` names, and check every tensor against its architecture.
 
     Raises:
-      BlazePoseError: a damaged file, one whose checksum differs, or unknown, missing, misshapen, mistyped, repeated, NaN
-        or infinite tensors, by name.
+      BlazePoseError: a damaged file, one whose checksum differs, or unknown, missing, misshapen, mistyped, repeated,
+        NaN or infinite tensors, by name.
     """
     path = Path(directory) / entry.get("file", f"{kind}.safetensors")
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.get("arguments", {}).items()}
@@ -159,12 +162,14 @@ def read_network(directory: Path, kind: str, entry: dict[str, Any]) -> StoredNet
     # By name first: that says more than a checksum.
     check_tensors(tensors, expected_shapes(entry["model"], entry["form"], arguments), str(path))
     _check_sum(data, entry.get("sha256"), path)
-    tflite = Path(directory) / entry["tflite"] if "tflite" in entry else None
+    tflite = None
+    if "tflite" in entry and (place := Path(directory) / entry["tflite"]).is_file():
+        tflite = _check_sum(_read(place), entry.get("tflite_sha256"), place)
     return StoredNetwork(
         entry["model"], entry["form"], traverse_util.unflatten_dict(tensors, sep="/"), arguments,
         entry.get("source", ""), entry.get("licence", ""),
         Skeleton.from_dict(entry["skeleton"]) if "skeleton" in entry else None,
-        _check_sum(_read(tflite), entry.get("tflite_sha256"), tflite) if tflite is not None and tflite.is_file() else None)
+        tflite)
 
 
 def _read(path: Path) -> bytes:
@@ -179,7 +184,8 @@ def _read(path: Path) -> bytes:
 def _check_sum(data: bytes, checksum: str | None, path: Path) -> bytes:
     """The bytes, if they are those whose sha256 was written down; older directories have none."""
     if checksum and _sha256(data) != checksum:
-        raise BlazePoseError(f"{path} is damaged (its sha256 is not that of model.json): import or copy the weights again")
+        raise BlazePoseError(f"{path} is damaged (its sha256 is not that of model.json): import or copy the weights "
+                             "again")
     return data
 
 

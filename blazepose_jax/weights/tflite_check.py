@@ -11,7 +11,7 @@ from typing import Any
 from blazepose_jax.errors import BlazePoseError
 
 MAX_BYTES = 2**29
-MAX_ITEMS = 50_000  # tensors, operators or buffers; Heavy has some 700
+MAX_ITEMS = 50_000  # tensors, operators and buffers together; Heavy has some 2,000
 MAX_ELEMENTS = 2**28  # of a tensor
 MAX_RANK = 8
 MAX_STRIDE = 1024
@@ -58,13 +58,26 @@ class _Tables:
 
     def __init__(self, data: bytes):
         self._data = data
+        # Lists may be shared: what they say together is bounded by what a file of this size can hold.
+        self._items, self._bytes = MAX_ITEMS, 2 * len(data) + 2**20
 
     def check_model(self) -> None:
-        """Check the tables that the interpreter walks: model, operator codes, subgraphs, tensors, operators, buffers."""
+        """Check the tables that are read: operator codes, the subgraph, its tensors and operators, buffers, notes."""
         model = self._follow(0)
-        self._each(model, 1, lambda code: self._table(code))
+        if self._vector(model, 2, 4)[1] != 1:
+            raise ValueError(f"{self._vector(model, 2, 4)[1]} graphs instead of one")
+        self._vector(model, 3, 1)
+        self._vector(model, 5, 4)
+        self._each(model, 1, self._table)
         self._each(model, 2, self._subgraph)
         self._each(model, 4, self._buffer)
+        self._each(model, 6, lambda table: self._vector(table, 0, 1))
+        self._each(model, 7, self._signature)
+
+    def _signature(self, table: int) -> None:
+        for field in (0, 1):
+            self._each(table, field, lambda named: self._vector(named, 0, 1))
+        self._vector(table, 2, 1)
 
     def _subgraph(self, table: int) -> None:
         self._each(table, 0, self._tensor)
@@ -75,9 +88,15 @@ class _Tables:
     def _tensor(self, table: int) -> None:
         self._vector(table, 0, 4)
         self._vector(table, 3, 1)
-        for field in (4, 6):  # quantisation and sparsity
-            if at := self._field(table, field):
-                self._table(self._follow(at))
+        if at := self._field(table, 4):
+            quantisation = self._follow(at)
+            for field, item in ((0, 4), (1, 4), (2, 4), (3, 8)):
+                self._vector(quantisation, field, item)
+        if at := self._field(table, 6):
+            sparsity = self._follow(at)
+            for field in (0, 1):
+                self._vector(sparsity, field, 4)
+            self._each(sparsity, 2, self._table)
 
     def _operator(self, table: int) -> None:
         self._vector(table, 1, 4)
@@ -122,14 +141,16 @@ class _Tables:
             return 0, 0
         start = self._follow(at)
         count = self._read("<I", start)
-        if start + 4 + count * item > len(self._data) or start + 4 < 0:
+        self._bytes -= count * item
+        if start + 4 + count * item > len(self._data) or start + 4 < 0 or self._bytes < 0:
             raise ValueError(f"a list of {count} items at byte {start}")
         return start + 4, count
 
     def _each(self, table: int, number: int, check: Any) -> None:
         start, count = self._vector(table, number, 4)
-        if count > MAX_ITEMS:
-            raise ValueError(f"{count} items where at most {MAX_ITEMS} are read")
+        self._items -= count
+        if self._items < 0:
+            raise ValueError(f"more than {MAX_ITEMS} items")
         for i in range(count):
             check(self._follow(start + 4 * i))
 
@@ -181,8 +202,8 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
 def _check_options(operator: Any, kind: str) -> None:
     """Strides and windows by which the interpreter divides."""
     options = operator.builtinOptions
-    for field in ("strideW", "strideH", "filterWidth", "filterHeight", "dilationWFactor", "dilationHFactor", "blockSize",
-                  "depthMultiplier"):
+    for field in ("strideW", "strideH", "filterWidth", "filterHeight", "dilationWFactor", "dilationHFactor",
+                  "blockSize", "depthMultiplier"):
         value = getattr(options, field, None)
         least = 0 if field == "depthMultiplier" else 1
         if value is not None and not least <= int(value) <= MAX_STRIDE:
