@@ -2,6 +2,8 @@
 
 import collections
 import json
+import os
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.draw import draw_poses, save_image
+from blazepose_jax.draw import check_picture_name, draw_poses, save_image
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.files import OutputFolder, check_outputs
 from blazepose_jax.images import SUFFIXES
@@ -89,8 +91,11 @@ def track(args: Namespace) -> None:
         for sink in sinks:  # whatever could not be finished
             sink.discard()
     seconds = time.perf_counter() - began
+    # What goes to standard output is nothing but the result.
+    piped = any(path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout")
+                for path in (args.json, args.csv) if os.path.exists("/dev/stdout"))
     print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
-          f"with compilation, reading and writing")
+          f"with compilation, reading and writing", file=sys.stderr if piped else sys.stdout)
     if interrupted:
         raise Interrupted(f"interrupted: the results of the first {frames} frames are kept")
 
@@ -101,8 +106,9 @@ def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> Non
     if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
         raise BlazePoseError(f"mask folder {path!r} exists and is not empty: name a new one")
     for output in outputs:
-        if output is not None and Path(output).absolute().parent == Path(path).absolute():
-            raise BlazePoseError(f"output {output!r} lies in the mask folder {path!r}: name another place")
+        if output is not None and os.path.realpath(path) in (
+                os.path.realpath(output), os.path.dirname(os.path.realpath(output))):
+            raise BlazePoseError(f"output {output!r} is, or lies in, the mask folder {path!r}: name another place")
 
 
 def open_sinks(sinks: list[Any], args: Namespace, media: Media, tracker: Tracker) -> None:
@@ -132,7 +138,11 @@ class OverlaySink:
         """Open the output."""
         self._path, self._skeleton = Path(path), tracker.skeleton
         self._image: np.ndarray | None = None
-        self._writer = None if self._path.suffix.lower() in SUFFIXES else VideoWriter(path, fps or 1.0)
+        self._writer = None
+        if self._path.suffix.lower() in SUFFIXES:
+            check_picture_name(self._path)
+        else:
+            self._writer = VideoWriter(path, fps or 1.0)
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""

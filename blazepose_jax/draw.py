@@ -87,7 +87,20 @@ def save_image(image: np.ndarray, path: Path) -> None:
     try:
         with written(path) as part:
             Image.fromarray(image).save(part)
-    except ValueError as error:
-        if isinstance(error, BlazePoseError):
+    except (ValueError, KeyError, OSError) as error:
+        if isinstance(error, BlazePoseError) or (isinstance(error, OSError) and error.errno):
             raise
         raise BlazePoseError(f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg") from error
+
+
+def check_picture_name(path: Path) -> None:
+    """Say before the work starts that a picture of this name cannot be written.
+
+    Raises:
+      BlazePoseError: a suffix of no format that is written.
+    """
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise BlazePoseError(f"picture {str(path)!r} ends in {path.suffix!r}, which cannot be written: name a .png or "
+                             ".jpg")

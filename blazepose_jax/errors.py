@@ -9,6 +9,10 @@ class BlazePoseError(ValueError):
 
     exit_code = 2
 
+    def __init__(self, message: str):
+        """Control characters, which a file's name may hold, are written out."""
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
 
 class Interrupted(BlazePoseError):
     """Somebody stopped the work, which kept what it had; exit codes as shells give them: 128 + the signal's number."""

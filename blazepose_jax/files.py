@@ -4,13 +4,14 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from blazepose_jax.errors import BlazePoseError
 
@@ -20,6 +21,8 @@ except ImportError:  # Windows, which refuses to remove a file that somebody hol
     fcntl = None
 
 PART = ".part"  # of temporary names: .NAME.RANDOM.part
+LONGEST = 120  # characters of NAME in there
+OPEN_FILES = re.compile(r"/dev/(std(in|out|err)|fd/\d+)$|/proc/[^/]+/fd/")  # of this process, or another one
 
 
 class Output:
@@ -48,18 +51,18 @@ class Output:
         remove_leftovers(self._target)
         self.part, self._lock = _reserve(self._target, folder=False)
 
-    def open(self, mode: str = "w") -> IO[Any]:
-        """Open the temporary file; text is UTF-8 with the line ends as they are written."""
-        return self.part.open(mode) if "b" in mode else self.part.open(mode, encoding="utf-8", newline="")
+    def open(self) -> IO[str]:
+        """Open the temporary file for UTF-8 text with the line ends as they are written."""
+        return self.part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
     def finish(self) -> None:
         """Give the file its name."""
         if self._target is None:
             return
-        self._release()
         mode = stat.S_IMODE(self._target.stat().st_mode) if self._target.exists() else 0o666 & ~_umask()
         self.part.chmod(mode)
         self.part.replace(self._target)
+        self._release()
 
     def discard(self) -> None:
         """Leave nothing behind; what had the name before keeps it."""
@@ -94,8 +97,13 @@ class OutputFolder:
           replace: take the place of a folder that is there, in one step where the system can; else only that of an
             empty one.
         """
-        self._release()
         self.part.chmod(0o777 & ~_umask())
+        try:
+            self._take_name(replace)
+        finally:
+            self._release()
+
+    def _take_name(self, replace: bool) -> None:
         if self.path.is_dir() and any(self.path.iterdir()):
             if not replace:
                 raise BlazePoseError(f"output {str(self.path)!r} exists: name a new folder")
@@ -143,8 +151,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def is_special(path: Path) -> bool:
     """Whether a path names a device, a pipe or an open file, which must be written to and not replaced."""
-    absolute = os.path.abspath(path)
-    if absolute.startswith(("/dev/", "/proc/")):
+    if OPEN_FILES.match(os.path.abspath(path)):
         return True
     try:
         mode = path.stat().st_mode
@@ -161,7 +168,7 @@ def remove_leftovers(target: Path) -> None:
     """
     if not target.parent.is_dir():
         return
-    start = f".{target.name}."
+    start = _start(target)
     for old in sorted(target.parent.iterdir()):
         if not (old.name.startswith(start) and old.name.removesuffix(target.suffix).endswith(PART)
                 and "." not in old.name.removeprefix(start).removesuffix(target.suffix).removesuffix(PART)):
@@ -181,14 +188,19 @@ def remove_leftovers(target: Path) -> None:
                 old.unlink()
 
 
+def _start(target: Path) -> str:
+    """How the temporary names of a file or folder begin."""
+    return f".{target.name[:LONGEST]}."
+
+
 def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
     """A new temporary file or folder beside the target, and the lock on it, where there are locks."""
     while True:
         try:
             if folder:
-                name = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PART, dir=target.parent)
+                name = tempfile.mkdtemp(PART, _start(target), target.parent)
             else:
-                file, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=PART + target.suffix, dir=target.parent)
+                file, name = tempfile.mkstemp(PART + target.suffix, _start(target), target.parent)
                 os.close(file)
         except OSError as error:
             raise BlazePoseError(f"output {str(target)!r} cannot be written ({error.strerror or error}): check the "
@@ -259,13 +271,14 @@ def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | Path | N
     for path in outputs:
         if path is None:
             continue
-        if Path(path).is_dir():
+        if os.path.isdir(path):
             raise BlazePoseError(f"output {path!r} is a folder: name a file")
-        if not Path(path).absolute().parent.is_dir():
+        place = os.path.realpath(path) if os.path.islink(path) else os.path.abspath(path)
+        if not os.path.isdir(os.path.dirname(place)):
             raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
         if is_special(Path(path)):
             continue
-        if Path(path).exists():
+        if os.path.exists(path):
             for source in sources:
                 if _is_input(Path(path), source):
                     raise BlazePoseError(f"output {path!r} is the input: name another file"

@@ -1,6 +1,7 @@
 """Picture files: what a file holds by its content, upright 8-bit RGB whatever it stores, frames of animations."""
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,16 @@ SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", 
 LONGEST_FRAME = 60.0  # seconds; an animation's frame is not shown longer
 DEFAULT_FRAME = 0.1  # seconds, of frames that say 0, as browsers show them
 ORIENTATION = 0x0112  # EXIF and TIFF
-# TIFF tags of the range of values.
-BITS_PER_SAMPLE, MAX_SAMPLE, SAMPLE_FORMAT, SMIN_SAMPLE, SMAX_SAMPLE = 258, 281, 339, 340, 341
+# TIFF tags of the range of values. MaxSampleValue, 281, is none: it may be what the picture happens to hold.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT, SMIN_SAMPLE, SMAX_SAMPLE = 258, 262, 339, 340, 341
+WHITE_IS_ZERO = 0
 SIGNED = 2  # a SAMPLE_FORMAT
 _TRANSPOSED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
                7: "TRANSVERSE", 8: "ROTATE_90"}
+
+
+class TooLargeError(BlazePoseError):
+    """A picture of more pixels than are supported."""
 
 
 def is_picture(path: Path) -> bool:
@@ -37,6 +43,8 @@ def is_picture(path: Path) -> bool:
     try:
         with _opened(path):
             return True
+    except TooLargeError:
+        return True
     except BlazePoseError:
         return False
 
@@ -49,7 +57,7 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     """
     with _opened(Path(path)) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return (height, width) if _turn_to_do(image) >= 5 else (width, height)
 
 
 def is_turned(path: str | Path) -> bool:
@@ -72,7 +80,8 @@ def count_frames(path: Path) -> int:
         if image.format not in (*ANIMATED, "TIFF"):
             return 1  # the further pictures of an .mpo are previews and depth
         try:
-            return max(1, int(getattr(image, "n_frames", 1)))
+            with _quiet():
+                return max(1, int(getattr(image, "n_frames", 1)) - _hidden(image))
         except Exception as error:  # whatever a damaged file makes the decoder raise
             raise _unreadable(path, error) from error
 
@@ -112,10 +121,11 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     """
     count, time = count_frames(path), 0.0
     with _opened(path) as image:
+        hidden = _hidden(image)
         for i in range(count):
             try:
                 with _quiet():
-                    image.seek(i)
+                    image.seek(i + hidden)
                 shown = _pixels(image, path)
                 duration = float(image.info.get("duration") or 0) / 1000
             except Exception as error:  # whatever a damaged file makes the decoder raise
@@ -130,6 +140,11 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
                 time = float(i + 1)
 
 
+def _hidden(image: Any) -> int:
+    """How many pictures come before the frames: an APNG's for those who cannot show animations."""
+    return int(bool(getattr(image, "default_image", False)))
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A picture, opened by its content."""
@@ -142,6 +157,8 @@ def _opened(path: Path) -> Iterator[Any]:
             image = Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN])
     except FileNotFoundError as error:
         raise BlazePoseError(f"{path} does not exist: give a picture") from error
+    except Image.DecompressionBombError as error:
+        raise TooLargeError(f"{path} is too large ({error}): scale it down") from error
     except Exception as error:  # decoders raise what they like: struct.error, SyntaxError, zlib.error, ...
         if not heif and _is_iso_picture(path):
             raise BlazePoseError(f"{path} is a HEIC picture: pip install 'blazepose_jax[video]', or convert it to "
@@ -150,8 +167,8 @@ def _opened(path: Path) -> Iterator[Any]:
     with image:
         width, height = image.size
         if width * height > LARGEST_CAPACITY:
-            raise BlazePoseError(f"{path} has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
-                                 "scale it down")
+            raise TooLargeError(f"{path} has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; scale "
+                                "it down")
         yield image
 
 
@@ -189,11 +206,16 @@ def _unreadable(path: Path, error: BaseException) -> BlazePoseError:
 
 def _orientation(image: Any) -> int:
     """EXIF's orientation, 1 to 8; the rest of the metadata may be as broken as it likes."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), _quiet():
         found = int(image.getexif().get(ORIENTATION, 1))
         if found in _TRANSPOSED:
             return found
     return 1
+
+
+def _turn_to_do(image: Any) -> int:
+    """The orientation that Pillow leaves to us; a TIFF's it sees to while loading."""
+    return 1 if image.format == "TIFF" else _orientation(image)
 
 
 def _pixels(image: Any, path: Path) -> np.ndarray:
@@ -201,7 +223,7 @@ def _pixels(image: Any, path: Path) -> np.ndarray:
 
     try:
         with _quiet():
-            upright = _orientation(image)
+            upright = _turn_to_do(image)
             if image.mode == "F" or image.mode.startswith("I"):
                 image = Image.fromarray(_to_bytes(np.asarray(image), image, path))
             else:
@@ -218,14 +240,17 @@ def _to_bytes(values: np.ndarray, image: Any, path: Path) -> np.ndarray:
     low, high = _declared_range(image)
     if high is None:
         raise BlazePoseError(f"{path} holds 32-bit whole numbers of no declared range: convert it to 8 or 16 bit")
+    if values.dtype == np.int32 and high > np.iinfo(np.int32).max:
+        values = values.view(np.uint32)
     values = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     share = (values - low) / (high - low)
     if share.min(initial=0) < -0.5 or share.max(initial=0) > 1.5:
         raise BlazePoseError(f"{path} has values from {values.min():g} to {values.max():g}: they must lie within "
                              f"{low:g} to {high:g}; scale it, or set TIFF's SMinSampleValue and SMaxSampleValue")
-    if image.mode == "F":
-        return (255 * share.clip(0, 1) + 0.5).astype(np.uint8)
-    return (256 * (values - low) / (high - low + 1)).clip(0, 255).astype(np.uint8)  # 16 bit: the upper eight
+    # Of 16 bit the upper eight.
+    grey = 255 * share.clip(0, 1) + 0.5 if image.mode == "F" else 256 * (values - low) / (high - low + 1)
+    grey = grey.clip(0, 255).astype(np.uint8)
+    return 255 - grey if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO else grey
 
 
 def _declared_range(image: Any) -> tuple[float, float | None]:
@@ -234,10 +259,9 @@ def _declared_range(image: Any) -> tuple[float, float | None]:
     def tag(number: int) -> float | None:
         value: Any = tags.get(number)
         value = value[0] if isinstance(value, tuple) and value else value
-        return None if value is None else float(value)
+        return float(value) if value is not None and math.isfinite(value) else None
 
-    low = tag(SMIN_SAMPLE) or 0.0
-    high = tag(SMAX_SAMPLE) or tag(MAX_SAMPLE)
+    low, high = tag(SMIN_SAMPLE) or 0.0, tag(SMAX_SAMPLE)
     if high is not None and high > low:
         return low, high
     if image.mode == "F":

@@ -9,6 +9,8 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 
@@ -19,6 +21,9 @@ CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}"), 
 URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 FOLDER_FPS = 30.0  # of a folder's pictures that follow each other
 IGNORED = ("thumbs.db", "desktop.ini")  # what systems leave in folders, besides names that begin with a dot
+# Pictures that are not read; named where they lie in a folder, even if they are text.
+OTHER_PICTURES = (".svg", ".eps", ".ps", ".pdf", ".jxl", ".jp2", ".psd", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng",
+                  ".exr", ".hdr", ".heif")
 MAX_LISTED = 10
 
 
@@ -89,9 +94,9 @@ def _open(name: str, sequence: bool) -> Media:
         return _camera(name)
     if name == "-":
         return _stream("pipe:0", "standard input")
-    scheme, separator, rest = name.partition("://")
+    scheme, separator, _ = name.partition("://")
     if separator and scheme.lower() == "file":
-        name = rest
+        name = url2pathname(urlsplit(name).path)
     elif separator:
         if scheme.lower() not in URL_SCHEMES:
             raise BlazePoseError(f"URLs of the kind {scheme}:// are not supported: give {', '.join(URL_SCHEMES)}, or a "
@@ -112,7 +117,8 @@ def _open(name: str, sequence: bool) -> Media:
     if images.is_picture(path):
         return _image(path, sequence)
     try:
-        film = video.open_film(str(path))
+        # A relative name with a colon would be a protocol of FFmpeg's.
+        film = video.open_film(os.path.abspath(path), name=name)
     except BlazePoseError:
         if path.suffix.lower() in images.SUFFIXES:
             images.picture_size(path)  # raises what is wrong with the picture
@@ -126,18 +132,18 @@ def _numbered(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[Picture]:
 
 
 def _between(media: Media, start: float, end: float | None) -> Iterator[Picture]:
-    found, last = False, 0.0
-    pictures = media.pictures()
-    for picture in pictures:
-        last = picture.time
+    found, last, whole = False, 0.0, True
+    for picture in media.pictures():
         if end is not None and picture.time >= end:
+            whole = False
             break
+        last = picture.time
         if picture.time >= start:
             found = True
             yield picture
     if not found:
-        raise BlazePoseError(f"{media.name!r} has no frame between {start} and {end} s: it ends at "
-                             f"{last + 1 / media.fps:.2f} s")
+        raise BlazePoseError(f"{media.name!r} has no frame between {start} and {end} s: it "
+                             + (f"ends at {last + 1 / media.fps:.2f} s" if whole else f"has one at {last:.2f} s"))
 
 
 def _image(path: Path, sequence: bool) -> Media:
@@ -163,9 +169,9 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _folder(path: Path, sequence: bool) -> Media:
-    found = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")
+    found = sorted((p for p in path.iterdir() if not p.is_dir() and not p.name.startswith(".")
                     and p.name.lower() not in IGNORED), key=natural_order)
-    files = tuple(p for p in found if p.suffix.lower() in images.SUFFIXES or images.is_picture(p))
+    files = tuple(p for p in found if p.is_file() and (p.suffix.lower() in images.SUFFIXES or images.is_picture(p)))
     if not files:
         raise BlazePoseError(f"the folder {str(path)!r} holds no images: they are known by their content, such as "
                              "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF")
@@ -175,7 +181,7 @@ def _folder(path: Path, sequence: bool) -> Media:
         warnings.warn(f"{path.name}: {len(other)} files are no pictures and are left out: {listed}", stacklevel=2)
 
     def pictures() -> Iterator[Picture]:
-        several = []
+        several, read = [], 0
         for i, file in enumerate(files):
             try:
                 image = images.read_image(file)
@@ -183,7 +189,11 @@ def _folder(path: Path, sequence: bool) -> Media:
             except BlazePoseError as error:
                 warnings.warn(f"skipped: {error}", stacklevel=2)
                 continue
+            read += 1
             yield Picture(i, i / FOLDER_FPS if sequence else float(i), image, file.name)
+        if not read:
+            raise BlazePoseError(f"none of the {len(files)} pictures in {str(path)!r} could be read: convert them to "
+                                 "JPEG or PNG")
         if several:
             warnings.warn(f"of {len(several)} files only the first frame was read ({', '.join(several[:MAX_LISTED])}): "
                           "track each of them alone for all", stacklevel=2)
@@ -193,6 +203,8 @@ def _folder(path: Path, sequence: bool) -> Media:
 
 def _is_text(path: Path) -> bool:
     """Notes, labels and results, which nobody takes for pictures."""
+    if path.suffix.lower() in images.SUFFIXES + OTHER_PICTURES or not path.is_file():
+        return False
     with contextlib.suppress(OSError), path.open("rb") as file:
         return b"\0" not in file.read(1024)
     return False

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.files import Output
+from blazepose_jax.files import Output, is_special
 
 TIMEOUT = 15.0  # seconds, of what comes over a network
 SET_BACK = 0.5  # seconds: a stamp that lies farther back than this starts the clock anew from where it is
 MAX_ASPECT = 10.0  # of a pixel; more is damage
+TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # text and terminal art, which FFmpeg takes for films
+NO_ORDER = ("avi",)  # containers that store no presentation times: those of decoding are right, of B-frames, too
+FORMATS = {".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # of overlays; others are MP4
 
 
 @dataclasses.dataclass
@@ -126,6 +129,8 @@ def _film_stream(container: Any, name: str) -> Any:
     """The stream that a player shows: not a cover picture; of several the one that is marked."""
     from av.stream import Disposition
 
+    if container.format.name in TEXT_FORMATS:
+        raise BlazePoseError(f"{name!r} is a text, which FFmpeg would draw as a terminal: give a video or an image")
     aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
     films = [stream for stream in container.streams.video if not stream.disposition & aside]
     if not films:
@@ -152,13 +157,15 @@ def _decode(container: Any, name: str, fps: float) -> Iterator[tuple[float, np.n
         warnings.simplefilter("ignore")  # several films: said when it was opened
         stream = _film_stream(container, name)
     stream.thread_type = "AUTO"
+    by_order = container.format.name in NO_ORDER
     clock, shown, stored, end, broken = Clock(1 / fps), 0, 0, None, ""
     try:
         for packet in container.demux(stream):
             stored += packet.size > 0
             for frame in packet.decode():
-                stamp = None if frame.time is None else float(frame.time)
-                end = stamp
+                ticks = frame.dts if by_order else frame.pts
+                stamp = None if ticks is None or frame.time_base is None else float(ticks * frame.time_base)
+                end = end if stamp is None else stamp
                 yield clock(stamp), _as_shown(frame, stream)
                 shown += 1
     except GeneratorExit:
@@ -168,7 +175,7 @@ def _decode(container: Any, name: str, fps: float) -> Iterator[tuple[float, np.n
     if shown == 0:
         raise BlazePoseError(f"{name!r} has no decodable frame ({broken or 'it is empty'}): record or convert it again")
     declared = int(stream.frames)
-    if broken or (stored < declared and _ends_early(stream, end, fps)):
+    if broken or (stored < declared and _ends_early(stream, end, fps)) or _is_short(container, stream, end):
         warnings.warn(f"{Path(name).name} is cut: {shown} of {declared or 'unknown'} frames could be decoded"
                       + (f" ({broken})" if broken else "") + "; results cover these", stacklevel=2)
 
@@ -179,6 +186,14 @@ def _ends_early(stream: Any, end: float | None, fps: float) -> bool:
         return True
     beginning = float((stream.start_time or 0) * stream.time_base)
     return end - beginning + 1.5 / fps < float(stream.duration * stream.time_base)
+
+
+def _is_short(container: Any, stream: Any, end: float | None) -> bool:
+    """Whether a container that counts no frames says that it lasts much longer than its frames; sound may, a little."""
+    if stream.frames or end is None or not container.duration or container.format.name == "mpegts":
+        return False
+    lasts, lasted = container.duration / 1e6, end - (container.start_time or 0) / 1e6
+    return lasts - lasted > max(1.0, 0.1 * lasts)
 
 
 def _as_shown(frame: Any, stream: Any) -> np.ndarray:
@@ -195,11 +210,15 @@ def _as_shown(frame: Any, stream: Any) -> np.ndarray:
 
 def display_matrix(frame: Any) -> np.ndarray | None:
     """(2, 2) of a frame: image axes (x right, y down) to those of the screen; None where there is none."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32) / 65536
-            return np.array([[a, c], [b, d]])
-    return None
+    try:
+        found = [data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    except ValueError:  # PyAV does not know every kind of side data, such as EXIF's
+        turn = np.radians(frame.rotation)
+        return np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    if not found:
+        return None
+    a, b, _, c, d, *_ = np.frombuffer(bytes(found[0]), np.int32) / 65536
+    return np.array([[a, c], [b, d]])
 
 
 def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -239,7 +258,11 @@ class VideoWriter:
                                  "each side needs at least 2")
         if self._container is None:
             self._began = time
-            self._container = av.open(str(self._out.part), "w", format="mp4", options={"movflags": "+faststart"})
+            form = FORMATS.get(self._out.path.suffix.lower(), "mp4")
+            # What cannot be rewound is written in pieces.
+            flags = "frag_keyframe+empty_moov" if is_special(self._out.path) else "+faststart"
+            self._container = av.open(str(self._out.part), "w", format=form,
+                                      options={"movflags": flags} if form in ("mp4", "mov") else {})
             self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.time_base = self._base

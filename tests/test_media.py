@@ -96,6 +96,24 @@ class TestPictures:
         assert np.abs(found.astype(int) - expected).mean() < 8
         assert images.picture_size(tmp_path / "a.jpg") == expected.shape[1::-1]
 
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP"])
+    def test_other_formats_are_turned_once(self, tmp_path, form, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(gradient(0, 64, 48)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+        Image.fromarray(gradient(0, 64, 48)).save(tmp_path / "a", form, exif=exif)
+        expected, found = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "a")
+        assert found.shape == expected.shape
+        assert images.picture_size(tmp_path / "a") == found.shape[1::-1]
+        assert images.is_turned(tmp_path / "a") == (orientation >= 5)
+        assert np.abs(found.astype(int) - expected).mean() < 20
+
+    def test_an_apngs_picture_for_others_is_no_frame(self, tmp_path):
+        first, *rest = steps(4)
+        first.save(tmp_path / "a.png", save_all=True, append_images=rest, default_image=True, duration=100)
+        assert [p.time for p in read_media(tmp_path / "a.png")] == pytest.approx([0, 0.1, 0.2])
+
     def test_values_by_the_declared_range_and_not_by_what_is_there(self, tmp_path):
         ramp = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(8, 0)
         for scale, dark in ((1.0, 1.0), (0.1, 0.1)):  # a dark frame stays dark
@@ -104,7 +122,8 @@ class TestPictures:
             Image.fromarray((ramp * scale * 65535).astype(np.uint16)).save(tmp_path / "i.png")
             assert read_image(tmp_path / "i.png").max() == pytest.approx(255 * dark, abs=1)
         twelve = TiffImagePlugin.ImageFileDirectory_v2()
-        twelve[images.MAX_SAMPLE] = 4095
+        twelve[images.SMAX_SAMPLE] = 4095
+        twelve.tagtype[images.SMAX_SAMPLE] = TiffImagePlugin.TiffTags.SHORT
         Image.fromarray((ramp * 4095).astype(np.uint16)).save(tmp_path / "t.tif", tiffinfo=twelve)
         assert read_image(tmp_path / "t.tif").max() == 255
         Image.fromarray(ramp * 2000).save(tmp_path / "bad.tif")
@@ -145,6 +164,12 @@ class TestFolders:
         with pytest.warns(UserWarning, match=r"2 files are no pictures and are left out: film\.mp4, raw\.cr2"):
             found = read_media(tmp_path)
         assert [p.file for p in found] == ["a.png"]
+
+    def test_a_folder_of_broken_pictures_alone_is_an_error(self, tmp_path):
+        for name in ("a.jpg", "b.png"):
+            (tmp_path / name).write_bytes(b"junk")
+        with pytest.warns(UserWarning, match="skipped"), pytest.raises(BlazePoseError, match="none of the 2 pictures"):
+            list(read_media(tmp_path))
 
     def test_one_broken_picture_stops_nothing(self, tmp_path):
         for i in range(3):
@@ -339,6 +364,50 @@ class TestStreams:
         monkeypatch.setattr(media.platform, "system", lambda: "Linux")
         with pytest.raises(BlazePoseError, match="is no number"):
             read_media("camera:²")
+
+
+def test_names_with_colons_are_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "2024-01-01T12:00:00.mp4", 3)
+    assert len(list(read_media("2024-01-01T12:00:00.mp4"))) == 3
+
+
+def test_a_text_is_no_film(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello " * 200)
+    with pytest.raises(BlazePoseError, match=r"is a text|cannot be opened"):
+        read_media(tmp_path / "notes.txt")
+
+
+def test_films_of_avi_with_b_frames_run_evenly(tmp_path):
+    with av.open(str(tmp_path / "b.avi"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(gradient(2 * i), format="rgb24")))
+        container.mux(stream.encode(None))
+    found = list(read_media(tmp_path / "b.avi"))
+    np.testing.assert_allclose(np.diff([p.time for p in found]), 0.04, atol=1e-3)
+    assert brightness(found) == sorted(brightness(found))
+
+
+def test_a_cut_film_that_counts_no_frames(tmp_path):
+    packets_with(tmp_path / "whole.mkv", [100 * i for i in range(60)])
+    data = (tmp_path / "whole.mkv").read_bytes()
+    assert len(list(read_media(tmp_path / "whole.mkv"))) == 60
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match=r"cut\.mkv is cut"):
+        assert len(list(read_media(tmp_path / "cut.mkv"))) < 60
+
+
+def test_photographs_with_exif_through_a_pipe(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(gradient(0)).save(tmp_path / "a.jpg", exif=exif)
+    os.mkfifo(tmp_path / "pipe")
+    data = (tmp_path / "a.jpg").read_bytes()
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(data), daemon=True).start()
+    (picture,) = read_media(tmp_path / "pipe")
+    assert picture.image.shape[2] == 3
 
 
 def test_a_film_under_a_pictures_name_and_the_other_way_round(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -22,6 +23,7 @@ from blazepose_jax.commands import mask_names
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.files import Output, OutputFolder, check_outputs, write_text
 from blazepose_jax.json_files import parse_json, read_json_lines
+from blazepose_jax.media import read_media
 from blazepose_jax.video import VideoWriter
 
 
@@ -58,6 +60,21 @@ class TestInputs:
         assert "is the input" in fails(capsys, "evaluate", "--weights", released, "--data", folder, "--json",
                                        released / "model.json")
         assert (folder / "annotations.json").read_bytes() == before
+
+    def test_shared_memory_is_a_folder_like_others(self):
+        place = files.Path("/dev/shm")
+        if not place.is_dir():
+            pytest.skip("this system has no /dev/shm")
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            (files.Path(folder) / "in.mp4").write_text("x")
+            with pytest.raises(BlazePoseError, match="is the input"):
+                check_outputs([f"{folder}/in.mp4"], [f"{folder}/in.mp4"])
+            with pytest.raises(BlazePoseError, match="two outputs"):
+                check_outputs([f"{folder}/x.json"] * 2)
+            out = Output(f"{folder}/in.mp4")
+            out.part.write_text("half")
+            out.discard()
+            assert (files.Path(folder) / "in.mp4").read_text() == "x"
 
     def test_two_outputs_of_one_name(self, tmp_path):
         (tmp_path / "link").symlink_to(tmp_path / "x.json")
@@ -206,14 +223,17 @@ def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_wei
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "clip.mp4") == ["o.json", "o.mp4"]
 
 
-def test_a_failing_output_leaves_none_of_the_others(tmp_path, capsys, random_weights):
+def test_a_failing_output_leaves_nothing_half_written(tmp_path, capsys, random_weights):
     write_clip(tmp_path / "clip.mp4", 3)
     (tmp_path / "out").mkdir()
     assert main(["track", str(tmp_path / "clip.mp4"), "--weights", str(random_weights), "--json",
                  str(tmp_path / "out" / "o.json"), "--video", "/dev/full", "--mask",
                  str(tmp_path / "out" / "masks")]) == 2
     assert "/dev/full cannot be read or written" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
+    # What was complete when the other one failed is kept.
+    assert [p.name for p in (tmp_path / "out").iterdir()] in ([], ["o.json"])
+    for path in (tmp_path / "out").iterdir():
+        assert len(json.loads(path.read_text())["frames"]) == 3
 
 
 def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
@@ -223,6 +243,32 @@ def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
     assert main(["track", str(tmp_path / "p"), "--weights", str(random_weights), "--mask", str(tmp_path / "m"),
                  "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a.jpg.png", "a.png.png"]
+
+
+def test_pictures_that_cannot_be_written_are_said_first(tmp_path, capsys, random_weights):
+    Image.fromarray(gradient(0)).save(tmp_path / "in.png")
+    assert "which cannot be written: name a .png or .jpg" in fails(
+        capsys, "track", tmp_path / "in.png", "--weights", random_weights, "--video", tmp_path / "o.heic")
+
+
+def test_an_overlay_into_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    heard = []
+    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe.mp4").read_bytes()))
+    reader.start()
+    write_clip(tmp_path / "pipe.mp4", 5)
+    reader.join(10)
+    (tmp_path / "copy.mp4").write_bytes(heard[0])
+    assert len(list(read_media(tmp_path / "copy.mp4"))) == 5
+
+
+def test_names_of_any_characters_and_lengths(tmp_path):
+    for name in ("a" * 250, "line\nbreak.json", "\udcff.json"):
+        write_text(tmp_path / name, "x")
+        assert (tmp_path / name).read_text() == "x"
+    with pytest.raises(BlazePoseError, match="does not exist") as caught:
+        read_media(tmp_path / "no\nsuch")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_writer_without_frames_leaves_no_file(tmp_path):
