@@ -7,7 +7,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 # Compiled programs are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 
-.PHONY: setup demo test check bench peers clients lock clean
+.PHONY: setup demo test test-long fuzz check bench peers clients lock clean
 
 setup: $(VENV)/.stamp-all
 
@@ -25,7 +25,15 @@ demo: $(if $(wildcard $(VENV)/.stamp-all),,$(VENV)/.stamp-demo)
 
 # A file's tests share what they compile, so a file stays with one worker.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+
+# What takes minutes more: several processes that train together.
+test-long: setup
+	$(BIN)/python -m pytest -m long
+
+# Thousands of damaged files a parser, in child processes; an hour at the most.
+fuzz: setup
+	$(BIN)/python tests/fuzzing.py
 
 check: setup .venv-core/.stamp
 	$(BIN)/ruff check .
@@ -57,10 +65,11 @@ tools/web/node_modules/.stamp: tools/web/package.json tools/web/package-lock.jso
 	cd tools/web && npm ci --silent --no-audit --no-fund
 	touch $@
 
+# Newer versions where setup.py wants them: `make lock UPGRADE=--upgrade` renews all.
 lock: $(BIN)/python
 	for extras in "core" "demo --extra video --extra litert --extra demo" "all --all-extras"; do \
 	  set -- $$extras; name=$$1; shift; \
-	  $(UV) pip compile --quiet --upgrade setup.py $$@ --universal --python-version 3.11 \
+	  $(UV) pip compile --quiet $(UPGRADE) setup.py $$@ --universal --python-version 3.11 \
 	    --no-annotate --no-header -o requirements/$$name.txt; \
 	done
 

@@ -47,8 +47,12 @@ class LiteRTModel:
         self._names = tuple(str(d["name"]) for d in details)
         shapes = tuple(tuple(int(n) for n in d["shape"]) for d in details)
         # Our files name their outputs, and leave out what the net does not predict; Google's go by index.
-        self.kind = next((kind for kind, names in OUTPUTS.items() if self._names[0] == names[0]), None)
-        if self.kind is None:
+        named = self._named_outputs()
+        self.kind = next((kind for kind, names in OUTPUTS.items() if names[0] in named), None)
+        if self.kind is not None:
+            self._names = tuple(name for name in OUTPUTS[self.kind] if name in named)
+            self._indices = [named[name] for name in self._names]
+        else:
             self.kind = tell_kind_of_outputs(shapes, name)
             swapped = self.kind == "detector" and shapes != DETECTOR_OUTPUTS
             self._names = OUTPUTS[self.kind][::-1] if swapped else OUTPUTS[self.kind]
@@ -56,6 +60,14 @@ class LiteRTModel:
         if int(self._input["shape"][0]) != 1:
             raise BlazePoseError(f"{name} takes {self._input['shape'][0]} images at once: the tracker needs one; "
                                  "export it with --batch 1")
+
+    def _named_outputs(self) -> dict[str, int]:
+        """{name: tensor} by the file's signature, as a quantiser renames tensors; else by the tensors' own names."""
+        keys = list(self._interpreter.get_signature_list())
+        if len(keys) != 1:
+            return dict(zip(self._names, self._indices, strict=True))
+        details = self._interpreter.get_signature_runner(keys[0]).get_output_details()
+        return {name: int(detail["index"]) for name, detail in details.items()}
 
     def __call__(self, images: np.ndarray) -> Any:
         """Run on (B, S, S, 3) float32 normalised images; returns DetectorOutputs or PoseOutputs of numpy arrays."""

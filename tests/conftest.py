@@ -17,6 +17,15 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 
+# Files whose tests take longest go first, so that no worker is left alone with them at the end.
+SLOW_FILES = ("test_runs", "test_finetuning", "test_released", "test_clients", "test_cli", "test_export", "test_models")
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files; tests stay in theirs."""
+    items.sort(key=lambda item: SLOW_FILES.index(item.path.stem) if item.path.stem in SLOW_FILES else len(SLOW_FILES))
+
+
 def shared(*parts: str) -> Path:
     """A path below BLAZEPOSE_SHARED; skips the test where it is missing."""
     root = Path(os.environ.get("BLAZEPOSE_SHARED", ROOT.parent / "shared"))

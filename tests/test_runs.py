@@ -201,34 +201,42 @@ def test_streams_resume_to_the_same_bits_too(records, tmp_path):
     same_tensors(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_devices_and_processes_do_not_matter(records, tmp_path):
-    """Ten steps of SGD on one device, on four, and on two processes: the same parameters."""
-    words = ("optimizer.rule=sgd", "optimizer.learning_rate=0.01", "optimizer.ema_decay=0.0", "optimizer.steps=10",
-             "checkpoint_every=99", "validate_every=99", "log_every=1")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    many = ("--coordinator", address, "--processes", "2", "--process")
-    four = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=4"}
-    runs = {"one": [smoke(records, tmp_path / "one", *words)]}
-    runs["one"][0].wait(timeout=600)
-    runs["four"] = [smoke(records, tmp_path / "four", *words, env=four)]
-    runs["four"][0].wait(timeout=600)
-    runs["two"] = [smoke(records, tmp_path / "two", *words, *many, str(i)) for i in range(2)]
-    for processes in runs.values():
-        for process in processes:
-            log, _ = process.communicate(timeout=600)
-            assert process.returncode == 0, log
-    expected = final_tensors(tmp_path / "one")
-    rows = [json.loads(line) for line in (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()]
-    for name in ("four", "two"):
-        found = final_tensors(tmp_path / name)
-        for tensor, value in expected.items():
-            np.testing.assert_allclose(found[tensor], value, atol=1e-5, err_msg=f"{name}: {tensor}")
-        others = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for mine, theirs in zip(rows[:10], others[:10], strict=True):
-            assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
-            assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
+PLAIN = ("optimizer.rule=sgd", "optimizer.learning_rate=0.01", "optimizer.ema_decay=0.0", "optimizer.steps=10",
+         "checkpoint_every=99", "validate_every=99", "log_every=1")
+
+
+@pytest.fixture(scope="module")
+def one(records, tmp_path_factory):
+    """Ten steps of SGD on one device."""
+    workdir = tmp_path_factory.mktemp("runs") / "one"
+    log, _ = (run := smoke(records, workdir, *PLAIN)).communicate(timeout=600)
+    assert run.returncode == 0, log
+    return workdir
+
+
+@pytest.mark.parametrize("name", ["four devices", pytest.param("two processes", marks=pytest.mark.long)])
+def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
+    """The same ten steps on several: the same parameters."""
+    if name == "four devices":
+        env = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=4"}
+        runs = [smoke(records, tmp_path / "many", *PLAIN, env=env)]
+    else:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        many = ("--coordinator", address, "--processes", "2", "--process")
+        runs = [smoke(records, tmp_path / "many", *PLAIN, *many, str(i)) for i in range(2)]
+    for process in runs:
+        log, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, log
+    expected, found = final_tensors(one), final_tensors(tmp_path / "many")
+    for tensor, value in expected.items():
+        np.testing.assert_allclose(found[tensor], value, atol=1e-5, err_msg=tensor)
+    rows, others = ([json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()][:10]
+                    for workdir in (one, tmp_path / "many"))
+    for mine, theirs in zip(rows, others, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
 
 
 def test_a_detector_trains_and_fits_the_pipeline(tmp_path):

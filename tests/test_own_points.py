@@ -1,0 +1,98 @@
+"""Keypoint sets of one's own, in every command that takes data."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from test_evaluate import person, standing, write_folder
+from test_models import random_variables
+
+from blazepose_jax.cli import main
+from blazepose_jax.data.readers import DataConfig, open_readers
+from blazepose_jax.evaluate import TORSOS, choose_torso
+from blazepose_jax.models import Form, create_model
+from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
+from blazepose_jax.weights import save_weights
+from blazepose_jax.weights.directory import StoredNetwork
+
+PAIR = Skeleton("pair", ("Pelvis", "Neck"), (("Pelvis", "Neck"),), ("Pelvis",), ("Neck",))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """People of two points under names that no other set has, and a net with random numbers for them."""
+    root = tmp_path_factory.mktemp("pair")
+    people = []
+    for i in range(12):
+        rows = standing(90 + 3 * i, 40)
+        hips, shoulders = rows[[11, 12], :2].mean(0), rows[[5, 6], :2].mean(0)
+        people.append({**person(i + 1), "keypoints": [*hips, 2, *shoulders, 2]})
+    folder = write_folder(root / "data", people)
+    data = json.loads((folder / "annotations.json").read_text())
+    data["categories"][0]["keypoints"] = list(PAIR.keypoints)
+    (folder / "annotations.json").write_text(json.dumps(data))
+    arguments = {"keypoints": 2, "side": 128}
+    variables = random_variables(create_model("smoke", Form(convolution="xla"), **arguments),
+                                 jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
+    save_weights(root / "w", {"pose": StoredNetwork("smoke", "batch", variables, arguments, "random", "", PAIR)})
+    return root
+
+
+def test_evaluation_measures_by_their_own_centre_and_up_points(pair, capsys):
+    assert main(["evaluate", "--weights", str(pair / "w"), "--data", str(pair / "data"), "--json",
+                 str(pair / "report.json")]) == 0
+    report = json.loads((pair / "report.json").read_text())
+    assert report["torso"] == "Pelvis to Neck"
+    assert (report["people"], report["points"]) == (12, 24)
+    assert 0 <= report["pck@0.2"] <= 100
+    assert "torso: Pelvis to Neck" in capsys.readouterr().out
+
+
+def test_int8_is_calibrated_on_their_people(pair, capsys):
+    output = pair / "pair.tflite"
+    code = main(["export", "--weights", str(pair / "w"), "--output", str(output), "--precision", "int8", "--backend",
+                 "litert", "--calibration", str(pair / "data")])
+    said = capsys.readouterr()
+    assert code in (0, 1), said.err  # random numbers may lie anywhere from float32
+    assert any(path.suffix == ".tflite" for path in pair.iterdir())
+    assert "PCK@0.2" in said.out
+    assert "Traceback" not in said.err
+
+
+def test_flip_does_nothing_and_says_so(pair):
+    from blazepose_jax.engine import load_engine
+    from blazepose_jax.inference import Settings
+
+    with pytest.warns(UserWarning, match="flip does nothing for 'pair': left and right: no left and right names"):
+        load_engine(pair / "w", None, Settings(flip=True))
+
+
+def test_a_detector_from_elsewhere_is_taken_whatever_the_weights_are(pair, random_weights):
+    from blazepose_jax.engine import load_engine
+    from blazepose_jax.inference import Settings
+    from blazepose_jax.weights import load_weights
+
+    for weights in (pair / "w", load_weights(pair / "w")):
+        engine = load_engine(weights, random_weights, Settings())
+        assert engine.detector.side == 128
+
+
+def test_a_few_people_are_a_share_and_not_an_error(pair, tmp_path, capsys):
+    (tmp_path / "s.json").write_text(json.dumps(PAIR.to_dict()))
+    assert main(["data", "prepare", "coco_keypoints", "--source", str(pair / "data"), "--skeleton",
+                 str(tmp_path / "s.json"), "--output", str(tmp_path / "r"), "--size", "128"]) == 0
+    assert "mirroring is off" in capsys.readouterr().out
+    for reader in ("resident", "grain"):
+        learn, held_out = open_readers(DataConfig(records=str(tmp_path / "r"), reader=reader))
+        assert (len(learn), len(held_out)) == (10, 2)
+        assert learn.batch(0, 16, 0).ids.shape == (16,)  # more than there are: some come twice
+    assert "about 2 are held out" in capsys.readouterr().out
+
+
+def test_torsos_are_of_points_that_everybody_has():
+    for skeleton in (BLAZEPOSE, COCO):
+        assert choose_torso("lsp", skeleton.keypoints, skeleton) == TORSOS["lsp"]
+    body = Skeleton("body", (*COCO.keypoints, "pelvis", "neck"), (), ("pelvis",), ("neck",))
+    assert choose_torso("lsp", body.keypoints, body) == (("pelvis",), ("neck",))  # shoulders may be unlabelled
+    assert choose_torso("center", COCO.keypoints, COCO) == (COCO.center, COCO.up)
