@@ -1,11 +1,13 @@
 """What the command line does once its words are understood: arguments come in, files and lines leave."""
 
 import collections
+import contextlib
 import json
 import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.files import OutputFolder, check_outputs
 from blazepose_jax.images import SUFFIXES
 from blazepose_jax.inference import Settings
+from blazepose_jax.interrupts import interruptible
 from blazepose_jax.media import Media, Picture, read_media
 from blazepose_jax.models import MODELS, Form, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
@@ -68,24 +71,24 @@ def track(args: Namespace) -> None:
     _check_mask_folder(args.mask, (args.json, args.csv, args.video))
     tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
     frames = occupied = runs = 0
-    began, interrupted, sinks = time.perf_counter(), False, []
+    began, stopped, sinks = time.perf_counter(), False, []
     try:
         open_sinks(sinks, args, media, tracker)
-        try:
+        with interruptible() as interrupted:
             for picture in progress(media, media.count, media.name, "frames"):
                 if not media.is_sequence:
                     tracker.reset()
                 poses = tracker(picture.image, picture.time)
                 runs = tracker.detector_runs if media.is_sequence else runs + 1
                 for sink in sinks:
-                    sink.write(picture, poses)
+                    with naming(sink.path):
+                        sink.write(picture, poses)
                 frames, occupied = frames + 1, occupied + bool(poses.present.any())
-        except KeyboardInterrupt:
-            if not frames:
-                raise
-            interrupted = True
+                if stopped := interrupted():
+                    break
         while sinks:
-            sinks[0].close()
+            with naming(sinks[0].path):
+                sinks[0].close()
             sinks.pop(0)
     finally:
         for sink in sinks:  # whatever could not be finished
@@ -96,8 +99,17 @@ def track(args: Namespace) -> None:
                 for path in (args.json, args.csv) if os.path.exists("/dev/stdout"))
     print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
           f"with compilation, reading and writing", file=sys.stderr if piped else sys.stdout)
-    if interrupted:
+    if stopped:
         raise Interrupted(f"interrupted: the results of the first {frames} frames are kept")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the system, such as a full disk, say which file it struck."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
 
 
 def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None:
@@ -136,11 +148,11 @@ class OverlaySink:
 
     def __init__(self, path: str, fps: float, tracker: Tracker):
         """Open the output."""
-        self._path, self._skeleton = Path(path), tracker.skeleton
+        self.path, self._skeleton = Path(path), tracker.skeleton
         self._image: np.ndarray | None = None
         self._writer = None
-        if self._path.suffix.lower() in SUFFIXES:
-            check_picture_name(self._path)
+        if self.path.suffix.lower() in SUFFIXES:
+            check_picture_name(self.path)
         else:
             self._writer = VideoWriter(path, fps or 1.0)
 
@@ -152,14 +164,14 @@ class OverlaySink:
         elif self._image is None:
             self._image = image
         else:
-            raise BlazePoseError(f"{str(self._path)!r} holds one picture and the input has several: name a .mp4")
+            raise BlazePoseError(f"{str(self.path)!r} holds one picture and the input has several: name a .mp4")
 
     def close(self) -> None:
         """Finish the file and give it its name."""
         if self._writer is not None:
             self._writer.close()
         if self._image is not None:
-            save_image(self._image, self._path)
+            save_image(self._image, self.path)
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -172,7 +184,7 @@ class MaskSink:
 
     def __init__(self, path: str, tracker: Tracker, media: Media):
         """Open a folder under a temporary name."""
-        self._tracker, self._out = tracker, OutputFolder(path)
+        self.path, self._tracker, self._out = Path(path), tracker, OutputFolder(path)
         self._names = mask_names([file.name for file in media.files])
 
     def write(self, picture: Picture, poses: Poses) -> None:

@@ -45,7 +45,7 @@ class JsonWriter:
 
     def __init__(self, path: str | Path, source: str, fps: float, model: str, skeleton: Skeleton):
         """Open a file; the header follows with the first frame, which tells the size."""
-        self._out = Output(path)
+        self.path, self._out = Path(path), Output(path)
         self._file: IO[str] = self._out.open()
         self._head: dict[str, Any] = {
             "source": source, "width": 0, "height": 0, "fps": fps, "model": model,
@@ -85,7 +85,7 @@ class CsvWriter:
 
     def __init__(self, path: str | Path, skeleton: Skeleton, world: bool):
         """Open a file and write its header."""
-        self._out, self._names, self._world = Output(path), skeleton.keypoints, world
+        self.path, self._out, self._names, self._world = Path(path), Output(path), skeleton.keypoints, world
         self._file: IO[str] = self._out.open()
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["index", "time", "file", "id", "person_presence", "keypoint", "x", "y", "z", "visibility",

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import signal
-import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -19,6 +17,7 @@ from blazepose_jax.curves import write_report
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.files import write_text, written
+from blazepose_jax.interrupts import interruptible
 from blazepose_jax.metric_log import MetricLog
 from blazepose_jax.models import spec_of
 from blazepose_jax.trainer import Trainer
@@ -183,24 +182,3 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def interruptible() -> Iterator[Any]:
-    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked; the second one stops at once."""
-    caught = []
-
-    def note(number: int, frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -331,8 +331,9 @@ class TestCommand:
         assert all(row["mean"] <= row["allowed"] for row in rows)
 
     def test_saved_model(self, weights, tmp_path):
-        assert self.export(weights, tmp_path / "saved") == 0
+        assert self.export(weights, tmp_path / "saved", "--json", str(tmp_path / "saved.json")) == 0
         assert (tmp_path / "saved" / "saved_model.pb").is_file()
+        assert json.loads((tmp_path / "saved.json").read_text())["parts"]["pose"]["differences"]
         assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.parametrize(("words", "message"), [
@@ -341,6 +342,7 @@ class TestCommand:
         (["x.task", "--batch", "2"], "MediaPipe gives a .task one image at a time"),
         (["x.tflite", "--batch", "0"], "batch is '0': it must be a whole number of at least 1"),
         (["x.tflite", "--batch", "two"], "batch is 'two'"),
+        (["x.tflite", "--batch", "²"], "batch is '²'"),
         (["x.tflite", "--precision", "float8"], "unknown precision 'float8'"),
         (["x.tflite", "--backend", "onnx"], "unknown backend 'onnx'"),
         (["x.tflite", "--part", "poes"], "unknown part 'poes': did you mean 'pose'"),

@@ -15,17 +15,18 @@ LEVELS = {
     "files": 3.1, "json_files": 3.1, "frames": 3.1, "tensors": 3.1, "images": 3.2, "video": 3.2, "media": 3.3,
     "draw": 3.3, "results": 3.4,
     "weights": 4, "export": 4, "litert": 4, "data": 4,
-    "progress": 5, "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
+    "progress": 4.9, "interrupts": 4.9,
+    "engine": 5, "tracker": 5, "evaluate": 5, "timing": 5, "commands": 5, "demo": 5, "cli": 5,
     "configs": 5, "curves": 5, "train": 5, "prepare": 5, "initialise": 5, "metric_log": 5, "tasks": 5, "trainer": 5,
     "demo_training": 5, "exporter": 5, "web": 5, "__init__": 6,
 }
 # Within a level, who may import whom.
 SAME_LEVEL = {
     ("codecs", "geometry"), ("litert", "weights"), ("litert", "export"), ("tracker", "engine"),
-    ("evaluate", "engine"), ("evaluate", "progress"), ("commands", "progress"), ("export", "weights"),
+    ("evaluate", "engine"), ("export", "weights"),
     ("export", "data"), ("commands", "tracker"), ("demo", "tracker"), ("demo", "timing"),
     ("train", "configs"), ("train", "curves"), ("prepare", "configs"),
-    ("prepare", "progress"), ("prepare", "engine"),
+    ("prepare", "engine"),
     ("rendering", "geometry"), ("rendering", "codecs"), ("train", "trainer"), ("train", "metric_log"),
     ("trainer", "configs"), ("trainer", "initialise"), ("trainer", "tasks"), ("tasks", "configs"),
     ("tasks", "initialise"), ("demo", "demo_training"), ("demo_training", "configs"), ("demo_training", "engine"),

@@ -245,6 +245,14 @@ def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a.jpg.png", "a.png.png"]
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv", "--video"])
+def test_a_full_disk_is_named(tmp_path, capsys, random_weights, option):
+    write_clip(tmp_path / "clip.mp4", 3)
+    assert main(["track", str(tmp_path / "clip.mp4"), "--weights", str(random_weights), option, "/dev/full",
+                 "--min-detection-confidence", "0"]) == 2
+    assert "/dev/full cannot be read or written (No space left on device)" in capsys.readouterr().err
+
+
 def test_pictures_that_cannot_be_written_are_said_first(tmp_path, capsys, random_weights):
     Image.fromarray(gradient(0)).save(tmp_path / "in.png")
     assert "which cannot be written: name a .png or .jpg" in fails(
