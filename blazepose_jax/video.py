@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from blazepose_jax.cropping import NOTHING, Cropping, declared_cropping
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.files import Output, is_special
 
@@ -33,6 +34,8 @@ class Film:
       count: frames that are shown, or None.
       options: of ``av.open``.
       container: what is read once and open already, or None.
+      once: it cannot be opened again.
+      cropping: stored px that are not shown.
     """
 
     source: str
@@ -42,6 +45,7 @@ class Film:
     options: dict[str, Any]
     container: Any = None
     once: bool = False
+    cropping: Cropping = NOTHING
 
     def frames(self) -> Generator[tuple[float, np.ndarray]]:
         """Decode: seconds since the first frame, and (H, W, 3) uint8 RGB as it is shown.
@@ -53,7 +57,7 @@ class Film:
             raise BlazePoseError(f"{self.name!r} can be read once: open it again")
         container, self.container = self.container or _open(self.source, self.name, **self.options), None
         with contextlib.closing(container):
-            yield from _decode(container, self.name, self.fps)
+            yield from _decode(container, self.name, self.fps, self.cropping)
 
 
 class Clock:
@@ -105,7 +109,9 @@ def open_film(source: str, *, name: str = "", once: bool = False, **options: Any
     try:
         stream = _film_stream(container, name)
         fps = float(stream.average_rate or stream.guessed_rate or 30)
-        return Film(source, name, fps, _shown_frames(stream, fps), options, container if once else None, once)
+        number = list(container.streams.video).index(stream)
+        cropping = NOTHING if once else declared_cropping(Path(source), number)
+        return Film(source, name, fps, _shown_frames(stream, fps), options, container if once else None, once, cropping)
     finally:
         if not once:
             container.close()
@@ -152,7 +158,7 @@ def _shown_frames(stream: Any, fps: float) -> int | None:
     return min(stored, max(1, round(float(stream.duration * stream.time_base) * fps)))
 
 
-def _decode(container: Any, name: str, fps: float) -> Iterator[tuple[float, np.ndarray]]:
+def _decode(container: Any, name: str, fps: float, cropping: Cropping) -> Iterator[tuple[float, np.ndarray]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # several films: said when it was opened
         stream = _film_stream(container, name)
@@ -166,7 +172,7 @@ def _decode(container: Any, name: str, fps: float) -> Iterator[tuple[float, np.n
                 ticks = frame.dts if by_order else frame.pts
                 stamp = None if ticks is None or frame.time_base is None else float(ticks * frame.time_base)
                 end = end if stamp is None else stamp
-                yield clock(stamp), _as_shown(frame, stream)
+                yield clock(stamp), _as_shown(frame, stream, cropping)
                 shown += 1
     except GeneratorExit:
         raise
@@ -196,14 +202,21 @@ def _is_short(container: Any, stream: Any, end: float | None) -> bool:
     return lasts - lasted > max(1.0, 0.1 * lasts)
 
 
-def _as_shown(frame: Any, stream: Any) -> np.ndarray:
-    """(H, W, 3) uint8: square pixels, turned and mirrored as the display matrix says."""
+def _as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
+    """(H, W, 3) uint8: cropped, of square pixels, turned and mirrored as the display matrix says."""
+    stored = (frame.width, frame.height)
     aspect = float(stream.sample_aspect_ratio or 1)
     if 1 / MAX_ASPECT < aspect < MAX_ASPECT and abs(aspect - 1) > 0.001:
         wide = round(frame.width * aspect) if aspect > 1 else frame.width
         high = frame.height if aspect > 1 else round(frame.height / aspect)
         frame = frame.reformat(max(wide, 1), max(high, 1), format="rgb24")
     image = frame.to_ndarray(format="rgb24")
+    if cropping != NOTHING:
+        across, down = image.shape[1] / stored[0], image.shape[0] / stored[1]
+        left, top, right, bottom = cropping
+        rows = slice(max(round(top * down), 0), max(image.shape[0] - max(round(bottom * down), 0), 0))
+        columns = slice(max(round(left * across), 0), max(image.shape[1] - max(round(right * across), 0), 0))
+        image = image[rows, columns] if image[rows, columns].size else image
     matrix = display_matrix(frame)
     return np.ascontiguousarray(image if matrix is None else turned(image, matrix))
 

@@ -15,7 +15,7 @@ from conftest import shared
 from PIL import Image, TiffImagePlugin
 from test_video import gradient, write_clip
 
-from blazepose_jax import images, media
+from blazepose_jax import cropping, images, media
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.images import read_image
 from blazepose_jax.media import read_media
@@ -269,6 +269,15 @@ class TestOneClock:
         assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
+def sizes_of_parents(data):
+    """(where its size stands, of how many bytes) of every element that holds a film's size in a Matroska file."""
+    begin, end = 0, len(data)
+    for wanted in (cropping.SEGMENT, cropping.TRACKS, cropping.ENTRY, cropping.VIDEO):
+        begin, end = next((a, b) for name, a, b in cropping._elements(data, begin, end) if name == wanted)
+        width = next(w for w in range(1, 9) if data[begin - w].bit_length() == 9 - w)
+        yield begin - width, width
+
+
 class TestShownPixels:
     @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, -1, 0),
                                         (0, -1, 1, 0), (0, 1, 1, 0), (0, -1, -1, 0)])
@@ -304,6 +313,37 @@ class TestShownPixels:
         for picture in read_media(tmp_path / "a.mkv"):
             assert picture.image.shape == (*shape, 3)
             np.testing.assert_allclose(picture.image[shape[0] // 4, shape[1] // 4], [250, 20, 20], atol=30)
+
+    def test_matroska_says_what_to_crop(self, tmp_path):
+        path = packets_with(tmp_path / "whole.mkv", [0, 100, 200])
+        data = bytearray(path.read_bytes())
+        crops = b"\x54\xcc\x81\x08\x54\xbb\x81\x10"  # left 8, top 16
+        parents = list(sizes_of_parents(bytes(data)))
+        at = sum(parents[-1])
+        for size_at, width in parents:
+            size = int.from_bytes(data[size_at : size_at + width], "big") + len(crops)
+            data[size_at : size_at + width] = size.to_bytes(width, "big")
+        data[at:at] = crops
+        (tmp_path / "cropped.mkv").write_bytes(data)
+        whole, found = (next(iter(read_media(tmp_path / f"{n}.mkv"))).image for n in ("whole", "cropped"))
+        np.testing.assert_array_equal(found, whole[16:, 8:])
+
+    def test_clean_apertures_of_mp4(self, tmp_path):
+        path = write_clip(tmp_path / "whole.mp4", 2)
+        data = bytearray(path.read_bytes())
+        # 48x40, 4 right and 2 up of the middle.
+        clap = struct.pack(">I4sIIIIiIiI", 40, b"clap", 48, 1, 40, 1, 4, 1, -2, 1)
+        at = data.index(b"avcC") - 4
+        data[at:at] = clap
+        for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+            place = data.index(name, data.index(b"moov")) - 4  # "avc1" is a brand, too
+            data[place : place + 4] = struct.pack(">I", struct.unpack_from(">I", data, place)[0] + 40)
+        chunks = data.index(b"stco") + 8  # the samples lie 40 bytes farther on
+        for i in range(struct.unpack_from(">I", data, chunks)[0]):
+            struct.pack_into(">I", data, chunks + 4 + 4 * i, struct.unpack_from(">I", data, chunks + 4 + 4 * i)[0] + 40)
+        (tmp_path / "cropped.mp4").write_bytes(data)
+        whole, found = (next(iter(read_media(tmp_path / f"{n}.mp4"))).image for n in ("whole", "cropped"))
+        np.testing.assert_array_equal(found, whole[2:42, 12:60])
 
     def test_of_several_films_the_marked_one_is_read_and_said(self, tmp_path):
         with av.open(str(tmp_path / "two.mkv"), "w") as container:
