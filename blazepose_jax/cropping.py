@@ -1,7 +1,7 @@
 """The part of a film's pictures that its container says to show: Matroska's PixelCrop, MP4's clean aperture.
 
-FFmpeg passes it on and PyAV does not, so these few numbers are read here: matroska.org's element list; ISO/IEC 14496-12,
-12.1.4.
+FFmpeg passes it on and PyAV does not, so these few numbers are read here: matroska.org's element list; ISO/IEC
+14496-12, 12.1.4.
 """
 
 import struct

@@ -174,8 +174,6 @@ def _decode(container: Any, name: str, fps: float, cropping: Cropping) -> Iterat
                 end = end if stamp is None else stamp
                 yield clock(stamp), _as_shown(frame, stream, cropping)
                 shown += 1
-    except GeneratorExit:
-        raise
     except Exception as error:  # of FFmpeg, or PyAV on what it does not expect
         broken = _reason(error)
     if shown == 0:
