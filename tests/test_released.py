@@ -43,8 +43,12 @@ def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime)
     poses = Tracker(released, runtime=runtime)(astronaut)
     expected = np.array(REFERENCE["keypoints"])
     distance = np.linalg.norm(poses.keypoints[0, :, :2] - expected[:, :2], axis=-1)
-    assert distance.mean() < 0.1
-    assert distance.max() < 0.5
+    # What is seen agrees on every processor; where the net is unsure (her hidden hand) it amplifies what XLA's code for
+    # this one rounds otherwise: 0.03 px on average on one, 0.11 on another.
+    seen = expected[:, 3] > 0.5
+    assert distance[seen].mean() < 0.05
+    assert distance.mean() < (0.05 if runtime == "litert" else 0.2)
+    assert distance.max() < (0.2 if runtime == "litert" else 1.0)
     np.testing.assert_allclose(poses.keypoints[0, :, 2], expected[:, 2], atol=2.0)
     np.testing.assert_allclose(poses.visibility[0], expected[:, 3], atol=0.01)
     np.testing.assert_allclose(poses.point_presence[0], expected[:, 4], atol=0.01)
