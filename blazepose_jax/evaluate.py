@@ -222,6 +222,11 @@ def run(args: Namespace) -> None:
     rows = report(found, data, names, torso)
     rows = {"data": Path(args.data).name, "model": engine.model, "decode": args.decode, "flip": args.flip,
             "roi": args.roi, "runtime": args.runtime, **rows}
+    # Before anything is said: whoever listens may hang up.
+    if args.pictures:
+        write_pictures(found, data, names, Path(args.pictures))
+    if args.json:
+        write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
     for reason, count in rows["dropped"].items():
         print(f"{count} people dropped: {reason}")
     if data.changed:
@@ -231,10 +236,6 @@ def run(args: Namespace) -> None:
           f"({rows['people']} people, {rows['points']} points)")
     for name, value in rows["per_keypoint"].items():
         print(f"  {name:<16} {value}")
-    if args.pictures:
-        write_pictures(found, data, names, Path(args.pictures))
-    if args.json:
-        write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
 
 
 def write_pictures(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], path: Path) -> None:

@@ -53,9 +53,9 @@ def run(args: Namespace) -> None:
     check_outputs((args.json, args.output if output.suffix else None), (args.weights, args.detector, *material.files))
     if output.suffix == "":
         part = export_saved_model(next(iter(nets.values())), output, args, material)
-        tell(part, {})
         if args.json:
             write_text(Path(args.json), json.dumps(as_json(args, output, {part.graph.kind: part}, {}), indent=2) + "\n")
+        tell(part, {})
         print(f"wrote {output}")
         return
     parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
@@ -63,8 +63,6 @@ def run(args: Namespace) -> None:
     data = (task_bytes(parts["detector"].data, parts["pose"].data) if output.suffix == ".task"
             else next(iter(parts.values())).data)
     drop = measure_drop(nets["pose"], parts["pose"], args, material) if "pose" in parts else {}
-    for part in parts.values():
-        tell(part, drop if part.graph.kind == "pose" else {})
     bad = [f"{d.output}: mean {d.mean:.3g} {d.unit}, allowed {d.allowed:.3g}" for part in parts.values()
            for d in part.differences if not d.passes]
     if drop and drop["drop"] > ALLOWED_DROP:
@@ -73,6 +71,8 @@ def run(args: Namespace) -> None:
     write_bytes(path, data)
     if args.json:
         write_text(Path(args.json), json.dumps(as_json(args, path, parts, drop), indent=2) + "\n")
+    for part in parts.values():
+        tell(part, drop if part.graph.kind == "pose" else {})
     print(f"wrote {path}, {len(data):,} bytes")
     if output.suffix == ".task" and args.precision in ("dynamic", "int8"):
         print(f"{args.precision} runs on CPUs; MediaPipe's web GPU takes float32 and float16 alone")
