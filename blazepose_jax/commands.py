@@ -51,6 +51,10 @@ def list_models(args: Namespace) -> None:
 
 def import_files(args: Namespace) -> None:
     """``blazepose import``."""
+    for source in args.sources:
+        if os.path.isfile(source) and Path(os.path.realpath(source)).is_relative_to(os.path.realpath(args.output)):
+            raise BlazePoseError(f"output {args.output!r} holds the input {source!r}, which would be lost: name "
+                                 "another")
     for kind, net in import_weights(args.sources, args.output).items():
         print(f"{kind}: {net.model} from {net.source}")
     print(f"wrote {args.output}")

@@ -118,7 +118,8 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
       BlazePoseError: an unknown ``roi``.
     """
     kind, _, seed = roi.partition(":")
-    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != seed.isdigit():
+    has_seed = seed.isascii() and seed.isdigit() and len(seed) < 16
+    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != has_seed:
         raise BlazePoseError(f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector")
     rng = np.random.default_rng(int(seed)) if seed else None
     names = shared_keypoints(engine, data.names)

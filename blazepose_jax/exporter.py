@@ -105,8 +105,8 @@ def check_arguments(args: Namespace, output: Path) -> None:
         if args.precision != "float32" or args.backend != "jax2tf":
             raise BlazePoseError("a SavedModel is float32 and written by --backend jax2tf: name a .tflite for "
                                  f"{args.precision} by {args.backend}")
-    if not (args.batch.isascii() and args.batch.isdigit()) or int(args.batch) < 1:
-        raise BlazePoseError(f"batch is {args.batch!r}: it must be a whole number of at least 1")
+    if not (args.batch.isascii() and args.batch.isdigit() and len(args.batch) < 6) or int(args.batch) < 1:
+        raise BlazePoseError(f"batch is {args.batch!r:.40}: it must be a whole number of at least 1")
     if output.suffix == ".task" and int(args.batch) != 1:
         raise BlazePoseError(f"batch is {args.batch}: MediaPipe gives a .task one image at a time; leave --batch out, "
                              "or export a .tflite")

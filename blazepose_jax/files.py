@@ -237,7 +237,7 @@ def _umask() -> int:
 
 def _swap(a: Path, b: Path) -> None:
     """Exchange two folders: in one step on Linux and macOS, so that a kill loses neither."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Windows has neither
         library = ctypes.CDLL(None, use_errno=True)
         here, there = os.fsencode(a), os.fsencode(b)
         if sys.platform == "darwin":

@@ -78,6 +78,7 @@ def prepare(args: Namespace) -> None:
             print(how if args.scenes else f"{skeleton.describe_sides()}\n{how}")
             notes = {"groups": how, "changed": {reason: len(ids) for reason, ids in data.changed.items()}}
             if args.scenes:
+                check_names(BLAZEPOSE, data)
                 found = by_image(data.people)
                 rows = encode_scenes(data, progress(found.items(), len(found), args.name, "scenes"), args.size, groups)
             else:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -46,6 +47,9 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     Raises:
       BlazePoseError: bad data or config, a workdir in use, a loss that is not finite.
     """
+    for source in (init, config.teacher.weights):
+        if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
+            raise BlazePoseError(f"{source!r} is where this run writes its own weights: name another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
     with ExitStack() as stack:

@@ -256,8 +256,7 @@ class VideoWriter:
         self._fps = Fraction(fps if fps > 0 else 30).limit_denominator(1001)
         self._base = Fraction(1, 90000)
         self._container: Any = None
-        self._last = -1
-        self._began = 0.0
+        self._last, self._began = -1, 0.0
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Append (H, W, 3) uint8 RGB at ``time`` seconds; times that do not grow are moved by a tick."""
@@ -277,6 +276,7 @@ class VideoWriter:
             self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.time_base = self._base
+            self._stream.codec_context.thread_count = 4  # whatever the machine: the bytes depend on it
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p")
         self._last = max(round((time - self._began) / self._base), self._last + 1)

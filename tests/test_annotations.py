@@ -395,4 +395,7 @@ def test_names_that_are_not_in_the_data_are_said(tmp_path, capsys):
     folder = folder_with(tmp_path / "d", change)
     assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(tmp_path / "r")]) == 2
     assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
+    assert main(["data", "prepare", "coco_keypoints", "--scenes", "--source", str(folder), "--output",
+                 str(tmp_path / "s")]) == 2
+    assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
     assert BLAZEPOSE.mirrors

@@ -71,6 +71,14 @@ def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
         read_annotations(folder)
 
 
+def test_seeds_are_whole_numbers(tmp_path):
+    from blazepose_jax.evaluate import predict
+
+    for roi in ("jitter:²", "jitter:" + "9" * 5000, "jitter:", "truth:1", "jitter:-1"):
+        with pytest.raises(BlazePoseError, match="is none of truth"):
+            predict(None, None, roi, [])
+
+
 def test_files_that_are_no_annotations(tmp_path):
     path = tmp_path / "annotations.json"
     for text, message in [("{", "no JSON"), ("[]", "lacks the lists"),

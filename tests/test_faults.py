@@ -46,6 +46,42 @@ class TestWeights:
         with pytest.raises(BlazePoseError, match=r"its sha256 is not that of model\.json"):
             load_weights(weights)
 
+    def test_so_is_one_of_the_tflite(self, released, tmp_path):
+        shutil.copytree(released, tmp_path / "w")
+        data = bytearray((tmp_path / "w" / "pose.tflite").read_bytes())
+        data[len(data) // 2] ^= 1
+        (tmp_path / "w" / "pose.tflite").write_bytes(data)
+        with pytest.raises(BlazePoseError, match=r"pose\.tflite is damaged .its sha256"):
+            read_stored(tmp_path / "w")
+
+    def test_a_network_of_nan_is_refused(self):
+        from conftest import shared
+
+        schema = load_schema()
+        data = shared("models", "pose_landmark_lite.tflite").read_bytes()
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        kernel = max((t for t in model.subgraphs[0].tensors if t.type == 1 and t.sparsity is None),
+                     key=lambda t: len(t.shape))
+        values = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.float16).copy()
+        values[0] = np.nan
+        model.buffers[kernel.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+        from blazepose_jax.export import flatbuffer
+
+        with pytest.raises(BlazePoseError, match="NaN or infinite values in the constant"):
+            check_tflite(flatbuffer.write(model), "x", schema)
+
+    def test_no_import_and_no_run_writes_over_what_it_reads(self, weights, capsys):
+        from blazepose_jax.cli import main
+
+        (weights / "pose.tflite").write_bytes(b"x")
+        assert main(["import", str(weights / "pose.tflite"), "--output", str(weights)]) == 2
+        assert "which would be lost" in capsys.readouterr().err
+        shutil.copytree(weights, weights.parent / "run" / "weights")
+        for words in (["--init", str(weights.parent / "run" / "weights")],
+                      [f"teacher.weights={weights.parent / 'run' / 'weights'}"]):
+            assert main(["train", "smoke", "--workdir", str(weights.parent / "run"), *words]) == 2
+            assert "is where this run writes its own weights" in capsys.readouterr().err
+
     def test_directories_without_checksums_are_still_read(self, weights):
         described = json.loads((weights / "model.json").read_text())
         for entry in described["networks"].values():

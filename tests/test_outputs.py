@@ -171,7 +171,7 @@ class TestRuns:
     @pytest.mark.parametrize("can_swap", [True, False])
     def test_a_folder_takes_the_place_of_another(self, tmp_path, monkeypatch, can_swap):
         if not can_swap:
-            monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(OSError))
+            monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(TypeError))
         for text in ("old", "new"):
             folder = OutputFolder(tmp_path / "w")
             (folder.part / "f").write_text(text)
@@ -256,7 +256,9 @@ def test_a_full_disk_is_named(tmp_path, capsys, random_weights, option):
 def test_pictures_that_cannot_be_written_are_said_first(tmp_path, capsys, random_weights):
     Image.fromarray(gradient(0)).save(tmp_path / "in.png")
     assert "which cannot be written: name a .png or .jpg" in fails(
-        capsys, "track", tmp_path / "in.png", "--weights", random_weights, "--video", tmp_path / "o.heic")
+        capsys, "track", tmp_path / "in.png", "--weights", random_weights, "--json", tmp_path / "o.json", "--video",
+        tmp_path / "o.heic")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 
 
 def test_an_overlay_into_a_pipe(tmp_path):

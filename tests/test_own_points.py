@@ -4,7 +4,9 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 from test_evaluate import person, standing, write_folder
 from test_models import random_variables
 
@@ -58,6 +60,25 @@ def test_int8_is_calibrated_on_their_people(pair, capsys):
     assert any(path.suffix == ".tflite" for path in pair.iterdir())
     assert "PCK@0.2" in said.out
     assert "Traceback" not in said.err
+
+
+def test_who_calibrates_judges_nothing(tmp_path):
+    from blazepose_jax.export.calibration import read_material
+
+    folder = write_folder(tmp_path / "d", [{**person(i + 1), "image_id": i // 2} for i in range(20)],
+                          [f"{i}.jpg" for i in range(10)])
+    for i in range(10):  # pictures that can be told apart
+        Image.fromarray(np.full((200, 220, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
+    material = read_material(str(folder), BLAZEPOSE)
+    calibrating, judging = ({int(image.mean()) // 20 for image, _ in rows}
+                            for rows in (material.images, material.judged))
+    assert calibrating
+    assert judging
+    assert not calibrating & judging
+    assert not {p.image.stem for p in material.measured.people} & {str(i) for i in calibrating}
+    alone = read_material(None, BLAZEPOSE)
+    assert len({(image.shape, float(square.side)) for image, square in alone.images + alone.judged}) == 16
+    assert len({image.shape for image, _ in alone.images + alone.judged}) == 16  # as a detector sees them, too
 
 
 def test_flip_does_nothing_and_says_so(pair):

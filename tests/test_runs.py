@@ -152,6 +152,7 @@ def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_pat
         log, _ = run.communicate(timeout=300)
         assert run.returncode == 0, log
         assert "the same command goes on from there" in log
+        assert any(file.stat().st_size > 100 for file in (tmp_path / "run" / "tensorboard").iterdir())
         with locked(tmp_path / "run"):
             pass
     run = smoke(records, tmp_path / "run")

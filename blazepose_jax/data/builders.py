@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from blazepose_jax.data.coco import Annotations, read_annotations
+from blazepose_jax.data.groups import group_people
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.people import encode_people
 from blazepose_jax.data.rendered import rendered_rows
@@ -81,7 +82,8 @@ class _People(tfds.core.GeneratorBasedBuilder):
             yield int(row["id"]), row
 
     def _annotated(self, data: Annotations) -> Iterator[dict[str, Any]]:
-        return encode_people(data, self._people.skeleton, data.people, self._people.size)
+        return encode_people(data, self._people.skeleton, data.people, self._people.size,
+                             groups=group_people(data.people)[0])
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
         raise NotImplementedError
@@ -91,7 +93,7 @@ class CocoKeypoints(_People):
     """People of a folder with COCO keypoint annotations."""
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
-        return self._annotated(read_annotations(str(dl_manager.manual_dir)))
+        return self._annotated(read_annotations(str(dl_manager.manual_dir), skeleton=self._people.skeleton))
 
 
 class Lsp(_People):

@@ -122,15 +122,21 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | No
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise BlazePoseError(f"{folder} was written by TFDS: pip install 'blazepose_jax[train]' to read it") from error
-    builder = tfds.builder_from_directory(str(folder))
-    read: Any = builder.as_data_source
-    source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
-    metadata: Any = builder.info.metadata
-    skeleton = Skeleton.from_dict(metadata["skeleton"])
-    columns = load_tensors(folder / COLUMNS) if (folder / COLUMNS).is_file() else read_columns(source)
-    if any(len(column) != len(source) for column in columns.values()):
-        raise BlazePoseError(f"{folder / COLUMNS} is of another data set: remove it, or prepare the data again")
-    return source, skeleton, columns["weight"], columns.get("group")
+    try:
+        builder = tfds.builder_from_directory(str(folder))
+        read: Any = builder.as_data_source
+        source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+        metadata: Any = builder.info.metadata
+        skeleton = Skeleton.from_dict(metadata["skeleton"])
+        columns = load_tensors(folder / COLUMNS) if (folder / COLUMNS).is_file() else read_columns(source)
+        if any(column.shape != (len(source),) for column in columns.values()) or "weight" not in columns:
+            raise ValueError(f"{COLUMNS} is of another data set")
+        return source, skeleton, columns["weight"], columns.get("group")
+    except BlazePoseError:
+        raise
+    except Exception as error:  # whatever TFDS makes of a damaged or foreign folder
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        raise BlazePoseError(f"{folder} is damaged, or no data set of ours ({reason}): prepare it again") from error
 
 
 def read_columns(source: Any) -> dict[str, np.ndarray]:

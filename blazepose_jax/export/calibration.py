@@ -55,24 +55,34 @@ def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None =
         except ImportError as error:
             raise BlazePoseError("the parity report needs a photograph: give --calibration DIR, or pip install "
                                  "scikit-image") from error
-        image, rng = astronaut(), np.random.default_rng(0)
-        squares = [ROI(np.array([225, 330], np.float32) + rng.normal(0, 15, 2).astype(np.float32),
-                       np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
-                   for _ in range(2 * PARITY_CROPS)]
-        found = [(image, square) for square in squares]
+        image, rng, found = astronaut(), np.random.default_rng(0), []
+        for _ in range(2 * PARITY_CROPS):
+            x, y = rng.integers(0, 100, 2)  # cut off the photograph, so that no two are the same
+            center = np.array([225 - x, 330 - y], np.float32) + rng.normal(0, 15, 2).astype(np.float32)
+            square = ROI(center, np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2)))
+            found.append((np.ascontiguousarray(image[y:, x:]), square))
         return Material(found[PARITY_CROPS:], found[:PARITY_CROPS], None)
     data = read_annotations(folder, evaluation=True, images=pictures, skeleton=skeleton)
     people = [(person, true_roi(person, data.names, skeleton)) for person in data.people]
     usable = [(person, square) for person, square in people if square is not None]
+    if lacking := [name for name in skeleton.center + skeleton.up if name not in data.names]:
+        raise BlazePoseError(f"{folder} has no keypoint {lacking[0]!r}, which places the net's ROI: it has "
+                             f"{', '.join(data.names[:8])}; rename them")
     if not usable:
         raise BlazePoseError(f"nobody in {folder} has {', '.join(skeleton.center + skeleton.up)} labelled: calibration "
                              "needs people with a ROI")
-    order = [usable[i] for i in np.random.default_rng(0).permutation(len(usable))]
-    # At most half calibrates, so that somebody is left to judge by.
-    split = min(CALIBRATION_CROPS, (len(order) + 1) // 2)
-    judges = order[split:split + MEASURED_PEOPLE]
-    images, judged = ([(read_image(person.image), square) for person, square in rows]
-                      for rows in (order[:split], (judges or order)[:PARITY_CROPS]))
+    # At most half of the photographs calibrate, so that others are left to judge by; of a single one half of its people.
+    alone = len({person.image for person, _ in usable}) == 1
+    keys = [person.id if alone else person.image for person, _ in usable]
+    distinct = list(dict.fromkeys(keys))
+    order = np.random.default_rng(0).permutation(len(distinct)).tolist()
+    place = {distinct[i]: rank for rank, i in enumerate(order)}
+    ranked = sorted(zip((place[key] for key in keys), usable, strict=True), key=lambda row: row[0])
+    half = (len(distinct) + 1) // 2
+    rows = [pair for rank, pair in ranked if rank < half][:CALIBRATION_CROPS]
+    judges = [pair for rank, pair in ranked if rank >= half][:MEASURED_PEOPLE]
+    images, judged = ([(read_image(person.image), square) for person, square in some]
+                      for some in (rows, (judges or rows)[:PARITY_CROPS]))
     measured = tuple(person for person, _ in judges)
     return Material(images, judged, dataclasses.replace(data, people=measured) if measured else None, data.inputs)
 

@@ -8,6 +8,8 @@ import math
 import struct
 from typing import Any
 
+import numpy as np
+
 from blazepose_jax.errors import BlazePoseError
 
 MAX_BYTES = 2**29
@@ -17,6 +19,7 @@ MAX_RANK = 8
 MAX_STRIDE = 1024
 # Bytes of an element, by the number of TFLite's TensorType; strings, resources and variants have no fixed size.
 ITEM_BYTES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 15: 4, 16: 2, 12: 8}
+FLOATS = {0: np.float32, 1: np.float16, 10: np.float64}
 # No net for pictures has control flow, variables or code of its own.
 REFUSED = ("CUSTOM", "DELEGATE", "CALL", "CALL_ONCE", "IF", "WHILE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE",
            "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "EMBEDDING_LOOKUP_SPARSE",
@@ -192,6 +195,9 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
     stored = 0 if data is None else len(data)
     if stored and tensor.sparsity is None and stored != math.prod(shape) * ITEM_BYTES[tensor.type]:
         raise ValueError(f"a constant of the shape {shape} in {stored} bytes")
+    if data is not None and stored and tensor.type in FLOATS and not np.isfinite(
+            np.frombuffer(bytes(data), FLOATS[tensor.type])).all():
+        raise ValueError(f"NaN or infinite values in the constant {str(tensor.name)[:80]}")
     quantization = tensor.quantization
     if quantization is not None and quantization.scale is not None:
         scales, axis = len(quantization.scale), quantization.quantizedDimension
