@@ -71,7 +71,7 @@ def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None =
     if not usable:
         raise BlazePoseError(f"nobody in {folder} has {', '.join(skeleton.center + skeleton.up)} labelled: calibration "
                              "needs people with a ROI")
-    # At most half of the photographs calibrate, so that others are left to judge by; of a single one half of its people.
+    # At most half of the photographs calibrate, so that others are left to judge by; of a single one half its people.
     alone = len({person.image for person, _ in usable}) == 1
     keys = [person.id if alone else person.image for person, _ in usable]
     distinct = list(dict.fromkeys(keys))
