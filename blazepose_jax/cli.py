@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after the program's name; None for those of the process.
 
     Returns:
-      0; 2 after bad input; 1 where an export lies too far from its source; 130 where it was interrupted.
+      0; 2 after bad input; 1 where an export lies too far from its source; 130 where ``track`` was interrupted.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no reason to stop

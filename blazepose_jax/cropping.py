@@ -77,10 +77,10 @@ def _movie_header(file: BinaryIO) -> bytes:
         size, name = struct.unpack(">I4s", head)
         if size == 1:
             size = struct.unpack(">Q", file.read(8))[0] - 8
-        if name == b"moov":
-            return head + file.read(min(size, MOST) - 8)
         if size < 8:
             break
+        if name == b"moov":
+            return struct.pack(">I4s", min(size, MOST), name) + file.read(min(size, MOST) - 8)
         file.seek(size - 8, 1)
     return b""
 
@@ -99,7 +99,8 @@ def _apertures(data: bytes) -> Iterator[Cropping]:
     for name, begin, end in _boxes(data, 0, len(data)):
         if name == b"moov":
             for track, start, stop in _boxes(data, begin, end):
-                if track == b"trak" and data.find(b"hdlr", start, stop) > 0 and data.find(b"vide", start, stop) > 0:
+                handler = data.find(b"hdlr", start, stop) + 12
+                if track == b"trak" and data[handler : handler + 4] == b"vide":
                     yield _aperture(data, start, stop)
 
 

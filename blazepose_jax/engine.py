@@ -157,9 +157,12 @@ def load_engine(weights: Weights | str | Path, detector: str | Path | None, sett
             raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
         nets = litert_networks(read_tflite_files(weights, detector, to_native_tflite), threads)
         return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, f"{Path(weights).name} (litert)")
-    loaded = weights if isinstance(weights, Weights) else load_weights(weights)
-    if detector is not None:
-        loaded = dataclasses.replace(loaded, detector=required(load_weights(detector).detector, "detector"))
+    if not isinstance(weights, Weights):
+        loaded = load_weights(weights, detector)
+    elif detector is None:
+        loaded = weights
+    else:
+        loaded = dataclasses.replace(weights, detector=required(load_weights(detector).detector, "detector"))
     return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from blazepose_jax import metrics
 from blazepose_jax.data.coco import Annotations, Person, describe_changed, read_annotations, true_roi
-from blazepose_jax.draw import contact_sheet, draw_points, save_image
+from blazepose_jax.draw import check_picture_name, contact_sheet, draw_points, save_image
 from blazepose_jax.engine import JaxEngine, load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.files import check_outputs, write_text
@@ -211,23 +211,25 @@ def run(args: Namespace) -> None:
     settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES if args.roi == "detector" else 1)
     check_settings(settings)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
+    if args.pictures:
+        check_picture_name(Path(args.pictures))
     engine = load_engine(args.weights, args.detector, settings, args.runtime)
     data = read_annotations(args.data, strict=args.strict, evaluation=True, images=args.images,
                             skeleton=engine.skeleton)
     check_outputs((args.json, args.pictures), data.inputs)
     names = shared_keypoints(engine, data.names)
     torso = choose_torso(args.torso, data.names, engine.skeleton)
-    if args.torso != CENTER and torso != TORSOS[args.torso]:
-        print(f"torso: {'+'.join(torso[0])} to {'+'.join(torso[1])}, as the data lacks that of {args.torso}")
     found = predict(engine, data, args.roi, progress(data.people, len(data.people), Path(args.data).name, "people"))
     rows = report(found, data, names, torso)
     rows = {"data": Path(args.data).name, "model": engine.model, "decode": args.decode, "flip": args.flip,
             "roi": args.roi, "runtime": args.runtime, **rows}
     # Before anything is said: whoever listens may hang up.
-    if args.pictures:
-        write_pictures(found, data, names, Path(args.pictures))
     if args.json:
         write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
+    if args.pictures:
+        write_pictures(found, data, names, Path(args.pictures))
+    if args.torso != CENTER and torso != TORSOS[args.torso]:
+        print(f"torso: {'+'.join(torso[0])} to {'+'.join(torso[1])}, as the data lacks that of {args.torso}")
     for reason, count in rows["dropped"].items():
         print(f"{count} people dropped: {reason}")
     if data.changed:

@@ -52,11 +52,13 @@ def run(args: Namespace) -> None:
     material = read_material(args.calibration, skeleton or BLAZEPOSE, args.images)
     check_outputs((args.json, args.output if output.suffix else None), (args.weights, args.detector, *material.files))
     if output.suffix == "":
-        part = export_saved_model(next(iter(nets.values())), output, args, material)
+        part, place = export_saved_model(next(iter(nets.values())), output, args, material)
         if args.json:
-            write_text(Path(args.json), json.dumps(as_json(args, output, {part.graph.kind: part}, {}), indent=2) + "\n")
+            write_text(Path(args.json), json.dumps(as_json(args, place, {part.graph.kind: part}, {}), indent=2) + "\n")
         tell(part, {})
-        print(f"wrote {output}")
+        print(f"wrote {place}")
+        if place != output:
+            raise ParityError(f"{place} lies too far from JAX: use --backend litert with a .tflite")
         return
     parts = {kind: export_part(net, args, material, mediapipe=wants_mediapipe_rows(net, output))
              for kind, net in nets.items()}
@@ -161,21 +163,20 @@ def export_part(net: StoredNetwork, args: Namespace, material: Material, *, medi
     return Part(graph, data, differences, operators)
 
 
-def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> Part:
-    """Write a SavedModel and compare it; one that fails gets a name that says so."""
+def export_saved_model(net: StoredNetwork, output: Path, args: Namespace, material: Material) -> tuple[Part, Path]:
+    """Write a SavedModel and compare it: what was written, and where, as one that fails gets a name that says so."""
     graph = make_graph(net, batch=int(args.batch), convolution="xla", mediapipe=wants_mediapipe_rows(net, output))
     crops, folder = crops_for(graph, material.judged), OutputFolder(output)
     try:
         jax2tf_backend.save(graph, folder.part)
         rows = compare(graph, jax2tf_backend.run_saved(folder.part, graph, crops), run_jax(graph, crops), "float32")
-        if not all(row.passes for row in rows):
+        passes = all(row.passes for row in rows)
+        if not passes:
             folder.path = output.with_name(f"{output.name}.parity-failed")
-            folder.finish(replace=True)
-            raise ParityError(f"{folder.path} lies too far from JAX: use --backend litert with a .tflite")
-        folder.finish()
+        folder.finish(replace=not passes)
     finally:
         folder.discard()
-    return Part(graph, b"", rows, {})
+    return Part(graph, b"", rows, {}), output if passes else folder.path
 
 
 def measure_drop(net: StoredNetwork, part: Part, args: Namespace, material: Material) -> dict[str, Any]:

@@ -21,7 +21,9 @@ except ImportError:  # Windows, which refuses to remove a file that somebody hol
     fcntl = None
 
 PART = ".part"  # of temporary names: .NAME.RANDOM.part
-LONGEST = 120  # characters of NAME in there
+LONGEST = 120  # bytes of NAME in there
+UMASK = os.umask(0)  # read once: it can only be read by changing it, and other threads may be writing
+os.umask(UMASK)
 OPEN_FILES = re.compile(r"/dev/(std(in|out|err)|fd/\d+)$|/proc/[^/]+/fd/")  # of this process, or another one
 
 
@@ -59,7 +61,7 @@ class Output:
         """Give the file its name."""
         if self._target is None:
             return
-        mode = stat.S_IMODE(self._target.stat().st_mode) if self._target.exists() else 0o666 & ~_umask()
+        mode = stat.S_IMODE(self._target.stat().st_mode) if self._target.exists() else 0o666 & ~UMASK
         self.part.chmod(mode)
         self.part.replace(self._target)
         self._release()
@@ -77,7 +79,12 @@ class Output:
 
 
 class OutputFolder:
-    """A folder that takes its name when it is complete. Attributes: as for ``Output``."""
+    """A folder that takes its name when it is complete.
+
+    Attributes:
+      path: with links resolved.
+      part: where to write until ``finish``.
+    """
 
     def __init__(self, path: str | Path):
         """Make it under a temporary name.
@@ -97,7 +104,7 @@ class OutputFolder:
           replace: take the place of a folder that is there, in one step where the system can; else only that of an
             empty one.
         """
-        self.part.chmod(0o777 & ~_umask())
+        self.part.chmod(0o777 & ~UMASK)
         try:
             self._take_name(replace)
         finally:
@@ -131,10 +138,10 @@ def written(path: str | Path) -> Iterator[Path]:
     out = Output(path)
     try:
         yield out.part
+        out.finish()
     except BaseException:
         out.discard()
         raise
-    out.finish()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -190,7 +197,7 @@ def remove_leftovers(target: Path) -> None:
 
 def _start(target: Path) -> str:
     """How the temporary names of a file or folder begin."""
-    return f".{target.name[:LONGEST]}."
+    return f".{os.fsencode(target.name)[:LONGEST].decode('utf-8', 'ignore')}."
 
 
 def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
@@ -227,12 +234,6 @@ def _hold(path: Path) -> tuple[int | None, bool]:
         os.close(handle)
         return None, error.errno in (errno.EAGAIN, errno.EACCES)
     return handle, False
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _swap(a: Path, b: Path) -> None:

@@ -129,6 +129,8 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
                 shown = _pixels(image, path)
                 duration = float(image.info.get("duration") or 0) / 1000
             except Exception as error:  # whatever a damaged file makes the decoder raise
+                if i == 0 and isinstance(error, BlazePoseError):
+                    raise
                 if i == 0:
                     raise _unreadable(path, error) from error
                 warnings.warn(f"{path.name} is cut: {i} of {count} frames could be decoded; results cover these",
@@ -200,8 +202,7 @@ def _is_iso_picture(path: Path) -> bool:
 
 def _unreadable(path: Path, error: BaseException) -> BlazePoseError:
     reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-    return error if isinstance(error, BlazePoseError) else BlazePoseError(
-        f"{path} is no readable image ({reason}): convert it to JPEG or PNG")
+    return BlazePoseError(f"{path} is no readable image ({reason}): convert it to JPEG or PNG")
 
 
 def _orientation(image: Any) -> int:
@@ -231,6 +232,8 @@ def _pixels(image: Any, path: Path) -> np.ndarray:
             if upright != 1:
                 image = image.transpose(Image.Transpose[_TRANSPOSED[upright]])
             return as_rgb(np.asarray(image))
+    except BlazePoseError:
+        raise
     except Exception as error:  # as in _opened
         raise _unreadable(path, error) from error
 

@@ -25,7 +25,7 @@ from blazepose_jax.data.readers import open_readers
 from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import rendered_rows
 from blazepose_jax.data.scenes import by_image, encode_scenes
-from blazepose_jax.draw import contact_sheet, draw_points, save_image
+from blazepose_jax.draw import check_picture_name, contact_sheet, draw_points, save_image
 from blazepose_jax.engine import load_engine
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.files import check_outputs
@@ -192,6 +192,7 @@ def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
     config = override(load_experiment(args.name), args.overrides)
     check_outputs((args.output,), (config.data.records or None,))
+    check_picture_name(Path(args.output))
     spec = spec_of(config.model.name)
     data, _ = open_readers(config.data, spec.kind)
     batch = data.batch(0, SHOWN, config.seed)

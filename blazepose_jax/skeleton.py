@@ -9,6 +9,7 @@ from blazepose_jax.sides import recognised_pairs
 
 MAX_KEYPOINTS = 1000
 
+
 @dataclasses.dataclass(frozen=True)
 class Skeleton:
     """A set of K body keypoints.
@@ -152,7 +153,7 @@ def _shown(value: Any) -> str:
 
 
 def read_skeleton(name: str) -> Skeleton:
-    """A skeleton by name (``blazepose``, ``coco``, ``lsp``), or from the text of a JSON file.
+    """A skeleton by name (``blazepose``, ``coco``, ``lsp``), or from JSON text.
 
     Args:
       name: a name, or JSON text of ``Skeleton.to_dict``.
@@ -169,7 +170,7 @@ def read_skeleton(name: str) -> Skeleton:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BlazePoseError(f"the skeleton file is no JSON ({error}): write an object with name, keypoints, bones, "
+        raise BlazePoseError(f"the skeleton is no JSON ({error}): write an object with name, keypoints, bones, "
                              "center and up") from error
     return Skeleton.from_dict(data)
 

@@ -85,7 +85,8 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
                 before = None
                 checkpoints.save(step + 1, state, learn.position() if hasattr(learn, "position") else None)
                 if stop:
-                    print(f"interrupted: step {step + 1} is saved; the same command goes on from there")
+                    if leads:
+                        print(f"interrupted: step {step + 1} is saved; the same command goes on from there")
                     return state
             if (step + 1) % config.validate_every == 0 or step + 1 == o.steps:
                 if before is not None:

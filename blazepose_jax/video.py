@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.cropping import NOTHING, Cropping, declared_cropping
+from blazepose_jax.display import as_shown
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.files import Output, is_special
 
 TIMEOUT = 15.0  # seconds, of what comes over a network
 SET_BACK = 0.5  # seconds: a stamp that lies farther back than this starts the clock anew from where it is
-MAX_ASPECT = 10.0  # of a pixel; more is damage
 TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # text and terminal art, which FFmpeg takes for films
 NO_ORDER = ("avi",)  # containers that store no presentation times: those of decoding are right, of B-frames, too
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # of overlays; others are MP4
@@ -103,7 +103,7 @@ def open_film(source: str, *, name: str = "", once: bool = False, **options: Any
     name = name or source
     if "://" in source:
         options["timeout"] = TIMEOUT
-        if source.startswith("rtsp"):
+        if source.lower().startswith("rtsp"):
             options["options"] = {"rtsp_flags": "prefer_tcp"}
     container = _open(source, name, **options)
     try:
@@ -111,17 +111,25 @@ def open_film(source: str, *, name: str = "", once: bool = False, **options: Any
         fps = float(stream.average_rate or stream.guessed_rate or 30)
         number = list(container.streams.video).index(stream)
         cropping = NOTHING if once else declared_cropping(Path(source), number)
-        return Film(source, name, fps, _shown_frames(stream, fps), options, container if once else None, once, cropping)
-    finally:
+        count = _shown_frames(stream, fps)
         if not once:
             container.close()
+        return Film(source, name, fps, count, options, container if once else None, once, cropping)
+    except BaseException:
+        container.close()
+        raise
 
 
-def _open(source: str, name: str, **options: Any) -> Any:
+def _import_av(what: str) -> Any:
     try:
         import av
     except ImportError as error:
-        raise BlazePoseError("reading video needs PyAV: pip install 'blazepose_jax[video]'") from error
+        raise BlazePoseError(f"{what} video needs PyAV: pip install 'blazepose_jax[video]'") from error
+    return av
+
+
+def _open(source: str, name: str, **options: Any) -> Any:
+    av = _import_av("reading")
     # FFmpeg's log stays off, as PyAV leaves it: its handler takes the GIL, and a decoder thread that logs while a
     # container closes waits for ever.
     try:
@@ -172,7 +180,7 @@ def _decode(container: Any, name: str, fps: float, cropping: Cropping) -> Iterat
                 ticks = frame.dts if by_order else frame.pts
                 stamp = None if ticks is None or frame.time_base is None else float(ticks * frame.time_base)
                 end = end if stamp is None else stamp
-                yield clock(stamp), _as_shown(frame, stream, cropping)
+                yield clock(stamp), as_shown(frame, stream, cropping)
                 shown += 1
     except Exception as error:  # of FFmpeg, or PyAV on what it does not expect
         broken = _reason(error)
@@ -200,46 +208,6 @@ def _is_short(container: Any, stream: Any, end: float | None) -> bool:
     return lasts - lasted > max(1.0, 0.1 * lasts)
 
 
-def _as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
-    """(H, W, 3) uint8: cropped, of square pixels, turned and mirrored as the display matrix says."""
-    stored = (frame.width, frame.height)
-    aspect = float(stream.sample_aspect_ratio or 1)
-    if 1 / MAX_ASPECT < aspect < MAX_ASPECT and abs(aspect - 1) > 0.001:
-        wide = round(frame.width * aspect) if aspect > 1 else frame.width
-        high = frame.height if aspect > 1 else round(frame.height / aspect)
-        frame = frame.reformat(max(wide, 1), max(high, 1), format="rgb24")
-    image = frame.to_ndarray(format="rgb24")
-    if cropping != NOTHING:
-        across, down = image.shape[1] / stored[0], image.shape[0] / stored[1]
-        left, top, right, bottom = cropping
-        rows = slice(max(round(top * down), 0), max(image.shape[0] - max(round(bottom * down), 0), 0))
-        columns = slice(max(round(left * across), 0), max(image.shape[1] - max(round(right * across), 0), 0))
-        image = image[rows, columns] if image[rows, columns].size else image
-    matrix = display_matrix(frame)
-    return np.ascontiguousarray(image if matrix is None else turned(image, matrix))
-
-
-def display_matrix(frame: Any) -> np.ndarray | None:
-    """(2, 2) of a frame: image axes (x right, y down) to those of the screen; None where there is none."""
-    try:
-        found = [data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV does not know every kind of side data, such as EXIF's
-        turn = np.radians(frame.rotation)
-        return np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    if not found:
-        return None
-    a, b, _, c, d, *_ = np.frombuffer(bytes(found[0]), np.int32) / 65536
-    return np.array([[a, c], [b, d]])
-
-
-def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror (H, W, ...) by the nearest of the eight that keep pixels; libavutil/display.h has the matrix."""
-    (a, c), (b, d) = matrix
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        image, a, d = image.swapaxes(0, 1), c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
 def _reason(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
 
@@ -252,6 +220,7 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, fps: float):
         """Open a video for writing; ``fps`` is nominal, each frame keeps its time."""
+        _import_av("writing")
         self._out = Output(path)
         self._fps = Fraction(fps if fps > 0 else 30).limit_denominator(1001)
         self._base = Fraction(1, 90000)
@@ -260,8 +229,7 @@ class VideoWriter:
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Append (H, W, 3) uint8 RGB at ``time`` seconds; times that do not grow are moved by a tick."""
-        import av
-
+        av = _import_av("writing")
         height, width = image.shape[0] & ~1, image.shape[1] & ~1
         if not (height and width):
             raise BlazePoseError(f"a video of {image.shape[1]}x{image.shape[0]} pixels cannot be written: "

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT, shared
-from test_models import random_variables
 
 from blazepose_jax import web
 from blazepose_jax.cli import main
@@ -110,8 +109,9 @@ def test_python_gives_the_points_of_googles_own_files(version, tasks, photograph
 def initial_net(name, skeleton, **arguments):
     model = create_model(name, Form(), **arguments)
     side = arguments.get("side", 256)
-    variables = random_variables(model, jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
-    return StoredNetwork(name, "batch", variables, arguments, "initial", "", skeleton)
+    init = jax.jit(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False))
+    return StoredNetwork(name, "batch", jax.device_get(dict(init(jax.random.key(0, impl="rbg")))), arguments, "initial",
+                         "", skeleton)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ from PIL import Image, TiffImagePlugin
 from test_video import gradient, write_clip
 
 from blazepose_jax import cropping, images, media
+from blazepose_jax.display import turned
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.images import read_image
 from blazepose_jax.media import read_media
-from blazepose_jax.video import Clock, VideoWriter, turned
+from blazepose_jax.video import Clock, VideoWriter
 
 
 def steps(count=6, width=48, height=32):

@@ -116,7 +116,7 @@ class TestNames:
 
     def test_modes(self, tmp_path):
         write_text(tmp_path / "new", "x")
-        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~files._umask()
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o666 & ~files.UMASK
         (tmp_path / "new").chmod(0o600)
         write_text(tmp_path / "new", "y")
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600

@@ -264,7 +264,7 @@ def check_labels(labels: dict[str, np.ndarray], skeleton: Skeleton, size: int) -
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError(f"label {name!r} holds NaN or infinite values")
         kind = "f" if name in FLOATS else "u" if name == "mask" else "b" if name == "knows_occlusion" else "i"
-        if name in shapes and value.dtype.kind != kind:
+        if name in (*shapes, "group") and value.dtype.kind != kind:
             raise ValueError(f"label {name!r} has the type {value.dtype}")
     if not count or (labels["length"] <= 0).any() or (labels["weight"] < 0).any():
         raise ValueError("a record without a picture, or of negative weight")

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class Stream:
 
         picked = grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
         mine = picked[jax.process_index() :: jax.process_count()]
-        batches = mine.map(_decode).batch(size)
+        side = len(decode_jpeg(self._source[int(self._rows[0])]["image"]))
+        batches = mine.map(partial(_decode, size=side)).batch(size)
         iterator: Any = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size)))
         if self._restored:
             iterator.set_state(self._restored)
@@ -82,8 +84,12 @@ class _Picked:
         return self._source[int(self._rows[index])]
 
 
-def _decode(row: dict[str, Any]) -> dict[str, Any]:
-    return {"pixels": decode_jpeg(row["image"]), **{k: np.asarray(v) for k, v in row.items() if k != "image"}}
+def _decode(row: dict[str, Any], size: int | None = None) -> dict[str, Any]:
+    """A row with its picture as pixels; ``size`` is what the first row had, as all of them must."""
+    pixels = decode_jpeg(row["image"])
+    if size is not None and len(pixels) != size:
+        raise BlazePoseError(f"the record {int(row['id'])} has {len(pixels)} px, not {size}: prepare the records again")
+    return {"pixels": pixels, **{k: np.asarray(v) for k, v in row.items() if k != "image"}}
 
 
 def open_stream(folder: str | Path, held_out: int | Callable[[int], int]) -> tuple[Stream, Resident]:

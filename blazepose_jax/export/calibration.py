@@ -27,8 +27,8 @@ class Material:
 
     Attributes:
       images: (image, its ROI) pairs to calibrate with.
-      judged: (image, its ROI) pairs that calibrate nothing, to compare the file with JAX on.
-      measured: people whose truth is known and who calibrate nothing; None without --calibration.
+      judged: (image, its ROI) pairs that calibrate nothing, to compare the file with JAX on; of one person alone, hers.
+      measured: people whose truth is known and who calibrate nothing; None without --calibration, or where all do.
       files: what was read.
     """
 

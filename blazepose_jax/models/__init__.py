@@ -12,10 +12,10 @@ from blazepose_jax.models import paper, pose
 from blazepose_jax.models.detector import Detector, PaperDetector
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
 from blazepose_jax.models.layers import FOLDED, Form
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.skeleton import MAX_KEYPOINTS, Skeleton
 from blazepose_jax.structs import Network
 
-MAX_KEYPOINTS = 1000 + 6  # of a skeleton, and auxiliary rows
+MAX_ROWS = MAX_KEYPOINTS + 6  # of a skeleton, and auxiliary ones
 MAX_SIDE = 1024  # input px
 
 __all__ = ["ALL_HEADS", "FIELDS", "FOLDED", "MODELS", "PAPER_HEADS", "Form", "ModelSpec", "create_model",
@@ -102,7 +102,7 @@ def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
             raise BlazePoseError(f"network {name!r} has no argument {argument!r}: known are "
                                  f"{', '.join(known) or 'none'}")
         if argument == "keypoints":
-            valid, rule = _is_whole(value) and 1 <= value <= MAX_KEYPOINTS, f"a whole number from 1 to {MAX_KEYPOINTS}"
+            valid, rule = _is_whole(value) and 1 <= value <= MAX_ROWS, f"a whole number from 1 to {MAX_ROWS}"
         elif argument == "side":
             valid = _is_whole(value) and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
             rule = f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"

@@ -62,12 +62,13 @@ class Checkpoints:
                 found = self._keeper.load(step, wanted)
                 jax.block_until_ready(found)
                 position = (self._keeper.metadata(step).custom_metadata or {}).get("position")
-                self._put_aside(damaged)
-                return step, found, position
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 warnings.warn(f"checkpoint {step} cannot be read ({reason}); trying the one before", stacklevel=2)
                 damaged.append(step)
+                continue
+            self._put_aside(damaged)
+            return step, found, position
         if steps:
             raise BlazePoseError("no checkpoint of this workdir fits this experiment: is it another model's? "
                                  "Name a new --workdir")

@@ -197,7 +197,8 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
         raise ValueError(f"a constant of the shape {shape} in {stored} bytes")
     if data is not None and stored and tensor.type in FLOATS and not np.isfinite(
             np.frombuffer(bytes(data), FLOATS[tensor.type])).all():
-        raise ValueError(f"NaN or infinite values in the constant {str(tensor.name)[:80]}")
+        name = bytes(tensor.name or b"")[:80].decode("utf-8", "replace")
+        raise ValueError(f"NaN or infinite values in the constant {name!r}")
     quantization = tensor.quantization
     if quantization is not None and quantization.scale is not None:
         scales, axis = len(quantization.scale), quantization.quantizedDimension
