@@ -153,6 +153,20 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
     return found
 
 
+def hits_by_person(predictions: list[Prediction], data: Annotations, names: tuple[str, ...],
+                   torso: Ends) -> tuple[np.ndarray, np.ndarray]:
+    """How many points of each person lie within 0.2 torso, and how many are labelled: (N,) and (N,) int."""
+    columns = [data.names.index(name) for name in names]
+    hits, totals = [], []
+    for p in predictions:
+        ends = [p.person.keypoints[[data.names.index(n) for n in end]].mean(0) for end in torso]
+        distance = np.linalg.norm(np.nan_to_num(p.keypoints, nan=1e9) - p.person.keypoints[columns], axis=-1)
+        labelled = p.person.flags[columns] > 0
+        hits.append(int(((distance < 0.2 * np.linalg.norm(ends[0] - ends[1])) & labelled).sum()))
+        totals.append(int(labelled.sum()))
+    return np.array(hits), np.array(totals)
+
+
 def report(predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends) -> dict[str, Any]:
     """Sum up.
 

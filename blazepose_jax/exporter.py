@@ -6,9 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from blazepose_jax.engine import JaxEngine, LiteRTEngine
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
-from blazepose_jax.evaluate import choose_torso, predict, report, shared_keypoints
+from blazepose_jax.evaluate import choose_torso, hits_by_person, predict, shared_keypoints
 from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.calibration import Material, crops_for, read_material
@@ -67,8 +69,9 @@ def run(args: Namespace) -> None:
     drop = measure_drop(nets["pose"], parts["pose"], args, material) if "pose" in parts else {}
     bad = [f"{d.output}: mean {d.mean:.3g} {d.unit}, allowed {d.allowed:.3g}" for part in parts.values()
            for d in part.differences if not d.passes]
-    if drop and drop["drop"] > ALLOWED_DROP:
-        bad.append(f"PCK@0.2 falls by {drop['drop']:.2f}, allowed {ALLOWED_DROP}")
+    if drop and drop["drop"] > ALLOWED_DROP + 2 * drop["standard_error"]:
+        bad.append(f"PCK@0.2 falls by {drop['drop']:.2f} (standard error {drop['standard_error']:.2f}), allowed "
+                   f"{ALLOWED_DROP}")
     path = output if not bad else output.with_name(f"{output.stem}.parity-failed{output.suffix}")
     write_bytes(path, data)
     if args.json:
@@ -187,14 +190,18 @@ def measure_drop(net: StoredNetwork, part: Part, args: Namespace, material: Mate
     skeleton = BLAZEPOSE if part.graph.keypoints == ROWS else net.skeleton
     file = TFLiteFile(part.data, skeleton, part.graph.fields)
     weights = load_weights(args.weights)
-    found = {}
+    hits, total = {}, np.zeros(0)
     for name, engine in (("jax", JaxEngine(None, weights.pose, settings, net.model)),
                          ("file", LiteRTEngine(None, litert_networks({"pose": file})["pose"], settings, net.model))):
         names = shared_keypoints(engine, material.measured.names)
-        rows = report(predict(engine, material.measured, "truth", material.measured.people), material.measured, names,
-                      choose_torso("lsp", material.measured.names, engine.skeleton))
-        found[name] = rows["pck@0.2"]
-    return {**found, "drop": found["jax"] - found["file"], "people": len(material.measured.people)}
+        predictions = predict(engine, material.measured, "truth", material.measured.people)
+        torso = choose_torso("lsp", material.measured.names, engine.skeleton)
+        hits[name], total = hits_by_person(predictions, material.measured, names, torso)
+    rates = {name: round(100 * float(found.sum() / total.sum()), 2) for name, found in hits.items()}
+    # People differ: of a few, a difference of a point or two is chance.
+    lost = hits["jax"] - hits["file"]
+    error = 100 * float(np.sqrt(((lost - lost.mean()) ** 2).sum()) / total.sum())
+    return {**rates, "drop": rates["jax"] - rates["file"], "standard_error": error, "people": len(total)}
 
 
 def tell(part: Part, drop: dict[str, Any]) -> None:
@@ -204,7 +211,8 @@ def tell(part: Part, drop: dict[str, Any]) -> None:
     for row in part.differences:
         print(f"  {row.output:<12} mean {row.mean:.2g}, largest {row.largest:.2g} {row.unit}")
     if drop:
-        print(f"  PCK@0.2 {drop['file']} where float32 in JAX has {drop['jax']} ({drop['people']} people)")
+        print(f"  PCK@0.2 {drop['file']} where float32 in JAX has {drop['jax']} ({drop['people']} people, "
+              f"standard error of the difference {drop['standard_error']:.2f})")
 
 
 def as_json(args: Namespace, path: Path, parts: dict[str, Part], drop: dict[str, Any]) -> dict[str, Any]:

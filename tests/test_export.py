@@ -399,5 +399,6 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
     assert "where float32 in JAX has" in told
     drop = json.loads((tmp_path / "x.json").read_text())["pck@0.2"]
     assert drop["people"] > 10
-    assert abs(drop["drop"]) <= 1.0 or drop["drop"] < 0
+    assert drop["drop"] <= 1.0 + 2 * drop["standard_error"]
+    assert 0 < drop["standard_error"] < 3
     assert read_stored(weights).keys() == {"pose"}

@@ -95,7 +95,7 @@ def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
     outputs, updated = applied(frozen, unfolded, images, train=True, mutable=["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], unfolded["batch_stats"])
     inference = applied(batch, unfolded, images, train=False)
-    np.testing.assert_allclose(outputs.landmarks, inference.landmarks, rtol=1e-5)
+    np.testing.assert_allclose(outputs.landmarks, inference.landmarks, rtol=1e-5, atol=1e-4)  # px
 
     params = {"backbone": {"kernel": jnp.ones(3)}, "heads": {"kernel": jnp.ones(3)}}
     for rule in ("adamw", "sgd"):

@@ -35,7 +35,7 @@ def test_every_output_equals_litert(file, outputs, form):
         # (tools/tensor_equality.py): there ours must be the nearer to float64.
         bound = 1e-4 if output != "mask" else 1e-4 + 1.5 * row["litert to float64"]
         assert row["ours to litert"] <= bound, (output, row)
-        assert row["ours to float64"] <= (1e-4 if output != "mask" else 3e-4), (output, row)
+        assert row["ours to float64"] <= (1e-4 if output != "mask" else 5e-4), (output, row)
 
 
 @pytest.mark.parametrize("runtime", ["jax", "litert"])

@@ -144,7 +144,7 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
 def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_path):
     """Ctrl-C, then, of the run that goes on, what a cluster sends before it kills."""
     for number, after in ((signal.SIGINT, 0), (signal.SIGTERM, 2)):
-        run = smoke(records, tmp_path / "run", "checkpoint_every=1", "validate_every=99")
+        run = smoke(records, tmp_path / "run", "checkpoint_every=1", "validate_every=99", "log_every=1")
         wait_for_checkpoint(run, tmp_path / "run", after)
         with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
             pass
@@ -186,6 +186,7 @@ def test_a_loss_that_is_not_finite_keeps_the_state_before_it_and_the_batch(recor
     assert (batch[".ids"] == 7).any()
 
 
+@pytest.mark.long
 def test_streams_resume_to_the_same_bits_too(records, tmp_path):
     words = ("data.reader=grain", "checkpoint_every=4", "validate_every=99")
     whole = smoke(records, tmp_path / "whole", *words)
@@ -215,7 +216,8 @@ def one(records, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("name", ["four devices", pytest.param("two processes", marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", [
+    pytest.param("four devices", marks=pytest.mark.long), pytest.param("two processes", marks=pytest.mark.long)])
 def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
     """The same ten steps on several: the same parameters."""
     if name == "four devices":
