@@ -8,6 +8,7 @@ runs a few inputs a parser.
 """
 
 import argparse
+import copy
 import io
 import json
 import multiprocessing
@@ -71,7 +72,7 @@ def mutate_json(data: bytes, rng: np.random.Generator) -> bytes:
         if rng.random() < 0.2:
             del holder[key]
         else:
-            holder[key] = JSON_VALUES[rng.integers(len(JSON_VALUES))]
+            holder[key] = copy.deepcopy(JSON_VALUES[rng.integers(len(JSON_VALUES))])
     return json.dumps(tree).encode()
 
 
