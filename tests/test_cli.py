@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import sys
 
 import av
@@ -232,3 +233,11 @@ def test_readme_shows_the_commands():
     text = (ROOT / "README.md").read_text()
     for words in ("make demo", "make test", "blazepose track", "blazepose import"):
         assert words in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    assert links
+    for link in links:
+        assert (ROOT / page).parent.joinpath(link).exists(), link

@@ -148,7 +148,7 @@ def subset(folder, count):
     return folder
 
 
-# The whole of lsp_test gives 86.5, 87.9 and 89.6 (README); its first 150 people are a little easier.
+# The whole of lsp_test gives 86.5, 87.9 and 89.6 (docs/results.md); its first 150 people are a little easier.
 @pytest.mark.parametrize(("options", "low", "high"), [
     (["--decode", "regression"], 84.0, 90.0), ([], 86.0, 91.0), (["--decode", "heatmap"], 87.0, 93.0),
     (["--roi", "jitter:0"], 84.0, 91.0), (["--roi", "detector"], 60.0, 85.0)])

@@ -15,7 +15,8 @@ from blazepose_jax.weights.tflite import load_schema
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 # What int8 would ruin, by tensor name: heads, the regression encoder, and the encoder down to an eighth of the side
-# compute in float32 with int8 weights. Chosen on people of LSP's training half; README has what each step is worth.
+# compute in float32 with int8 weights. Chosen on people of LSP's training half; what each step is worth stands in
+# docs/results.md.
 KEPT_FLOAT = r"heads/|/regression_|/(stem|half|quarter\w*|eighth\w*)/|/encoder_[248]_|/(logits|boxes)_"
 LEVELS = 127  # int8 weights are symmetric
 
