@@ -27,7 +27,18 @@ os.umask(UMASK)
 OPEN_FILES = re.compile(r"/dev/(std(in|out|err)|fd/\d+)$|/proc/[^/]+/fd/")  # of this process, or another one
 
 
-class Output:
+class _Locked:
+    """What holds a lock on its temporary name until it is given up."""
+
+    _lock: int | None
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class Output(_Locked):
     """A file that takes its name when it is complete.
 
     Writing goes to a temporary name beside it; what a killed run left there is removed at the next start. A link is
@@ -46,7 +57,7 @@ class Output:
         """
         self.path = Path(path)
         self._target = None if is_special(self.path) else Path(os.path.realpath(self.path))
-        self._lock: int | None = None
+        self._lock = None
         if self._target is None:
             self.part = self.path
             return
@@ -72,13 +83,8 @@ class Output:
             self._release()
             self.part.unlink(missing_ok=True)
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
-
-class OutputFolder:
+class OutputFolder(_Locked):
     """A folder that takes its name when it is complete.
 
     Attributes:
@@ -125,11 +131,6 @@ class OutputFolder:
         """Leave nothing behind."""
         self._release()
         shutil.rmtree(self.part, ignore_errors=True)
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
 
 @contextlib.contextmanager
