@@ -41,8 +41,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["blazepose_jax", "blazepose_jax.*"]),
-    package_data={"blazepose_jax": ["py.typed", "page.html"]},
+    package_data={"blazepose_jax": ["py.typed", "cli/demo/page.html"]},
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["blazepose=blazepose_jax.cli:main"]},
+    entry_points={"console_scripts": ["blazepose=blazepose_jax.cli.main:main"]},
 )

@@ -1,13 +1,13 @@
 """BlazePose in JAX: images come in, 33 body points leave. The front door; importing it does nothing else."""
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.frames import to_frame
-from blazepose_jax.images import read_image
 from blazepose_jax.inference import Settings, detect, estimate, initial_state, track
-from blazepose_jax.media import read_media
+from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
+from blazepose_jax.io.media import read_media
 from blazepose_jax.models import MODELS, create_model, create_network
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
-from blazepose_jax.tracker import Tracker
 from blazepose_jax.weights import import_weights, load_weights
 
 __version__ = "0.1.0"

@@ -5,8 +5,8 @@
 It learns from rendered people alone; people it has never seen are its test.
 """
 
-from blazepose_jax.configs import Config, DataConfig, ModelConfig, OptimizerConfig
-from blazepose_jax.objectives import AugmentConfig
+from blazepose_jax.training import AugmentConfig
+from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
 
 
 def get_config() -> Config:

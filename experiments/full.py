@@ -6,8 +6,8 @@
 Results stand in experiments/README.md.
 """
 
-from blazepose_jax.configs import Config, DataConfig, ModelConfig, OptimizerConfig
 from blazepose_jax.models import ALL_HEADS
+from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
 
 
 def get_config() -> Config:

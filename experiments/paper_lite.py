@@ -6,7 +6,7 @@
 Results stand in experiments/README.md.
 """
 
-from blazepose_jax.configs import Config, DataConfig, ModelConfig, OptimizerConfig
+from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
 
 
 def get_config() -> Config:

@@ -3,7 +3,7 @@
 blazepose train smoke --workdir runs/smoke data.records=records/lsp
 """
 
-from blazepose_jax.configs import Config, DataConfig, ModelConfig, OptimizerConfig
+from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
 
 
 def get_config() -> Config:

@@ -98,7 +98,7 @@ def records(tmp_path_factory):
     """Twelve drawn people, prepared through the command line."""
     from test_evaluate import person, standing, write_folder
 
-    from blazepose_jax.cli import main
+    from blazepose_jax.cli.main import main
 
     root = tmp_path_factory.mktemp("drawn")
     rng = np.random.default_rng(0)

@@ -215,13 +215,13 @@ def tflite_files() -> list[bytes]:
 
 
 def _read_media(path: Path) -> object:
-    from blazepose_jax.media import read_media
+    from blazepose_jax.io.media import read_media
 
     return [picture.image.shape for picture in read_media(path)]
 
 
 def _read_tflite(path: Path) -> object:
-    from blazepose_jax.litert import LiteRTModel
+    from blazepose_jax.inference.litert import LiteRTModel
     from blazepose_jax.weights import TFLiteFile
 
     model = LiteRTModel(TFLiteFile(path.read_bytes()), path.name, 1)
@@ -244,7 +244,7 @@ def _read_model(path: Path) -> object:
 
 def _read_labels(path: Path) -> object:
     from blazepose_jax.errors import BlazePoseError
-    from blazepose_jax.tensors import load_tensors
+    from blazepose_jax.io.tensors import load_tensors
 
     try:
         return load_tensors(path)
@@ -263,7 +263,7 @@ def _read_annotations(path: Path) -> object:
 
 
 def _read_skeleton(path: Path) -> object:
-    from blazepose_jax.json_files import read_json
+    from blazepose_jax.io.json_files import read_json
     from blazepose_jax.skeleton import Skeleton
 
     skeleton = Skeleton.from_dict(read_json(path))

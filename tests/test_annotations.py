@@ -8,7 +8,7 @@ from conftest import shared
 from PIL import Image
 from test_evaluate import NAMES, person, standing, write_folder
 
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.coco import describe_changed, read_annotations
 from blazepose_jax.data.groups import group_people
 from blazepose_jax.data.readers import cap_held_out
@@ -355,7 +355,7 @@ class TestSides:
         """The case of a public report: left minus right keeps its sign, whatever the spelling."""
         import jax
 
-        from blazepose_jax.objectives import STILL, sample_targets
+        from blazepose_jax.training import STILL, sample_targets
 
         source = shared("cases", "h21-left-right-names")
         assert main(["data", "prepare", "coco_keypoints", "--source", str(source), "--skeleton",

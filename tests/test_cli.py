@@ -13,9 +13,9 @@ from PIL import Image
 from test_models import TRUTH, random_variables
 from test_video import write_clip
 
-from blazepose_jax import demo
-from blazepose_jax.cli import main
-from blazepose_jax.media import read_media
+from blazepose_jax.cli.demo import page as demo_page
+from blazepose_jax.cli.main import main
+from blazepose_jax.io.media import read_media
 from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.weights import save_weights
@@ -184,7 +184,7 @@ def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypa
 
 
 def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SECONDS", 1)
+    monkeypatch.setattr(demo_page, "SECONDS", 1)
     assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released), "optimizer.steps=6",
                  "optimizer.batch_size=8", "data.people=24", "data.held_out=8"]) == 0
     written = {path.name for path in (tmp_path / "demo" / "training").iterdir()}

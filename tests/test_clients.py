@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from conftest import ROOT, shared
 
-from blazepose_jax import web
-from blazepose_jax.cli import main
-from blazepose_jax.draw import save_image
+from blazepose_jax.cli import web
+from blazepose_jax.cli.main import main
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.metadata import add_normalization
-from blazepose_jax.images import read_image
-from blazepose_jax.media import read_media
+from blazepose_jax.io.draw import save_image
+from blazepose_jax.io.images import read_image
+from blazepose_jax.io.media import read_media
 from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 from test_evaluate import person, standing, write_folder
 
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.records import open_records, read_records
 from blazepose_jax.data.streams import open_stream
@@ -127,7 +127,7 @@ def test_streams_visit_everybody_and_resume(both, kind):
 def test_builders_work_as_tfds_users_expect(tmp_path):
     import tensorflow_datasets as tfds
 
-    from blazepose_jax.data.builders import CocoKeypoints
+    from blazepose_jax.data.tfds_builders import CocoKeypoints
 
     folder = write_folder(tmp_path / "data", [person(i + 1) for i in range(3)])
     builder = CocoKeypoints(data_dir=tmp_path / "out", file_format="array_record")

@@ -6,11 +6,11 @@ import pytest
 from conftest import shared
 from PIL import Image
 
-from blazepose_jax import metrics
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.coco import Person, describe_dropped, read_annotations, true_roi
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.evaluate import jittered
+from blazepose_jax.evaluation import metrics
+from blazepose_jax.evaluation.predict import jittered
 from blazepose_jax.skeleton import COCO
 
 NAMES = COCO.keypoints
@@ -72,7 +72,7 @@ def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
 
 
 def test_seeds_are_whole_numbers(tmp_path):
-    from blazepose_jax.evaluate import predict
+    from blazepose_jax.evaluation.predict import predict
 
     for roi in ("jitter:²", "jitter:" + "9" * 5000, "jitter:", "truth:1", "jitter:-1"):
         with pytest.raises(BlazePoseError, match="is none of truth"):

@@ -14,19 +14,19 @@ import pytest
 from conftest import drawn_weights, shared
 from test_models import random_variables
 
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
 from blazepose_jax.export.convert import to_native_tflite, to_tflite
 from blazepose_jax.export.graph import make_graph, with_roi_rows
-from blazepose_jax.export.slots import ROWS, to_mediapipe_rows
+from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
+from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.models import FOLDED, Form, create_model
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.layers import upsample2x
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP
-from blazepose_jax.tracker import Tracker
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
 from blazepose_jax.weights.tflite import load_schema
 

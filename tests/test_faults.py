@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from blazepose_jax.cli.web import host_of, make_server
 from blazepose_jax.data.lsp import unpack
 from blazepose_jax.data.matlab import read_matrix
 from blazepose_jax.data.records import decode_jpeg, read_records
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.tensors import parse_tensors
 from blazepose_jax.models import create_model
-from blazepose_jax.tensors import parse_tensors
-from blazepose_jax.web import host_of, make_server
 from blazepose_jax.weights import load_weights, read_stored, save_weights
 from blazepose_jax.weights.archive import read_wheel
 from blazepose_jax.weights.tflite import load_schema
@@ -71,7 +71,7 @@ class TestWeights:
             check_tflite(flatbuffer.write(model), "x", schema)
 
     def test_no_import_and_no_run_writes_over_what_it_reads(self, weights, capsys):
-        from blazepose_jax.cli import main
+        from blazepose_jax.cli.main import main
 
         (weights / "pose.tflite").write_bytes(b"x")
         assert main(["import", str(weights / "pose.tflite"), "--output", str(weights)]) == 2

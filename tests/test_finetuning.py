@@ -10,19 +10,19 @@ import optax
 import pytest
 from conftest import shared
 
-from blazepose_jax import objectives
-from blazepose_jax.cli import main
+from blazepose_jax import training
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.records import open_records
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.initialise import Teaching, load_teacher, start_from, take_over
 from blazepose_jax.models import FOLDED, Form, create_model, create_network
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.unfold import unfold_batch_norm
-from blazepose_jax.objectives import Taught, TeacherConfig
-from blazepose_jax.objectives.distillation import distillation_losses, trust_in_labels
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
-from blazepose_jax.training import create_train_state, make_optimizer, train_step
+from blazepose_jax.training import Taught, TeacherConfig
+from blazepose_jax.training.distillation import distillation_losses, trust_in_labels
+from blazepose_jax.training.initialise import Teaching, load_teacher, start_from, take_over
+from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
 from blazepose_jax.weights import import_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
@@ -188,9 +188,9 @@ def test_a_teacher_steers_the_objective(smoke):
         return batch.apply(variables, images, train=False), {}
 
     def loss(taught):
-        return objectives.pose_objective(
+        return training.pose_objective(
             apply, variables, records, jax.random.key(0), skeleton=BLAZEPOSE, fields=FIELDS, side=128,
-            augmentation=objectives.STILL, weights=objectives.LossConfig(), taught=taught)
+            augmentation=training.STILL, weights=training.LossConfig(), taught=taught)
 
     alone, (parts, _) = loss(None)
     assert not any(name.startswith("teacher") for name in parts)

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import boxes, nms, rois, warp
+from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import ROI
 

@@ -8,11 +8,11 @@ from jax import lax
 from jax.test_util import check_grads
 from test_training import FIELDS, batch_targets
 
-from blazepose_jax import losses, objectives
+from blazepose_jax import training
 from blazepose_jax.models.layers import depthwise_by_shifts
-from blazepose_jax.objectives import LossConfig, TeacherConfig
-from blazepose_jax.objectives.distillation import distillation_losses
 from blazepose_jax.structs import PoseOutputs
+from blazepose_jax.training import LossConfig, TeacherConfig, losses
+from blazepose_jax.training.distillation import distillation_losses
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
@@ -80,7 +80,7 @@ def every_loss():
     big = outputs.replace(mask=jnp.zeros((2, 256, 256, 1)) + 0.3)
 
     def own(name):
-        return lambda o: objectives.pose_losses(o, targets, FIELDS, 256, jnp.array([True, False]),
+        return lambda o: training.pose_losses(o, targets, FIELDS, 256, jnp.array([True, False]),
                                                 jnp.array([1.0, 0.5]), LossConfig())[name]
 
     def taught(name):
@@ -94,7 +94,7 @@ TEACHER = ("points", "peaks", "heatmap", "world", "mask", "flags")
 
 
 def own_names(targets, outputs):
-    return objectives.pose_losses(outputs, targets, FIELDS, 256, jnp.array([True, False]), jnp.ones(2), LossConfig())
+    return training.pose_losses(outputs, targets, FIELDS, 256, jnp.array([True, False]), jnp.ones(2), LossConfig())
 
 
 def test_every_loss_of_the_recipe_against_finite_differences():
@@ -116,7 +116,7 @@ def test_every_loss_of_the_recipe_against_finite_differences():
 
 
 def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
-    from blazepose_jax.training import create_train_state, keep_if_sound, make_optimizer, train_step
+    from blazepose_jax.training.step import create_train_state, keep_if_sound, make_optimizer, train_step
 
     optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0)
     state = create_train_state({"params": {"kernel": jnp.ones(3)}}, optimizer)
@@ -139,7 +139,7 @@ def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
 
 def test_groups_that_fit_nothing_are_an_error():
     from blazepose_jax.errors import BlazePoseError
-    from blazepose_jax.training import make_optimizer
+    from blazepose_jax.training.step import make_optimizer
 
     params = {"backbone": {"kernel": jnp.ones(2)}, "heads": {"kernel": jnp.ones(2)}}
     with pytest.raises(BlazePoseError, match="'bakbone': did you mean 'backbone'"):
@@ -148,7 +148,7 @@ def test_groups_that_fit_nothing_are_an_error():
 
 
 def test_oks_constants_go_by_whole_words():
-    from blazepose_jax.metrics import OTHER_SIGMA, oks_sigma
+    from blazepose_jax.evaluation.metrics import OTHER_SIGMA, oks_sigma
 
     assert oks_sigma("left_ear") == oks_sigma("LeftEar") == oks_sigma("ear-R") == 0.035
     for name in ("left_forearm", "rear_paw", "nosebridge"):
@@ -160,10 +160,10 @@ def test_auxiliary_rows_without_roi_points_are_not_trained():
 
     from test_training import record
 
-    from blazepose_jax.objectives import STILL
     from blazepose_jax.skeleton import BLAZEPOSE
+    from blazepose_jax.training import STILL
 
     other = dataclasses.replace(BLAZEPOSE, auxiliary=("tip", "roi_center", "roi_circle"))
-    found = objectives.sample_targets(jax.random.key(0), record(), other, 128, STILL)
+    found = training.sample_targets(jax.random.key(0), record(), other, 128, STILL)
     assert found["points"].shape == (36, 2)
     assert not found["labelled"][33:].any()

@@ -8,8 +8,8 @@ from conftest import blob_image, blob_networks
 from jax import lax
 
 from blazepose_jax import inference
-from blazepose_jax.frames import capacity, to_frame
 from blazepose_jax.inference import Settings
+from blazepose_jax.io.frames import capacity, to_frame
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Poses
 

@@ -17,12 +17,12 @@ from conftest import ROOT, shared
 from PIL import Image, TiffImagePlugin
 from test_video import gradient, write_clip
 
-from blazepose_jax import cropping, images, media
-from blazepose_jax.display import turned
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.images import read_image
-from blazepose_jax.media import read_media
-from blazepose_jax.video import Clock, VideoWriter
+from blazepose_jax.io import cropping, images, media
+from blazepose_jax.io.display import turned
+from blazepose_jax.io.images import read_image
+from blazepose_jax.io.media import read_media
+from blazepose_jax.io.video import Clock, VideoWriter
 
 
 def steps(count=6, width=48, height=32):

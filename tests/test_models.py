@@ -6,7 +6,7 @@ from flax import linen as nn
 from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import MODELS, Form, create_model, layers, paper, pose
+from blazepose_jax.models import MODELS, Form, create_model, layers, paper_pose, released_pose
 from blazepose_jax.models.backbone import BackboneSizes
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.layers import Conv
@@ -24,8 +24,9 @@ TRUTH = {
 }
 XLA = Form("folded", convolution="xla")
 # Small enough to compile in seconds, with every kind of block.
-TINY = pose.PoseSizes(BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1), ((8, 1), (8, 1), (16, 1)))
-TINY_PAPER = paper.PaperSizes((8, 8, 8, 8, 8), 8)
+TINY = released_pose.PoseSizes(BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1),
+                               ((8, 1), (8, 1), (16, 1)))
+TINY_PAPER = paper_pose.PaperSizes((8, 8, 8, 8, 8), 8)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -106,8 +107,8 @@ def random_variables(model, images):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.mark.parametrize("make", [lambda form: pose.PoseNet(form, TINY),
-                                  lambda form: paper.PaperPose(form, TINY_PAPER)], ids=["released", "paper"])
+@pytest.mark.parametrize("make", [lambda form: released_pose.PoseNet(form, TINY),
+                                  lambda form: paper_pose.PaperPose(form, TINY_PAPER)], ids=["released", "paper"])
 class TestSmallPoseNet:
     images = jax.random.uniform(jax.random.key(5), (2, 128, 128, 3))
 
@@ -140,7 +141,7 @@ class TestSmallPoseNet:
 
 
 def test_training_only_heads_exist_in_training_only():
-    model = paper.PaperPose(Form(), TINY_PAPER)
+    model = paper_pose.PaperPose(Form(), TINY_PAPER)
     images = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     trained, _ = jax.eval_shape(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]), variables, images)
@@ -164,7 +165,7 @@ def test_keypoints_fields_and_heads_are_arguments():
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
-    model = pose.PoseNet(Form(dtype=jnp.bfloat16), TINY)
+    model = released_pose.PoseNet(Form(dtype=jnp.bfloat16), TINY)
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

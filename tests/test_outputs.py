@@ -17,14 +17,14 @@ from PIL import Image
 from test_cli import fails
 from test_video import gradient, write_clip
 
-from blazepose_jax import files
-from blazepose_jax.cli import main
-from blazepose_jax.commands import mask_names
+from blazepose_jax.cli.main import main
+from blazepose_jax.cli.track import mask_names
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.files import Output, OutputFolder, check_outputs, write_text
-from blazepose_jax.json_files import parse_json, read_json_lines
-from blazepose_jax.media import read_media
-from blazepose_jax.video import VideoWriter
+from blazepose_jax.io import files
+from blazepose_jax.io.files import Output, OutputFolder, check_outputs, write_text
+from blazepose_jax.io.json_files import parse_json, read_json_lines
+from blazepose_jax.io.media import read_media
+from blazepose_jax.io.video import VideoWriter
 
 
 class TestInputs:
@@ -301,7 +301,7 @@ def test_what_is_no_json_is_one_line(data):
 
 def test_commands_need_no_posix_module():
     code = ("import sys, warnings; warnings.simplefilter('ignore'); sys.modules['fcntl'] = None\n"
-            "from blazepose_jax.cli import COMMANDS, main; import importlib\n"
+            "from blazepose_jax.cli.main import COMMANDS, main; import importlib\n"
             "[importlib.import_module(f'blazepose_jax.{module}') for module, _ in COMMANDS.values()]\n"
             "sys.exit(main(['models']))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

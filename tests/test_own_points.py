@@ -10,9 +10,9 @@ from PIL import Image
 from test_evaluate import person, standing, write_folder
 from test_models import random_variables
 
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.readers import DataConfig, open_readers
-from blazepose_jax.evaluate import TORSOS, choose_torso
+from blazepose_jax.evaluation.report import TORSOS, choose_torso
 from blazepose_jax.models import Form, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 from blazepose_jax.weights import save_weights
@@ -82,16 +82,16 @@ def test_who_calibrates_judges_nothing(tmp_path):
 
 
 def test_flip_does_nothing_and_says_so(pair):
-    from blazepose_jax.engine import load_engine
     from blazepose_jax.inference import Settings
+    from blazepose_jax.inference.engine import load_engine
 
     with pytest.warns(UserWarning, match="flip does nothing for 'pair': left and right: no left and right names"):
         load_engine(pair / "w", None, Settings(flip=True))
 
 
 def test_a_detector_from_elsewhere_is_taken_whatever_the_weights_are(pair, random_weights):
-    from blazepose_jax.engine import load_engine
     from blazepose_jax.inference import Settings
+    from blazepose_jax.inference.engine import load_engine
     from blazepose_jax.weights import load_weights
 
     for weights in (pair / "w", load_weights(pair / "w")):

@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax import augment, objectives
+from blazepose_jax import training
 from blazepose_jax.codecs import anchors
 from blazepose_jax.data.rendered import series_key
-from blazepose_jax.objectives import AugmentConfig, DetectorConfig
-from blazepose_jax.objectives.targets import disturbed_roi
-from blazepose_jax.rendering import figure, people, scene, shapes
+from blazepose_jax.rendering import figure, scene, shapes
+from blazepose_jax.rendering import person as person_module
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
+from blazepose_jax.training import AugmentConfig, DetectorConfig, augment
+from blazepose_jax.training.targets import disturbed_roi
 
 DRAWS = 20_000
 MOST = 0.03  # of a correlation; by chance alone one of 20,000 pairs lies above it
@@ -118,7 +119,7 @@ def test_clothes_and_colours_are_chosen_one_by_one():
     for sleeves in (long_sleeves, ~long_sleeves):
         assert 0.4 < long_legs[sleeves].mean() < 0.6
     # A material's three colours hang together, lips are skin, brows are hair; materials do not know each other.
-    table = drawn(lambda key: people.draw_colours(key).mean(-1))  # (n, 10)
+    table = drawn(lambda key: person_module.draw_colours(key).mean(-1))  # (n, 10)
     free = [shapes.SKIN, shapes.SHIRT, shapes.TROUSERS, shapes.SHOES, shapes.HAIR, shapes.IRIS, shapes.TRIM]
     value, *names = strongest({str(i): table[:, i] for i in free})
     assert value < MOST, names
@@ -149,10 +150,10 @@ def test_targets_use_every_key_once():
     from test_training import record
 
     one = record()
-    jax.eval_shape(lambda key: objectives.sample_targets(key, one, BLAZEPOSE, 64, AugmentConfig()),
+    jax.eval_shape(lambda key: training.sample_targets(key, one, BLAZEPOSE, 64, AugmentConfig()),
                    jax.random.key(0))
     pixels = jnp.zeros((64, 64, 3), jnp.uint8)
-    jax.eval_shape(lambda key: objectives.scene_targets(
+    jax.eval_shape(lambda key: training.scene_targets(
         key, pixels, jnp.zeros((2, 5, 2)), jnp.ones(2, int), 128, DetectorConfig()), jax.random.key(0))
 
 
@@ -169,7 +170,7 @@ def test_every_map_that_answers_for_people_has_its_nearest_anchors(side):
     points = jnp.asarray(rng.uniform(10, 54, (40, 3, 5, 2)), jnp.float32)
     kinds = jnp.asarray([[1, 1, 0]] * 40)
     pixels = jnp.zeros((64, 64, 3), jnp.uint8)
-    found = jax.vmap(lambda p, k: objectives.scene_targets(jax.random.key(0), pixels, p, k, side, None))(points, kinds)
+    found = jax.vmap(lambda p, k: training.scene_targets(jax.random.key(0), pixels, p, k, side, None))(points, kinds)
     wanted, maps, reach = np.asarray(found["wanted"]) > 0, anchors.map_numbers(side), anchors.distance_scale(side)
     assert not wanted[:, reach == 0].any()
     centers = anchors.anchor_centers(side)

@@ -11,10 +11,10 @@ from tensor_equality import compare, real_crops
 
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.inference import Settings
-from blazepose_jax.media import read_media
+from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.media import read_media
 from blazepose_jax.models import FOLDED, MODELS, Form
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.tracker import Tracker
 from blazepose_jax.weights import load_weights
 from blazepose_jax.weights.mediapipe import import_tflite
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from blazepose_jax.cli import main
+from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.train import locked
+from blazepose_jax.training.loop import locked
 from blazepose_jax.weights import load_weights
 
 # Half the seconds to compile; what these tests compare was compiled the same way.
@@ -116,8 +116,8 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     """Seven points under names of their own: a skeleton file, no code."""
     from test_models import random_variables
 
+    from blazepose_jax.inference.tracker import Tracker
     from blazepose_jax.models import Form, create_model
-    from blazepose_jax.tracker import Tracker
     from blazepose_jax.weights import save_weights
     from blazepose_jax.weights.directory import StoredNetwork
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax import smoothing
+from blazepose_jax.inference import smoothing
 from blazepose_jax.structs import LowPass, OneEuro
 
 

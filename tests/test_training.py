@@ -6,15 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from blazepose_jax import augment, losses, objectives
-from blazepose_jax.cli import main
-from blazepose_jax.configs import Config, load_experiment, override
+from blazepose_jax import training
+from blazepose_jax.cli.main import main
 from blazepose_jax.data.records import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
-from blazepose_jax.objectives import STILL, AugmentConfig, LossConfig
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, PoseBatch, PoseOutputs
+from blazepose_jax.training import STILL, AugmentConfig, LossConfig, augment, losses
+from blazepose_jax.training.config import Config, load_experiment, override
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
 
@@ -49,7 +49,7 @@ def record():
 
 def test_undisturbed_targets_are_the_truth():
     one = record()
-    found = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, STILL)
+    found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, STILL)
     np.testing.assert_allclose(found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5)
     np.testing.assert_allclose(found["points"][33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
     np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
@@ -61,7 +61,7 @@ def test_undisturbed_targets_are_the_truth():
 def test_points_stay_on_their_pixels_whatever_is_disturbed():
     one = record()
     config = AugmentConfig(colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, half_body=0.0, negatives=0.0)
-    sample = jax.jit(lambda key: objectives.sample_targets(key, one, BLAZEPOSE, 256, config))
+    sample = jax.jit(lambda key: training.sample_targets(key, one, BLAZEPOSE, 256, config))
     names, flips = BLAZEPOSE.keypoints, 0
     for i in range(12):
         found = sample(jax.random.key(i))
@@ -98,7 +98,7 @@ def test_occluders_and_truncation_hide_what_they_cover():
 def test_negatives_teach_presence_alone():
     one = record()
     config = AugmentConfig(negatives=1.0)
-    found = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, config)
+    found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, config)
     assert not found["is_person"]
     assert not found["labelled"].any()
     assert np.linalg.norm(np.asarray(found["points"][33]) - 0.5) > 0.3
@@ -106,7 +106,7 @@ def test_negatives_teach_presence_alone():
 
 def batch_targets(count=2):
     one = record()
-    one = objectives.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, STILL)
+    one = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, STILL)
     return jax.tree.map(lambda a: jnp.stack([a] * count), one)
 
 
@@ -122,7 +122,7 @@ def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter()
 
     def loss(outputs):
         knows = jnp.array([True, False])
-        return objectives.pose_losses(outputs, targets, FIELDS, 256, knows, jnp.ones(2), LossConfig())
+        return training.pose_losses(outputs, targets, FIELDS, 256, knows, jnp.ones(2), LossConfig())
 
     for name, value in loss(perfect).items():
         if name in ("heatmap", "offsets", "regression", "pose_presence"):
@@ -190,7 +190,7 @@ def test_damaged_records(records, tmp_path, damage, message):
 
 
 def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
-    from blazepose_jax.weights.checkpoints import Checkpoints
+    from blazepose_jax.training.checkpoints import Checkpoints
 
     keeper = Checkpoints(tmp_path / "c")
     states = {step: {"a": jnp.arange(5.0) + step} for step in (1, 2)}
@@ -209,7 +209,7 @@ def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
 
 
 def test_optimizer_decays_kernels_alone():
-    from blazepose_jax.training import create_train_state, make_optimizer, train_step
+    from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
 
     params = {"kernel": jnp.ones(3), "bias": jnp.ones(3)}
     optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.5, clip=1.0)

@@ -6,10 +6,10 @@ from conftest import shared
 from PIL import Image
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.frames import as_rgb, to_frame
-from blazepose_jax.images import read_image
-from blazepose_jax.media import read_media
-from blazepose_jax.video import VideoWriter
+from blazepose_jax.io.frames import as_rgb, to_frame
+from blazepose_jax.io.images import read_image
+from blazepose_jax.io.media import read_media
+from blazepose_jax.io.video import VideoWriter
 
 
 def gradient(i, width=64, height=48):

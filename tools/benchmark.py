@@ -19,11 +19,11 @@ import numpy as np
 from blazepose_jax.data.records import read_records, write_records
 from blazepose_jax.data.rendered import Rendered, rendered_rows
 from blazepose_jax.data.streams import open_stream
+from blazepose_jax.inference.timing import median_ms, stage_times
 from blazepose_jax.models import FIELDS, MODELS, Form, create_model
-from blazepose_jax.objectives import AugmentConfig, LossConfig, pose_objective
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.timing import median_ms, stage_times
-from blazepose_jax.training import create_train_state, make_optimizer, train_step
+from blazepose_jax.training import AugmentConfig, LossConfig, pose_objective
+from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
 
 
 def network_times(name: str) -> dict[str, float]:
@@ -101,7 +101,7 @@ def main() -> None:
     for name, ms in data_times().items():
         print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
     if args.weights.is_dir():
-        from blazepose_jax.demo import read_photograph
+        from blazepose_jax.cli.demo.page import read_photograph
 
         print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
         jax_ms, litert_ms = (stage_times(args.weights, read_photograph(), runtime) for runtime in ("jax", "litert"))

@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.cli.progress import progress
 from blazepose_jax.codecs import alignment
 from blazepose_jax.data.coco import read_annotations
-from blazepose_jax.data.scenes import by_image
-from blazepose_jax.engine import load_engine
-from blazepose_jax.frames import to_frame
+from blazepose_jax.data.encode_scenes import by_image
 from blazepose_jax.geometry import rois
-from blazepose_jax.images import read_image
 from blazepose_jax.inference import Settings
-from blazepose_jax.progress import progress
+from blazepose_jax.inference.engine import load_engine
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 
 MIN_PRESENCE = 0.8  # only people of whose points the pose net is sure

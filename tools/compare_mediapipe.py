@@ -66,8 +66,8 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
 
 def own_pass(kind: str, job: dict, folder: Path):
     """This package's Tracker, reset per pass; kind is the runtime."""
-    from blazepose_jax.cli import use_compilation_cache
-    from blazepose_jax.tracker import Tracker
+    from blazepose_jax.cli.main import use_compilation_cache
+    from blazepose_jax.inference.tracker import Tracker
 
     use_compilation_cache()
     tracker = Tracker(job["weights"], runtime=kind)
@@ -91,7 +91,7 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
     """Decode the input once, and bundle Google's own files for the peer."""
     from blazepose_jax.export.bundle import task_bytes
     from blazepose_jax.export.metadata import add_normalization
-    from blazepose_jax.media import read_media
+    from blazepose_jax.io.media import read_media
     from blazepose_jax.weights import read_tflite_files
 
     media = read_media(args.input)
@@ -159,7 +159,7 @@ def compare(args: argparse.Namespace) -> dict:
         for worker in workers.values():
             worker.stdin.close()
             worker.wait()
-        from blazepose_jax.timing import stage_times
+        from blazepose_jax.inference.timing import stage_times
 
         image = np.load(folder / "000000.npy")
         stages = {kind: stage_times(args.weights, image, kind) for kind in ("litert", "jax")}

@@ -16,10 +16,10 @@ import numpy as np
 
 from blazepose_jax.codecs import anchors
 from blazepose_jax.data.coco import Annotations, read_annotations
+from blazepose_jax.data.encode_scenes import MOST, by_image, encode_scenes
 from blazepose_jax.data.records import decode_jpeg
-from blazepose_jax.data.scenes import MOST, by_image, encode_scenes
-from blazepose_jax.objectives import DetectorConfig, detector_objective
 from blazepose_jax.structs import DetectorOutputs, Network, SceneBatch
+from blazepose_jax.training import DetectorConfig, detector_objective
 from blazepose_jax.weights import load_weights
 
 SIZE = 256

@@ -16,13 +16,14 @@ import jax
 import numpy as np
 
 from blazepose_jax.data.coco import Annotations, read_annotations
-from blazepose_jax.engine import LiteRTEngine
-from blazepose_jax.evaluate import TORSOS, predict, report, shared_keypoints
+from blazepose_jax.evaluation.predict import predict, shared_keypoints
+from blazepose_jax.evaluation.report import TORSOS, report
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
 from blazepose_jax.export.calibration import crops_for, read_material
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference import Settings
-from blazepose_jax.litert import litert_networks
+from blazepose_jax.inference.engine import LiteRTEngine
+from blazepose_jax.inference.litert import litert_networks
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork, TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.images import read_image
-from blazepose_jax.litert import LiteRTModel
+from blazepose_jax.inference.litert import LiteRTModel
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
 from blazepose_jax.models import FOLDED, MODELS, Form, create_network
 from blazepose_jax.structs import ROI
 from blazepose_jax.weights import TFLiteFile

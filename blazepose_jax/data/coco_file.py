@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.json_files import read_json
+from blazepose_jax.io.json_files import read_json
 from blazepose_jax.sides import recognised_pairs
 
 LISTS = ("images", "annotations", "categories")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blazepose_jax.data.coco_file import CocoFile
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.images import is_turned, picture_size
+from blazepose_jax.io.images import is_turned, picture_size
 
 SAME_ASPECT = 0.02  # relative; pictures are scaled to whole pixels
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.files import OutputFolder, write_text
-from blazepose_jax.json_files import read_json
+from blazepose_jax.io.files import OutputFolder, write_text
+from blazepose_jax.io.json_files import read_json
+from blazepose_jax.io.tensors import load_tensors, save_tensors
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, PoseBatch, SceneBatch
-from blazepose_jax.tensors import load_tensors, save_tensors
 
 FORMAT = "blazepose_jax records 1"
 MAX_SIDE = 4096  # px of a record

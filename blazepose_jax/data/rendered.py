@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.people import encode_jpeg
+from blazepose_jax.data.encode_people import encode_jpeg
 from blazepose_jax.data.records import Resident
 from blazepose_jax.rendering.scene import render_records, render_scenes
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton

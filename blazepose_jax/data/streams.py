@@ -11,9 +11,9 @@ import numpy as np
 
 from blazepose_jax.data.records import RecordFolder, Resident, decode_jpeg, held_out_rows, open_records, to_batch
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.tensors import load_tensors
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch
-from blazepose_jax.tensors import load_tensors
 
 COLUMNS = "columns.safetensors"  # beside a data set that TFDS wrote for us: weight and group of every row
 

@@ -10,9 +10,9 @@ import numpy as np
 from blazepose_jax.data.coco import Annotations, read_annotations, true_roi
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
-from blazepose_jax.frames import to_frame
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.images import read_image
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI
 

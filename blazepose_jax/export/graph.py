@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export.slots import NEEDED, NO_HEATMAP, ROWS, to_mediapipe_rows
+from blazepose_jax.export.mediapipe_rows import NEEDED, NO_HEATMAP, ROWS, to_mediapipe_rows
 from blazepose_jax.models import FIELDS, Form, create_model, spec_of
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from blazepose_jax.errors import BlazePoseError, check_name
-from blazepose_jax.models import paper, pose
+from blazepose_jax.models import paper_pose, released_pose
 from blazepose_jax.models.detector import Detector, PaperDetector
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
 from blazepose_jax.models.layers import FOLDED, Form
@@ -35,11 +35,13 @@ class ModelSpec:
 
 
 def _released(name: str) -> ModelSpec:
-    return ModelSpec(lambda form, **kw: pose.PoseNet(form, pose.SIZES[name], **kw), "pose", 256, 0.0, 255.0)
+    return ModelSpec(lambda form, **kw: released_pose.PoseNet(form, released_pose.SIZES[name], **kw), "pose", 256, 0.0,
+                     255.0)
 
 
 def _paper(name: str) -> ModelSpec:
-    return ModelSpec(lambda form, **kw: paper.PaperPose(form, paper.SIZES[name], **kw), "pose", 256, 0.0, 255.0)
+    return ModelSpec(lambda form, **kw: paper_pose.PaperPose(form, paper_pose.SIZES[name], **kw), "pose", 256, 0.0,
+                     255.0)
 
 
 MODELS = {

@@ -7,15 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.models.backbone import DETECTOR, Backbone
-from blazepose_jax.models.layers import (
-    BlazeResidual,
-    Conv,
-    Form,
-    Separable,
-    depth_to_space2x,
-    symmetric,
-    upsample2x,
-)
+from blazepose_jax.models.layers import BlazeResidual, Conv, Form, Separable, depth_to_space2x, symmetric, upsample2x
 from blazepose_jax.structs import DetectorOutputs
 
 RARE = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody

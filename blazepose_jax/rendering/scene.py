@@ -8,7 +8,7 @@ from jax import lax
 
 from blazepose_jax.codecs import alignment
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.rendering.people import Person, render, smooth_noise
+from blazepose_jax.rendering.person import Person, render, smooth_noise
 from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
 

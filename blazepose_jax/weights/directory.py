@@ -12,11 +12,11 @@ import numpy as np
 from flax import traverse_util
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.files import OutputFolder, write_text
-from blazepose_jax.json_files import read_json
+from blazepose_jax.io.files import OutputFolder, write_text
+from blazepose_jax.io.json_files import read_json
+from blazepose_jax.io.tensors import parse_tensors, save_tensors
 from blazepose_jax.models import Form, check_arguments, create_model, spec_of
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
-from blazepose_jax.tensors import parse_tensors, save_tensors
 
 FORMAT = "blazepose_jax weights 1"
 KINDS = ("detector", "pose")

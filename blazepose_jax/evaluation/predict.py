@@ -1,0 +1,120 @@
+"""Predictions of annotated people."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.data.coco import Annotations, Person, true_roi
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import rois
+from blazepose_jax.inference.engine import JaxEngine
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
+from blazepose_jax.structs import ROI
+
+CANDIDATES = 8  # detections among which --roi detector chooses by score and size
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One person of the data and what was predicted for them.
+
+    Attributes:
+      person: the annotation.
+      keypoints: (K, 2) px, K as in the report; NaN where nobody was found.
+      visibility: (K,) probability.
+      score: probability that a person is there; 0 where nobody was found.
+      roi: where the net looked; None where nobody was found.
+    """
+
+    person: Person
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    score: float
+    roi: ROI | None
+
+
+def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
+    """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
+    scale, x, y, turn = rng.uniform(-1, 1, 4)
+    shift = np.array([0.08 * x, 0.08 * y], np.float32) * roi.side
+    return ROI(roi.center + shift, roi.side * np.float32(1 + 0.1 * scale),
+               roi.angle + np.float32(np.radians(10) * turn))
+
+
+def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
+    """The ROI of the one person a detector would follow: the best by score times size, never by the truth."""
+    found = jax.device_get(engine.detect(to_frame(image)))
+    if not found.valid.any():
+        return None
+    squares = rois.from_alignment(jnp.asarray(found.keypoints[:, 0]), jnp.asarray(found.keypoints[:, 1]))
+    best = int(np.argmax(np.where(found.valid, found.scores * np.asarray(squares.side), -1)))
+    return jax.tree.map(lambda a: np.asarray(a)[best], squares)
+
+
+def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keypoints that both the data and the net have, in the net's order.
+
+    Raises:
+      BlazePoseError: none.
+    """
+    both = tuple(name for name in engine.skeleton.keypoints if name in names)
+    if not both:
+        raise BlazePoseError(f"the data's keypoints ({', '.join(names[:4])}, ...) share no name with the net's "
+                             f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations")
+    return both
+
+
+def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]) -> list[Prediction]:
+    """Run the net on every person that has a torso.
+
+    Args:
+      engine: with ``max_people`` of at least ``CANDIDATES`` for ``detector``.
+      data: annotations.
+      roi: ``truth``, ``jitter:SEED`` or ``detector``.
+      pictures: the people, perhaps wrapped in a progress bar.
+
+    Returns:
+      Predictions, in the order of the data; people without hips and shoulders are left out.
+
+    Raises:
+      BlazePoseError: an unknown ``roi``.
+    """
+    kind, _, seed = roi.partition(":")
+    has_seed = seed.isascii() and seed.isdigit() and len(seed) < 16
+    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != has_seed:
+        raise BlazePoseError(f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector")
+    rng = np.random.default_rng(int(seed)) if seed else None
+    names = shared_keypoints(engine, data.names)
+    columns = list(engine.skeleton.indices(names))
+    found = []
+    for person in pictures:
+        square = true_roi(person, data.names, engine.skeleton)
+        if square is None:
+            continue
+        try:
+            image = read_image(person.image)
+        except BlazePoseError:
+            data.dropped.setdefault("broken image", []).append(person.id)
+            continue
+        if rng is not None:
+            square = jittered(square, rng)
+        elif kind == "detector":
+            square = detected_roi(engine, image)
+        if square is None:
+            nothing = np.full((len(names), 2), np.nan, np.float32)
+            found.append(Prediction(person, nothing, np.zeros(len(names)), 0.0, None))
+            continue
+        one = jax.tree.map(lambda a: np.asarray(a, np.float32)[None], square)
+        poses = jax.device_get(engine.estimate(to_frame(image), one))
+        found.append(Prediction(person, poses.keypoints[0, columns, :2], poses.visibility[0, columns],
+                                float(poses.presence[0]), square))
+    if not found:
+        needed = ", ".join(engine.skeleton.center + engine.skeleton.up)
+        raise BlazePoseError(f"nobody in the data has {needed} labelled: without them there is no ROI and no torso to "
+                             "measure by")
+    return found

@@ -1,0 +1,103 @@
+"""The shell's tracker: images come in one after another, people leave; it keeps the state and the clock."""
+
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import warp
+from blazepose_jax.inference import pipeline
+from blazepose_jax.inference.engine import load_engine
+from blazepose_jax.inference.pipeline import Settings, check_settings
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Poses, TrackState
+from blazepose_jax.weights import Weights
+
+_paste_mask = jax.jit(warp.paste_mask)
+
+
+class Tracker:
+    """Follows people through a video.
+
+    >>> tracker = Tracker("weights/")
+    >>> for frame in read_media("clip.mp4"):
+    ...     poses = tracker(frame.image, frame.time)
+
+    Attributes:
+      skeleton: what the keypoints mean.
+      model: the networks' names.
+      settings: what to look for, and how.
+      state: what is remembered; a pytree.
+    """
+
+    def __init__(self, weights: Weights | str | Path, detector: str | Path | None = None, *,
+                 settings: Settings = Settings(), runtime: str = "jax", threads: int | None = None):
+        """Load networks and start with an empty memory.
+
+        Args:
+          weights: a weights directory, a .task, or what ``load_weights`` gave.
+          detector: another directory or .task to take the detector from.
+          settings: see ``inference.Settings``.
+          runtime: ``jax``, or ``litert`` for the .tflite files.
+          threads: of LiteRT; None for as many as there are cores.
+
+        Raises:
+          BlazePoseError: bad weights, a missing network, an unknown runtime or setting.
+        """
+        check_settings(settings)
+        self._engine = load_engine(weights, detector, settings, runtime, threads)
+        self.skeleton: Skeleton = self._engine.skeleton
+        self.model, self.settings = self._engine.model, settings
+        _ = self._engine.detector  # say now, and not at the first frame, that there is none
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody; ids start again at 0."""
+        self.state: TrackState = pipeline.initial_state(self.skeleton, self.settings.max_people)
+        self._time = math.nan
+
+    def __call__(self, image: np.ndarray, time: float | None = None) -> Poses:
+        """Track into the next image.
+
+        Args:
+          image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes. Its size may change.
+          time: seconds; None, a repeated or an earlier time count as 1/30 s after the previous frame.
+
+        Returns:
+          Poses with numpy leaves; rows where ``present`` is False hold nobody.
+
+        Raises:
+          BlazePoseError: not an image.
+        """
+        now = math.nan if time is None else float(time)
+        elapsed, self._time = now - self._time, now
+        self.state, poses = self._engine.step(self.state, to_frame(image), np.float32(elapsed))
+        return jax.device_get(poses)
+
+    def masks(self, image: np.ndarray, poses: Poses) -> dict[int, np.ndarray]:
+        """The masks of one image's people in the image itself.
+
+        Args:
+          image: what was tracked.
+          poses: what came back, under ``Settings(mask=True)``.
+
+        Returns:
+          {id: (H, W) float32 probability that a pixel belongs to that person}.
+        """
+        if poses.mask is None:
+            raise BlazePoseError("there is no mask: set mask=True, with a net that has a mask head")
+        height, width = np.shape(image)[:2]
+        frame, found = to_frame(image), {}
+        for slot in np.flatnonzero(poses.present):
+            roi = jax.tree.map(lambda a, slot=slot: a[slot], poses.roi)
+            flat = np.asarray(_paste_mask(poses.mask[slot], roi, frame))
+            found[int(poses.ids[slot])] = flat[: height * width].reshape(height, width)
+        return found
+
+    @property
+    def detector_runs(self) -> int:
+        """How often the detector has run since the last reset."""
+        return int(self.state.detector_runs)

@@ -1,0 +1,106 @@
+"""An image and its poses come in, a picture with the skeletons drawn leaves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.files import written
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Poses
+
+LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
+# Twelve people can be told apart by the ring round their keypoints.
+PEOPLE = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188), (0, 172, 193),
+          (255, 112, 67), (158, 157, 36), (92, 107, 192), (240, 98, 146), (0, 121, 107), (194, 24, 91))
+
+
+def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visibility: float = 0.5) -> np.ndarray:
+    """Draw skeletons: left orange, right cyan, as the person's own sides.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      poses: of this image.
+      skeleton: names and bones.
+      min_visibility: points that are less likely visible, and their bones, are left out.
+
+    Returns:
+      (H, W, 3) uint8, a copy.
+    """
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    size = max(2, round(min(image.shape[:2]) / 180))
+    for slot in np.flatnonzero(poses.present):
+        points = [tuple(float(v) for v in p) for p in poses.keypoints[slot, :, :2]]
+        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(poses.keypoints[slot]).all(-1)
+        for a, b in skeleton.bone_indices:
+            if shown[a] and shown[b]:
+                pen.line([points[a], points[b]], fill=_colour(skeleton, a, b), width=size)
+        ring = PEOPLE[int(poses.ids[slot]) % len(PEOPLE)]
+        for (x, y), visible in zip(points, shown, strict=True):
+            if visible:
+                pen.ellipse([x - size, y - size, x + size, y + size], fill=MIDDLE, outline=ring)
+    return np.array(canvas)
+
+
+def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
+    sides = {skeleton.sides[a], skeleton.sides[b]} - {""}
+    if len(sides) != 1:
+        return MIDDLE
+    return LEFT if "left" in sides else RIGHT
+
+
+def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Mark (K, 2) px points on (H, W, 3) uint8; NaN rows are left out. Returns a copy."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    size = max(1, round(min(image.shape[:2]) / 120))
+    for x, y in points[np.isfinite(points).all(-1)].tolist():
+        pen.ellipse([x - size, y - size, x + size, y + size], fill=colour, outline=(0, 0, 0))
+    return np.array(canvas)
+
+
+def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -> np.ndarray:
+    """Images of any size as rows of square tiles, (rows * tile, columns * tile, 3) uint8."""
+    from PIL import Image, ImageOps
+
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * tile, rows * tile))
+    for i, image in enumerate(images):
+        sheet.paste(ImageOps.pad(Image.fromarray(image), (tile, tile)), (i % columns * tile, i // columns * tile))
+    return np.array(sheet)
+
+
+def save_image(image: np.ndarray, path: Path) -> None:
+    """Write (H, W) or (H, W, 3) uint8; the suffix says in which format.
+
+    Raises:
+      BlazePoseError: a suffix of no picture format, or a size that the format does not hold.
+    """
+    from PIL import Image
+
+    try:
+        with written(path) as part:
+            Image.fromarray(image).save(part)
+    except (ValueError, KeyError, OSError) as error:
+        if isinstance(error, BlazePoseError) or (isinstance(error, OSError) and error.errno):
+            raise
+        raise BlazePoseError(f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg") from error
+
+
+def check_picture_name(path: Path) -> None:
+    """Say before the work starts that a picture of this name cannot be written.
+
+    Raises:
+      BlazePoseError: a suffix of no format that is written.
+    """
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise BlazePoseError(f"picture {str(path)!r} ends in {path.suffix!r}, which cannot be written: name a .png or "
+                             ".jpg")

@@ -1,0 +1,109 @@
+"""Poses, frame by frame, come in; JSON and CSV files leave, streamed."""
+
+import contextlib
+import csv
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from blazepose_jax.io.files import Output
+from blazepose_jax.io.media import Picture
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Poses
+
+DECIMALS = 4
+
+
+def people(poses: Poses) -> list[dict[str, Any]]:
+    """The people of one frame as plain data: id, presence, keypoints, and world where there is one."""
+    found = []
+    for slot in np.flatnonzero(poses.present):
+        rows = np.concatenate([poses.keypoints[slot], poses.visibility[slot, :, None],
+                               poses.point_presence[slot, :, None]], -1)
+        person = {"id": int(poses.ids[slot]), "presence": round(float(poses.presence[slot]), DECIMALS),
+                  "keypoints": _rounded(rows)}
+        if poses.world is not None:
+            person["world"] = _rounded(poses.world[slot])
+        found.append(person)
+    return sorted(found, key=lambda person: person["id"])
+
+
+def _rounded(rows: np.ndarray) -> list[list[float]]:
+    return [[round(float(v), DECIMALS) for v in row] for row in rows]
+
+
+def _abandon(file: IO[str], out: Output) -> None:
+    with contextlib.suppress(OSError):  # a full disk, which is why this is called
+        file.close()
+    out.discard()
+
+
+class JsonWriter:
+    """{"source", "width", ..., "frames": [...]}; frames are written as they come."""
+
+    def __init__(self, path: str | Path, source: str, fps: float, model: str, skeleton: Skeleton):
+        """Open a file; the header follows with the first frame, which tells the size."""
+        self.path, self._out = Path(path), Output(path)
+        self._file: IO[str] = self._out.open()
+        self._head: dict[str, Any] = {
+            "source": source, "width": 0, "height": 0, "fps": fps, "model": model,
+            "keypoint_names": list(skeleton.keypoints), "bones": [list(b) for b in skeleton.bone_indices]}
+        self._frames = 0
+
+    def write(self, picture: Picture, poses: Poses) -> None:
+        """Append one frame."""
+        if self._frames == 0:
+            self._head["height"], self._head["width"] = picture.image.shape[:2]
+            self._begin()
+        frame: dict[str, Any] = {"index": picture.index, "time": round(picture.time, 6)}
+        if picture.file is not None:
+            frame["file"] = picture.file
+        frame["people"] = people(poses)
+        self._file.write((",\n" if self._frames else "\n") + json.dumps(frame))
+        self._frames += 1
+
+    def _begin(self) -> None:
+        self._file.write(json.dumps(self._head)[:-1] + ', "frames": [')
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        if self._frames == 0:
+            self._begin()
+        self._file.write("\n]}\n")
+        self._file.close()
+        self._out.finish()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        _abandon(self._file, self._out)
+
+
+class CsvWriter:
+    """One row per frame, person and keypoint."""
+
+    def __init__(self, path: str | Path, skeleton: Skeleton, world: bool):
+        """Open a file and write its header."""
+        self.path, self._out, self._names, self._world = Path(path), Output(path), skeleton.keypoints, world
+        self._file: IO[str] = self._out.open()
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(["index", "time", "file", "id", "person_presence", "keypoint", "x", "y", "z", "visibility",
+                             "presence", *(["world_x", "world_y", "world_z"] if world else [])])
+
+    def write(self, picture: Picture, poses: Poses) -> None:
+        """Append one frame."""
+        for person in people(poses):
+            world = person.get("world", [["", "", ""]] * len(self._names))
+            for name, point, metres in zip(self._names, person["keypoints"], world, strict=True):
+                self._rows.writerow([picture.index, round(picture.time, 6), picture.file or "", person["id"],
+                                     person["presence"], name, *point, *(metres if self._world else [])])
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self._file.close()
+        self._out.finish()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        _abandon(self._file, self._out)

@@ -1,0 +1,135 @@
+"""An experiment's frozen dataclasses, and words like ``optimizer.steps=100`` that change them."""
+
+import ast
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from blazepose_jax.data.readers import DataConfig
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.models import FIELDS, PAPER_HEADS
+from blazepose_jax.training.detector_loss import DetectorConfig
+from blazepose_jax.training.distillation import TeacherConfig
+from blazepose_jax.training.pose_loss import LossConfig
+from blazepose_jax.training.targets import AugmentConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network."""
+
+    name: str = "paper_lite"
+    side: int = 256
+    fields: tuple[str, ...] = FIELDS
+    heads: tuple[str, ...] = PAPER_HEADS
+    bfloat16: bool = False  # compute type; parameters and statistics stay float32
+    momentum: float = 0.99  # of batch normalisation's running statistics; runs of a few hundred steps need 0.9
+    norm: str = "batch"  # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Gradient descent with warm-up and cosine decay."""
+
+    rule: str = "adamw"  # or "sgd"
+    steps: int = 10_000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema_decay: float = 0.999
+    # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the first that fits.
+    groups: tuple[tuple[str, float], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    detector: DetectorConfig = DetectorConfig()  # in place of the three above where a detector is trained
+    seed: int = 0
+    quick_compile: bool = False  # on CPU: compiles in half the time to slightly slower steps; for runs of minutes
+    log_every: int = 20
+    validate_every: int = 500
+    checkpoint_every: int = 500
+
+
+def override(config: Any, words: Sequence[str]) -> Any:
+    """Apply ``field.path=value`` words.
+
+    Args:
+      config: a frozen dataclass of frozen dataclasses.
+      words: values are Python literals; text needs no quotes.
+
+    Returns:
+      The changed config.
+
+    Raises:
+      BlazePoseError: no such field (the nearest is suggested), or a value of another type.
+    """
+    for word in words:
+        path, equals, text = word.partition("=")
+        if not equals:
+            raise BlazePoseError(f"{word!r} is no override: write field.path=value, like optimizer.steps=100")
+        config = _replace(config, path.split("."), text, path)
+    return config
+
+
+def _replace(config: Any, path: list[str], text: str, whole: str) -> Any:
+    fields = [f.name for f in dataclasses.fields(config)]
+    check_name(path[0], fields, f"field {whole!r}: part")
+    current = getattr(config, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(current):
+            raise BlazePoseError(f"{whole!r} goes too deep: {path[0]} is a value")
+        return dataclasses.replace(config, **{path[0]: _replace(current, path[1:], text, whole)})
+    if dataclasses.is_dataclass(current):
+        inner = [f.name for f in dataclasses.fields(current)]
+        raise BlazePoseError(f"{whole!r} is a group: name one of its fields, {', '.join(inner)}")
+    return dataclasses.replace(config, **{path[0]: _parse(current, text, whole)})
+
+
+def _parse(current: Any, text: str, whole: str) -> Any:
+    if isinstance(current, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(current):
+        raise BlazePoseError(f"{whole} is {text!r}: it must be of type {type(current).__name__}, like {current!r}")
+    return value
+
+
+def load_experiment(name: str) -> Config:
+    """The config of an experiment: a name in experiments/, or a path to a Python file with ``get_config()``.
+
+    Raises:
+      BlazePoseError: no such experiment, or a file without ``get_config``.
+    """
+    folder = Path(__file__).resolve().parents[2] / "experiments"
+    path = Path(name) if name.endswith(".py") else folder / f"{name}.py"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.py")) if folder.is_dir() else []
+        if not name.endswith(".py"):
+            check_name(name, known, "experiment")
+        raise BlazePoseError(f"experiment {name!r} does not exist: give a name ({', '.join(known)}) or a Python file")
+    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise BlazePoseError(f"{path} has no function get_config(): it must return a Config")
+    return module.get_config()

@@ -1,0 +1,109 @@
+"""A fresh network and a weights directory come in, variables to start training from leave; a teacher likewise."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.models import Form, create_model
+from blazepose_jax.models.fold import fold_batch_norm
+from blazepose_jax.models.unfold import unfold_batch_norm
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.training import Taught, TeacherConfig
+from blazepose_jax.weights import load_weights, read_stored
+
+
+def start_from(path: str, kind: str, fresh: dict[str, Any], model: str, norm: str,
+               crops: Iterable[jax.Array]) -> dict[str, Any]:
+    """Variables of a weights directory in the form that is trained; what does not fit stays fresh, and is named.
+
+    Args:
+      path: weights directory or .task.
+      kind: ``detector`` or ``pose``.
+      fresh: variables of the experiment's network.
+      model: the experiment's network.
+      norm: ``batch``, ``frozen`` or ``folded``.
+      crops: (B, S, S, 3) normalised, to unfold folded weights on; read only where that is needed.
+
+    Returns:
+      Variables with the names and shapes of ``fresh``.
+
+    Raises:
+      BlazePoseError: no such network in the directory, or one of another architecture.
+    """
+    found = read_stored(path)
+    if kind not in found:
+        raise BlazePoseError(f"{path} holds no {kind}: name a weights directory that does with --init")
+    stored = found[kind]
+    if stored.model != model:
+        raise BlazePoseError(f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
+                             "name another --init")
+    variables = stored.variables
+    if stored.form == "folded" and norm != "folded":
+        print("measuring statistics to unfold batch normalisation")
+        variables = unfold_batch_norm(create_model(model, Form(), **stored.arguments), variables, crops)
+    elif stored.form == "batch" and norm == "folded":
+        variables = fold_batch_norm(variables)
+    return take_over(fresh, variables)
+
+
+def take_over(fresh: dict[str, Any], variables: Any) -> dict[str, Any]:
+    """Copy every tensor that fits, and say which do not."""
+    new = []
+
+    def pick(path: Any, leaf: Any) -> Any:
+        node: Any = variables
+        for part in path:
+            node = node.get(part.key) if isinstance(node, dict) else None
+        if node is None or node.shape != leaf.shape:
+            new.append("/".join(part.key for part in path))
+            return leaf
+        return jnp.asarray(node)
+
+    taken = jax.tree_util.tree_map_with_path(pick, fresh)
+    print(f"took over all but {len(new)} tensors" + (f", fresh: {', '.join(sorted(new))}" if new else ""))
+    return taken
+
+
+def load_teacher(config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]) -> Taught | None:
+    """The teacher that an experiment names.
+
+    Args:
+      config: which weights.
+      skeleton: the student's.
+      fields: columns of the student's landmarks.
+
+    Returns:
+      Taught, or None where the experiment has none.
+
+    Raises:
+      BlazePoseError: no pose net, or one with other keypoints.
+    """
+    if not config.weights:
+        return None
+    network = load_weights(config.weights).pose
+    if network is None or network.skeleton is None:
+        raise BlazePoseError(f"teacher {config.weights!r} holds no pose net: name one in teacher.weights")
+    if network.skeleton.keypoints != skeleton.keypoints or network.fields != fields:
+        raise BlazePoseError(f"teacher {config.weights!r} predicts {network.skeleton.name} keypoints, the student "
+                             f"{skeleton.name}: both must have the same keypoints and fields")
+    return Taught(network.replace(apply=Teaching(network.apply.module)), config)
+
+
+class Teaching:
+    """A folded module applied in training mode, where it shows its features; equal modules are equal."""
+
+    def __init__(self, module: Any):
+        self._module = module
+
+    def __call__(self, variables: Any, images: jax.Array) -> Any:
+        """Apply; folded nets have no statistics to update."""
+        return self._module.apply(variables, images, train=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Teaching) and other._module == self._module
+
+    def __hash__(self) -> int:
+        return hash(self._module)

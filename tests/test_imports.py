@@ -1,0 +1,69 @@
+"""The listing of docs/architecture.md as a table: a folder imports only from what stands above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
+ORDER = (
+    "errors", "sides", "skeleton", "structs",
+    "geometry", "io", "codecs", "models", "rendering", "weights", "data", "export", "inference", "evaluation",
+    "training", "cli",
+)
+PURE = ("structs", "sides", "skeleton", "geometry", "codecs", "models", "rendering", "inference/pipeline",
+        "inference/smoothing", "evaluation/metrics", "training/losses", "training/augment", "training/targets",
+        "training/pose_loss", "training/detector_loss", "training/distillation", "training/step")
+OUTER_MODULES = {"os", "time", "pathlib", "subprocess", "sys", "io", "av", "PIL"}
+
+
+def place(path):
+    """Path in the package without its suffix."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module == "blazepose_jax":
+                yield from (f"blazepose_jax.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_folder_has_its_place():
+    found = {place(path).split("/")[0] for path in FILES} - {"__init__"}
+    assert found == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports_go_up_the_listing(path):
+    here = place(path).split("/")[0]
+    if here == "__init__":
+        return
+    for module in imports(path):
+        if module.startswith("blazepose_jax."):
+            there = module.split(".")[1]
+            assert there == here or ORDER.index(there) < ORDER.index(here), f"{place(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if place(p).startswith(PURE)], ids=place)
+def test_pure_files_know_no_files_clocks_or_processes(path):
+    assert not {module.split(".")[0] for module in imports(path)} & OUTER_MODULES
+
+
+def test_linen_stays_in_models_and_tensorflow_in_export():
+    for path in FILES:
+        found, folder = set(imports(path)), place(path).split("/")[0]
+        assert folder == "models" or not any(m.startswith("flax.linen") for m in found), path
+        assert folder == "export" or not any(m.split(".")[0] == "tensorflow" for m in found), path
+
+
+def test_files_stay_short():
+    lengths = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES)
+    assert lengths[-1] <= 300
+    assert lengths[len(lengths) // 2] <= 150
