@@ -37,6 +37,7 @@ fuzz: setup
 
 check: setup .venv-core/.stamp
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/pyright
 	.venv-core/bin/python tools/check_core_import.py
 

@@ -22,11 +22,17 @@ EXTRAS = {
         "tensorboardX>=2.6",
         "importlib-resources>=6",  # TFDS looks for it when a builder lives in a package
     ],
-    # TensorFlow is imported by the jax2tf exporter alone. litert-converter has no public interface: pinned.
-    "export": ["tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",
-               "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'",
-               "ai-edge-litert>=2.1", "flatbuffers>=24", "litert-converter==0.5.*", "ai-edge-quantizer==0.10.*",
-               "scikit-image>=0.25"],
+    # TensorFlow is imported by the jax2tf exporter alone. litert-converter has no public interface:
+    # pinned.
+    "export": [
+        "tensorflow-cpu>=2.21; sys_platform == 'linux' and platform_machine == 'x86_64'",
+        "tensorflow>=2.21; sys_platform != 'linux' or platform_machine != 'x86_64'",
+        "ai-edge-litert>=2.1",
+        "flatbuffers>=24",
+        "litert-converter==0.5.*",
+        "ai-edge-quantizer==0.10.*",
+        "scikit-image>=0.25",
+    ],
     "onnx": ["tf2onnx>=1.17", "onnxruntime>=1.20"],
     "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }

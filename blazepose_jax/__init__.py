@@ -1,4 +1,7 @@
-"""BlazePose in JAX: images come in, 33 body points leave. The front door; importing it does nothing else."""
+"""BlazePose in JAX: images come in, 33 body points leave. The front door.
+
+Importing it does nothing else.
+"""
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings, detect, estimate, initial_state, track
@@ -12,7 +15,21 @@ from blazepose_jax.weights import import_weights, load_weights
 
 __version__ = "0.1.0"
 __all__ = [
-    "BLAZEPOSE", "MODELS", "BlazePoseError", "Settings", "Skeleton", "Tracker", "create_model", "create_network",
-    "detect", "estimate", "import_weights", "initial_state", "load_weights", "read_image", "read_media", "to_frame",
+    "BLAZEPOSE",
+    "MODELS",
+    "BlazePoseError",
+    "Settings",
+    "Skeleton",
+    "Tracker",
+    "create_model",
+    "create_network",
+    "detect",
+    "estimate",
+    "import_weights",
+    "initial_state",
+    "load_weights",
+    "read_image",
+    "read_media",
+    "to_frame",
     "track",
 ]

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 
 class BlazePoseError(ValueError):
-    """Bad input. The message is one line; the command line prints it and exits with ``exit_code``."""
+    """Bad input. The message is one line.
+
+    The command line prints it and exits with ``exit_code``.
+    """
 
     exit_code = 2
 
@@ -15,7 +18,10 @@ class BlazePoseError(ValueError):
 
 
 class Interrupted(BlazePoseError):
-    """Somebody stopped the work, which kept what it had; exit codes as shells give them: 128 + the signal's number."""
+    """Somebody stopped the work, which kept what it had.
+
+    Exit codes as shells give them: 128 + the signal's number.
+    """
 
     exit_code = 130
 

@@ -4,33 +4,67 @@ import functools
 import re
 
 # A left and a right word of the languages that labelling tools are used in; compared in lower case.
-SIDE_WORDS = (("left", "right"), ("l", "r"), ("lt", "rt"), ("lft", "rgt"), ("lft", "rght"), ("links", "rechts"),
-              ("linke", "rechte"), ("linker", "rechter"), ("gauche", "droite"), ("gauche", "droit"),
-              ("izquierda", "derecha"), ("izquierdo", "derecho"), ("esquerda", "direita"), ("esquerdo", "direito"),
-              ("sinistra", "destra"), ("sinistro", "destro"), ("左", "右"))
+SIDE_WORDS = (
+    ("left", "right"),
+    ("l", "r"),
+    ("lt", "rt"),
+    ("lft", "rgt"),
+    ("lft", "rght"),
+    ("links", "rechts"),
+    ("linke", "rechte"),
+    ("linker", "rechter"),
+    ("gauche", "droite"),
+    ("gauche", "droit"),
+    ("izquierda", "derecha"),
+    ("izquierdo", "derecho"),
+    ("esquerda", "direita"),
+    ("esquerdo", "direito"),
+    ("sinistra", "destra"),
+    ("sinistro", "destro"),
+    ("左", "右"),
+)
 # Words that hold a side and mean none.
 NO_SIDES = ("bright", "upright", "outright", "copyright", "cleft")
 # What a letter before it makes a side of, even where the other side is missing.
-PAIRED_PARTS = ("hip", "knee", "ankle", "foot", "toe", "heel", "shoulder", "elbow", "wrist", "hand", "thumb", "eye",
-                "ear")
+PAIRED_PARTS = (
+    "hip",
+    "knee",
+    "ankle",
+    "foot",
+    "toe",
+    "heel",
+    "shoulder",
+    "elbow",
+    "wrist",
+    "hand",
+    "thumb",
+    "eye",
+    "ear",
+)
 _SIDE_OF = {word: side for pair in SIDE_WORDS for side, word in enumerate(pair)}
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in any spelling, in lower case: ``LeftShoulder`` and ``left-shoulder`` are the same."""
+    """The words of a name in any spelling, in lower case.
+
+    ``LeftShoulder`` and ``left-shoulder`` are the same.
+    """
     return tuple(word.lower() for word in _WORD.findall(name))
 
 
 @functools.lru_cache(maxsize=256)
 def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Left and right by spelling: ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip``, and so in some other languages.
+    """Left and right by spelling.
+
+    ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip``, and so in some other languages.
 
     Args:
       names: of keypoints.
 
     Returns:
-      (left, right) pairs in the order of their first name, and names that say a side and have no partner.
+      (left, right) pairs in the order of their first name, and names that say a side and have no
+      partner.
     """
     partner: dict[str, str] = {}
     sided = {name: sides[0][1] for name in names if (sides := _sides_said(name))}
@@ -48,10 +82,18 @@ def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...
             if left != right and not {left, right} & partner.keys():
                 partner |= {left: right, right: left}
                 sided |= {left: 0, right: 1}
-    pairs = tuple((name, partner[name]) if sided[name] == 0 else (partner[name], name)
-                  for i, name in enumerate(names) if name in partner and names.index(partner[name]) > i)
-    lonely = tuple(name for name in names if name in sided and name not in partner
-                   and not any(letters.get(rest, 0) > 2 for rest, _ in _side_by_word(name)))
+    pairs = tuple(
+        (name, partner[name]) if sided[name] == 0 else (partner[name], name)
+        for i, name in enumerate(names)
+        if name in partner and names.index(partner[name]) > i
+    )
+    lonely = tuple(
+        name
+        for name in names
+        if name in sided
+        and name not in partner
+        and not any(letters.get(rest, 0) > 2 for rest, _ in _side_by_word(name))
+    )
     return pairs, lonely
 
 
@@ -68,7 +110,10 @@ def _sides_said(name: str) -> list[tuple[tuple[str, ...], int]]:
 
 
 def _single_letters(names: tuple[str, ...]) -> dict[tuple[str, ...], int]:
-    """How many names differ by another single letter than l and r: point_a, point_b, ... are no sides."""
+    """How many names differ by another single letter than l and r: point_a, point_b, ...
+
+    Are no sides.
+    """
     counts: dict[tuple[str, ...], int] = {}
     for name in names:
         words = words_of(name)
@@ -82,14 +127,22 @@ def _single_letters(names: tuple[str, ...]) -> dict[tuple[str, ...], int]:
 def _side_by_word(name: str) -> list[tuple[tuple[str, ...], int]]:
     """``left_hip``: (what remains with the word marked, side), for every word that says a side."""
     words = words_of(name)
-    return [((*words[:i], "*", *words[i + 1 :]), _SIDE_OF[word]) for i, word in enumerate(words) if word in _SIDE_OF]
+    return [
+        ((*words[:i], "*", *words[i + 1 :]), _SIDE_OF[word])
+        for i, word in enumerate(words)
+        if word in _SIDE_OF
+    ]
 
 
 def _side_by_part(name: str) -> list[tuple[tuple[str, ...], int]]:
     """``lefthip``, ``innerlefteye``, ``左肩``: a word that holds a side."""
     words = words_of(name)
-    return [((*words[:i], *word.partition(part)[::2], "*", *words[i + 1 :]), side) for i, word in enumerate(words)
-            for side, part in ((0, "left"), (1, "right"), (0, "左"), (1, "右")) if part in word and word != part]
+    return [
+        ((*words[:i], *word.partition(part)[::2], "*", *words[i + 1 :]), side)
+        for i, word in enumerate(words)
+        for side, part in ((0, "left"), (1, "right"), (0, "左"), (1, "右"))
+        if part in word and word != part
+    ]
 
 
 def _side_by_letter(name: str) -> list[tuple[tuple[str, ...], int]]:

@@ -20,9 +20,10 @@ class Skeleton:
       bones: pairs of names, to draw.
       center: names whose mean is the centre of the ROI.
       up: names whose mean lies above the centre when the person stands upright.
-      auxiliary: names of further points that a network predicts after the K; if the first two are ``roi_center``
-        and ``roi_circle`` they place the ROI in place of ``center`` and ``up``.
-      pairs: (left, right) names that change places in a mirror; None to recognise them by their spelling.
+      auxiliary: names of further points that a network predicts after the K; if the first two are
+        ``roi_center`` and ``roi_circle`` they place the ROI in place of ``center`` and ``up``.
+      pairs: (left, right) names that change places in a mirror; None to recognise them by their
+        spelling.
     """
 
     name: str
@@ -35,22 +36,37 @@ class Skeleton:
 
     def __post_init__(self):
         if not 0 < len(self.keypoints) <= MAX_KEYPOINTS:
-            raise BlazePoseError(f"skeleton {self.name!r} has {len(self.keypoints)} keypoints: it must have from 1 to "
-                                 f"{MAX_KEYPOINTS}")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} has {len(self.keypoints)} keypoints: it must have from 1"
+                f" to {MAX_KEYPOINTS}"
+            )
         names = set(self.keypoints)
         paired = [n for pair in self.pairs or () for n in pair]
-        used = {n for bone in self.bones for n in bone} | set(self.center) | set(self.up) | set(paired)
+        used = (
+            {n for bone in self.bones for n in bone} | set(self.center) | set(self.up) | set(paired)
+        )
         if len(names | set(self.auxiliary)) != len(self.keypoints) + len(self.auxiliary):
-            raise BlazePoseError(f"skeleton {self.name!r} names a keypoint twice: each name may occur once")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} names a keypoint twice: each name may occur once"
+            )
         if unknown := sorted(used - names):
-            raise BlazePoseError(f"skeleton {self.name!r} uses {unknown[0]!r}, which is none of its keypoints: add it")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} uses {unknown[0]!r}, which is none of its keypoints:"
+                " add it"
+            )
         if len(set(paired)) != len(paired):
-            raise BlazePoseError(f"skeleton {self.name!r} pairs a keypoint twice: each has one partner in a mirror")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} pairs a keypoint twice: each has one partner in a mirror"
+            )
         if not (self.center and self.up):
-            raise BlazePoseError(f"skeleton {self.name!r} needs center and up points: without them it has no ROI")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} needs center and up points: without them it has no ROI"
+            )
         if set(self.center) == set(self.up):
-            raise BlazePoseError(f"skeleton {self.name!r} has the same points as center and up: up must lie above the "
-                                 "centre, or the ROI has no direction")
+            raise BlazePoseError(
+                f"skeleton {self.name!r} has the same points as center and up: up must lie above"
+                " the centre, or the ROI has no direction"
+            )
 
     def indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of ``names`` among the keypoints."""
@@ -68,7 +84,10 @@ class Skeleton:
 
     @property
     def one_sided(self) -> tuple[str, ...]:
-        """Names that look like one side of a pair whose other side is missing; none where ``pairs`` tells."""
+        """Names that look like one side of a pair whose other side is missing.
+
+        None where ``pairs`` tells.
+        """
         return recognised_pairs(self.keypoints)[1] if self.pairs is None else ()
 
     @property
@@ -86,16 +105,29 @@ class Skeleton:
     @property
     def sides(self) -> tuple[str, ...]:
         """(K,) ``left``, ``right`` or, for what lies in the middle, ``""``."""
-        side = {name: word for pair in self.left_right for name, word in zip(pair, ("left", "right"), strict=True)}
+        side = {
+            name: word
+            for pair in self.left_right
+            for name, word in zip(pair, ("left", "right"), strict=True)
+        }
         return tuple(side.get(name, "") for name in self.keypoints)
 
     def describe_sides(self) -> str:
         """One line on what swaps in a mirror, or why nothing does."""
         if self.mirrors:
-            listed = [f"{a} <-> {b}" for a, b in self.left_right[:4]] + (["..."] if len(self.left_right) > 4 else [])
+            listed = [f"{a} <-> {b}" for a, b in self.left_right[:4]] + (
+                ["..."] if len(self.left_right) > 4 else []
+            )
             return f"left and right: {len(self.left_right)} pairs ({', '.join(listed)})"
-        why = (f"{self.one_sided[0]!r} has no other side" if self.one_sided else "no left and right names were found")
-        return f"left and right: {why}, so mirroring is off; give \"pairs\" in the skeleton file to change it"
+        why = (
+            f"{self.one_sided[0]!r} has no other side"
+            if self.one_sided
+            else "no left and right names were found"
+        )
+        return (
+            f'left and right: {why}, so mirroring is off; give "pairs" in the skeleton file to'
+            " change it"
+        )
 
     @property
     def has_roi_points(self) -> bool:
@@ -104,7 +136,9 @@ class Skeleton:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if not (k == "pairs" and v is None)}
+        return {
+            k: v for k, v in dataclasses.asdict(self).items() if not (k == "pairs" and v is None)
+        }
 
     @classmethod
     def from_dict(cls, data: Any) -> "Skeleton":
@@ -114,36 +148,55 @@ class Skeleton:
           BlazePoseError: a field is missing, unknown, mistyped or inconsistent.
         """
         if not isinstance(data, dict):
-            raise BlazePoseError(f"a skeleton is {_shown(data)}: it must be an object with name, keypoints, bones, "
-                                 "center and up")
+            raise BlazePoseError(
+                f"a skeleton is {_shown(data)}: it must be an object with name, keypoints, bones, "
+                "center and up"
+            )
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(str(key) for key in set(data) - known):
-            raise BlazePoseError(f"skeleton has the unknown field {unknown[0]!r:.60}: known are "
-                                 f"{', '.join(sorted(known))}")
+            raise BlazePoseError(
+                f"skeleton has the unknown field {unknown[0]!r:.60}: known are "
+                f"{', '.join(sorted(known))}"
+            )
         if missing := sorted(known - {"auxiliary", "pairs"} - set(data)):
             raise BlazePoseError(f"skeleton lacks the field {missing[0]!r}: add it")
         if not isinstance(data["name"], str):
-            raise BlazePoseError(f"skeleton field 'name' is {_shown(data['name'])}: it must be text")
-        fields: dict[str, Any] = {key: _names(data[key], key) for key in ("keypoints", "center", "up", "auxiliary")
-                                  if key in data}
-        fields |= {key: _pairs(data[key], key) for key in ("bones", "pairs")
-                   if key in data and not (key == "pairs" and data[key] is None)}
+            raise BlazePoseError(
+                f"skeleton field 'name' is {_shown(data['name'])}: it must be text"
+            )
+        fields: dict[str, Any] = {
+            key: _names(data[key], key)
+            for key in ("keypoints", "center", "up", "auxiliary")
+            if key in data
+        }
+        fields |= {
+            key: _pairs(data[key], key)
+            for key in ("bones", "pairs")
+            if key in data and not (key == "pairs" and data[key] is None)
+        }
         return cls(name=data["name"], **fields)
 
 
 def _names(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v.strip() for v in value):
-        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like "
-                             "[\"nose\"]")
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(v, str) and v.strip() for v in value
+    ):
+        raise BlazePoseError(
+            f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like "
+            '["nose"]'
+        )
     return tuple(value)
 
 
 def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list | tuple) or not all(
-            isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, str) for v in pair)
-            for pair in value):
-        raise BlazePoseError(f"skeleton field {field!r} is {_shown(value)}: it must be a list of pairs of names, like "
-                             "[[\"left_hip\", \"right_hip\"]]")
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, str) for v in pair)
+        for pair in value
+    ):
+        raise BlazePoseError(
+            f"skeleton field {field!r} is {_shown(value)}: it must be a list of pairs of names,"
+            ' like [["left_hip", "right_hip"]]'
+        )
     return tuple((a, b) for a, b in value)
 
 
@@ -170,41 +223,144 @@ def read_skeleton(name: str) -> Skeleton:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BlazePoseError(f"the skeleton is no JSON ({error}): write an object with name, keypoints, bones, "
-                             "center and up") from error
+        raise BlazePoseError(
+            f"the skeleton is no JSON ({error}): write an object with name, keypoints, bones, "
+            "center and up"
+        ) from error
     return Skeleton.from_dict(data)
 
 
 ROI_POINTS = ("roi_center", "roi_circle")
 BODY_33 = (
-    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
-    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
-    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+    "nose",
+    "left_eye_inner",
+    "left_eye",
+    "left_eye_outer",
+    "right_eye_inner",
+    "right_eye",
+    "right_eye_outer",
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_pinky",
+    "right_pinky",
+    "left_index",
+    "right_index",
+    "left_thumb",
+    "right_thumb",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_heel",
+    "right_heel",
+    "left_foot_index",
+    "right_foot_index",
 )
-_LIMBS = tuple((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
-    ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle")))
+_LIMBS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in (
+        ("shoulder", "elbow"),
+        ("elbow", "wrist"),
+        ("shoulder", "hip"),
+        ("hip", "knee"),
+        ("knee", "ankle"),
+    )
+)
 _TORSO = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
-_FACE_33 = (("mouth_left", "mouth_right"), *(
-    (f"{side}_{a}" if a != "nose" else a, f"{side}_{b}") for side in ("left", "right") for a, b in (
-        ("nose", "eye_inner"), ("eye_inner", "eye"), ("eye", "eye_outer"), ("eye_outer", "ear"))))
-_EXTREMITIES = tuple((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
-    ("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"), ("pinky", "index"), ("ankle", "heel"),
-    ("heel", "foot_index"), ("ankle", "foot_index")))
+_FACE_33 = (
+    ("mouth_left", "mouth_right"),
+    *(
+        (f"{side}_{a}" if a != "nose" else a, f"{side}_{b}")
+        for side in ("left", "right")
+        for a, b in (
+            ("nose", "eye_inner"),
+            ("eye_inner", "eye"),
+            ("eye", "eye_outer"),
+            ("eye_outer", "ear"),
+        )
+    ),
+)
+_EXTREMITIES = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in (
+        ("wrist", "pinky"),
+        ("wrist", "index"),
+        ("wrist", "thumb"),
+        ("pinky", "index"),
+        ("ankle", "heel"),
+        ("heel", "foot_index"),
+        ("ankle", "foot_index"),
+    )
+)
 _HIPS, _SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
 
-# The paper's 33 points, and the six rows that the released nets predict after them (four are used by nothing).
-BLAZEPOSE = Skeleton("blazepose", BODY_33, _FACE_33 + _TORSO + _LIMBS + _EXTREMITIES, _HIPS, _SHOULDERS,
-                     auxiliary=(*ROI_POINTS, "unused_0", "unused_1", "unused_2", "unused_3"))
+# The paper's 33 points, and the six rows that the released nets predict after them (four are used
+# by nothing).
+BLAZEPOSE = Skeleton(
+    "blazepose",
+    BODY_33,
+    _FACE_33 + _TORSO + _LIMBS + _EXTREMITIES,
+    _HIPS,
+    _SHOULDERS,
+    auxiliary=(*ROI_POINTS, "unused_0", "unused_1", "unused_2", "unused_3"),
+)
 COCO = Skeleton(
-    "coco", ("nose", "left_eye", "right_eye", "left_ear", "right_ear", *(
-        f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-        for side in ("left", "right"))),
-    (("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"), *_TORSO,
-     *_LIMBS), _HIPS, _SHOULDERS)
+    "coco",
+    (
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        *(
+            f"{side}_{joint}"
+            for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+            for side in ("left", "right")
+        ),
+    ),
+    (
+        ("nose", "left_eye"),
+        ("nose", "right_eye"),
+        ("left_eye", "left_ear"),
+        ("right_eye", "right_ear"),
+        *_TORSO,
+        *_LIMBS,
+    ),
+    _HIPS,
+    _SHOULDERS,
+)
 LSP = Skeleton(
-    "lsp", ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
-            "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"),
-    (("neck", "head_top"), *_TORSO, *_LIMBS), _HIPS, _SHOULDERS)
+    "lsp",
+    (
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head_top",
+    ),
+    (("neck", "head_top"), *_TORSO, *_LIMBS),
+    _HIPS,
+    _SHOULDERS,
+)
 SKELETONS = {s.name: s for s in (BLAZEPOSE, COCO, LSP)}

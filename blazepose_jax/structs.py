@@ -9,7 +9,9 @@ Array = Any  # a jax.Array; outside of jit it may be a numpy array
 
 
 class Frame(struct.PyTreeNode):
-    """One image as a flat buffer, so that compiled code depends on its capacity and not on its size."""
+    """One image as a flat buffer, so that compiled code depends on its capacity and not on its
+    size.
+    """
 
     pixels: Array  # (P, 3) uint8 RGB, rows one after another, then unused padding
     size: Array  # (2,) int32: width, height; width * height <= P
@@ -96,7 +98,8 @@ class TrackState(struct.PyTreeNode):
 class Network(struct.PyTreeNode):
     """A network and its parameters, as the pipeline takes them: ``network(images)`` runs it.
 
-    ``apply(variables, images)`` takes (B, side, side, 3) float32 images normalised as (grey level - mean) / std.
+    ``apply(variables, images)`` takes (B, side, side, 3) float32 images normalised as (grey level -
+    mean) / std.
     """
 
     variables: Any
@@ -113,7 +116,10 @@ class Network(struct.PyTreeNode):
 
 
 class PoseBatch(struct.PyTreeNode):
-    """What a pose net is trained on: B person-centred squares of R px; frame "image" is the record's own."""
+    """What a pose net is trained on: B person-centred squares of R px.
+
+    Frame "image" is the record's own.
+    """
 
     pixels: Array  # (B, R, R, 3) uint8
     keypoints: Array  # (B, K, 2) float32, record px; anything where unlabelled
@@ -133,7 +139,10 @@ class SceneBatch(struct.PyTreeNode):
     """What a detector is trained on: B square scenes of R px with up to N people."""
 
     pixels: Array  # (B, R, R, 3) uint8
-    points: Array  # (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box
-    kinds: Array  # (B, N) int32: 1 a person, 2 somebody not labelled well enough to be wanted or refused, 0 nobody
+    # (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box
+    points: Array
+    # (B, N) int32: 1 a person, 2 somebody not labelled well enough to be wanted or refused, 0
+    # nobody
+    kinds: Array
     weight: Array  # (B,) float32
     ids: Array  # (B,) int32, for error messages

@@ -13,6 +13,14 @@ from blazepose_jax.training.config import Config, DataConfig, ModelConfig, Optim
 def get_config() -> Config:
     """The experiment."""
     # Boxes are predicted in px: their last layers have a long way to go.
-    return Config(model=ModelConfig(name="detector"), data=DataConfig(rendered=1.0, size=256, held_out=256),
-                  optimizer=OptimizerConfig(steps=20_000, batch_size=64, learning_rate=1e-3, ema_decay=0.999,
-                                            groups=(("boxes", 10.0),)))
+    return Config(
+        model=ModelConfig(name="detector"),
+        data=DataConfig(rendered=1.0, size=256, held_out=256),
+        optimizer=OptimizerConfig(
+            steps=20_000,
+            batch_size=64,
+            learning_rate=1e-3,
+            ema_decay=0.999,
+            groups=(("boxes", 10.0),),
+        ),
+    )

@@ -1,8 +1,10 @@
-"""Google's Full, unfolded and fine-tuned on real people, with itself as the teacher of what nobody labelled.
+"""Google's Full, unfolded and fine-tuned on real people, with itself as the teacher of what
+nobody labelled.
 
     blazepose import pose_detection.tflite pose_landmark_full.tflite --output weights/full
     blazepose data prepare coco_keypoints --source ../shared/data/lsp_train --output records/lsp
-    blazepose train finetune_full --init weights/full --workdir runs/finetune_full teacher.weights=weights/full
+    blazepose train finetune_full --init weights/full --workdir runs/finetune_full
+    teacher.weights=weights/full
 
 Results stand in experiments/README.md.
 """
@@ -17,9 +19,18 @@ def get_config() -> Config:
     return Config(
         model=ModelConfig(name="full", heads=ALL_HEADS, norm="frozen"),
         data=DataConfig(records="records/lsp"),
-        optimizer=OptimizerConfig(steps=480, batch_size=32, learning_rate=2e-4, ema_decay=0.99, groups=(
-            ("backbone", 0.15), ("decoder", 0.5), ("mask", 0.1))),
-        augment=AugmentConfig(wide=0.1, colour=0.4, occlusion=0.3, truncation=0.1, half_body=0.0, negatives=0.05),
+        optimizer=OptimizerConfig(
+            steps=480,
+            batch_size=32,
+            learning_rate=2e-4,
+            ema_decay=0.99,
+            groups=(("backbone", 0.15), ("decoder", 0.5), ("mask", 0.1)),
+        ),
+        augment=AugmentConfig(
+            wide=0.1, colour=0.4, occlusion=0.3, truncation=0.1, half_body=0.0, negatives=0.05
+        ),
         loss=LossConfig(heatmap=0.5, visibility=0.05, presence=0.05, pose_presence=0.05),
         teacher=TeacherConfig(weights="weights/full"),
-        validate_every=60, checkpoint_every=60)
+        validate_every=60,
+        checkpoint_every=60,
+    )

@@ -12,6 +12,10 @@ from blazepose_jax.training.config import Config, DataConfig, ModelConfig, Optim
 
 def get_config() -> Config:
     """The experiment."""
-    return Config(model=ModelConfig(name="lite", heads=ALL_HEADS),
-                  data=DataConfig(records="records/lsp", rendered=0.25),
-                  optimizer=OptimizerConfig(steps=20_000, batch_size=128, learning_rate=2e-3, ema_decay=0.999))
+    return Config(
+        model=ModelConfig(name="lite", heads=ALL_HEADS),
+        data=DataConfig(records="records/lsp", rendered=0.25),
+        optimizer=OptimizerConfig(
+            steps=20_000, batch_size=128, learning_rate=2e-3, ema_decay=0.999
+        ),
+    )

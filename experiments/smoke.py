@@ -8,6 +8,12 @@ from blazepose_jax.training.config import Config, DataConfig, ModelConfig, Optim
 
 def get_config() -> Config:
     """The experiment."""
-    return Config(model=ModelConfig(name="smoke", side=128), data=DataConfig(records="records/lsp", held_out=4),
-                  optimizer=OptimizerConfig(steps=30, batch_size=8, learning_rate=3e-3, ema_decay=0.9),
-                  quick_compile=True, log_every=5, validate_every=15, checkpoint_every=10)
+    return Config(
+        model=ModelConfig(name="smoke", side=128),
+        data=DataConfig(records="records/lsp", held_out=4),
+        optimizer=OptimizerConfig(steps=30, batch_size=8, learning_rate=3e-3, ema_decay=0.9),
+        quick_compile=True,
+        log_every=5,
+        validate_every=15,
+        checkpoint_every=10,
+    )

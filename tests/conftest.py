@@ -1,4 +1,7 @@
-"""What several tests share: real files where there are any, and networks small enough to see through."""
+"""What several tests share.
+
+Real files where there are any, and networks small enough to see through.
+"""
 
 import os
 from pathlib import Path
@@ -18,12 +21,24 @@ jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE
 
 
 # Files whose tests take longest go first, so that no worker is left alone with them at the end.
-SLOW_FILES = ("test_runs", "test_finetuning", "test_released", "test_clients", "test_cli", "test_export", "test_models")
+SLOW_FILES = (
+    "test_runs",
+    "test_finetuning",
+    "test_released",
+    "test_clients",
+    "test_cli",
+    "test_export",
+    "test_models",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Order the files; tests stay in theirs."""
-    items.sort(key=lambda item: SLOW_FILES.index(item.path.stem) if item.path.stem in SLOW_FILES else len(SLOW_FILES))
+    items.sort(
+        key=lambda item: (
+            SLOW_FILES.index(item.path.stem) if item.path.stem in SLOW_FILES else len(SLOW_FILES)
+        )
+    )
 
 
 def shared(*parts: str) -> Path:
@@ -31,7 +46,10 @@ def shared(*parts: str) -> Path:
     root = Path(os.environ.get("BLAZEPOSE_SHARED", ROOT.parent / "shared"))
     path = root.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"{'/'.join(parts)} is not here: set BLAZEPOSE_SHARED to the folder that holds models/ and data/")
+        pytest.skip(
+            f"{'/'.join(parts)} is not here: set BLAZEPOSE_SHARED to the folder that holds models/"
+            " and data/"
+        )
     return path
 
 
@@ -66,8 +84,9 @@ def blob_image(width, height, *centers, radius=12):
 def blob_networks(size=0.25):
     """A detector and a pose net, without parameters, that find white discs.
 
-    The detector puts one detection on the anchor nearest to each disc's bright cells: mid-hip at the disc, the circle
-    ``size`` of the letterbox above it. The pose net answers with the centroid of what is bright in its crop.
+    The detector puts one detection on the anchor nearest to each disc's bright cells: mid-hip at
+    the disc, the circle ``size`` of the letterbox above it. The pose net answers with the centroid
+    of what is bright in its crop.
     """
 
     def detect(_, images):
@@ -90,7 +109,10 @@ def blob_networks(size=0.25):
         return PoseOutputs(rows, jnp.where(total > 4, 5.0, -5.0)[:, None])
 
     fields = ("x", "y", "z", "visibility", "presence")
-    return (Network((), detect, 224, 127.5, 127.5), Network((), pose, 64, 0.0, 255.0, BLAZEPOSE, fields))
+    return (
+        Network((), detect, 224, 127.5, 127.5),
+        Network((), pose, 64, 0.0, 255.0, BLAZEPOSE, fields),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -107,9 +129,27 @@ def records(tmp_path_factory):
         rows = standing(80 + 40 * rng.uniform(), 40)
         rows[:, :2] += rng.normal(0, 3, (17, 2))
         people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
-    people.append({**person(99), "keypoints": np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()})
+    people.append(
+        {
+            **person(99),
+            "keypoints": np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist(),
+        }
+    )
     folder = write_folder(root / "data", people)
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(root / "records")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(folder),
+                "--output",
+                str(root / "records"),
+            ]
+        )
+        == 0
+    )
     return root / "records"
 
 
@@ -122,12 +162,17 @@ def drawn_weights(name):
 
     side = spec_of(name).side
     shapes = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return StoredNetwork(name, "folded", random_variables(create_model(name, FOLDED), shapes), {}, "drawn", "")
+    return StoredNetwork(
+        name, "folded", random_variables(create_model(name, FOLDED), shapes), {}, "drawn", ""
+    )
 
 
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory):
-    """Small architectures with random numbers: they see people everywhere once the thresholds are 0."""
+    """Small architectures with random numbers.
+
+    They see people everywhere once the thresholds are 0.
+    """
     from test_models import random_variables
 
     from blazepose_jax.models import Form, create_model
@@ -139,8 +184,15 @@ def random_weights(tmp_path_factory):
         arguments = {"side": 128} if kind == "pose" else {}
         model = create_model(name, Form(convolution="xla"), **arguments)
         variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-        networks[kind] = StoredNetwork(name, "batch", variables, arguments, "random", "none",
-                                       BLAZEPOSE if kind == "pose" else None)
+        networks[kind] = StoredNetwork(
+            name,
+            "batch",
+            variables,
+            arguments,
+            "random",
+            "none",
+            BLAZEPOSE if kind == "pose" else None,
+        )
     directory = tmp_path_factory.mktemp("random") / "weights"
     save_weights(directory, networks)
     return directory

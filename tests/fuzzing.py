@@ -1,10 +1,12 @@
-"""Damaged files by the thousand: a seeded mutator over valid files of every kind that the package reads.
+"""Damaged files by the thousand.
+
+A seeded mutator over valid files of every kind that the package reads.
 
     python tests/fuzzing.py [--inputs 10000] [--seed 0] [--only NAME]
 
-Every input must be read, or refused by a BlazePoseError of one line. Files are read in child processes: one that dies
-is a fault, and so is one that takes longer than ``SECONDS`` for ``CHUNK`` inputs. ``make fuzz`` runs this; the suite
-runs a few inputs a parser.
+Every input must be read, or refused by a BlazePoseError of one line. Files are read in child
+processes: one that dies is a fault, and so is one that takes longer than ``SECONDS`` for ``CHUNK``
+inputs. ``make fuzz`` runs this; the suite runs a few inputs a parser.
 """
 
 import argparse
@@ -27,7 +29,23 @@ import numpy as np
 CHUNK = 1000  # inputs a child process reads
 SECONDS = 1800.0  # for a chunk
 INTERESTING = (0, 1, 2, 127, 128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
-JSON_VALUES = (None, True, -1, 0, 3.5, 1e308, 2**70, "", "x", "\\ud800", [], {}, [[]], float("nan"), "../../etc/passwd")
+JSON_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    3.5,
+    1e308,
+    2**70,
+    "",
+    "x",
+    "\\ud800",
+    [],
+    {},
+    [[]],
+    float("nan"),
+    "../../etc/passwd",
+)
 
 
 def mutate_bytes(data: bytes, rng: np.random.Generator) -> bytes:
@@ -41,9 +59,13 @@ def mutate_bytes(data: bytes, rng: np.random.Generator) -> bytes:
         if kind == 0:
             out[at] ^= 1 << int(rng.integers(8))
         elif kind == 1:
-            out[at : at + 4] = struct.pack("<I", INTERESTING[rng.integers(len(INTERESTING))])[: len(out) - at]
+            out[at : at + 4] = struct.pack("<I", INTERESTING[rng.integers(len(INTERESTING))])[
+                : len(out) - at
+            ]
         elif kind == 2:
-            out[at : at + 2] = struct.pack(">H", INTERESTING[rng.integers(9)] & 0xFFFF)[: len(out) - at]
+            out[at : at + 2] = struct.pack(">H", INTERESTING[rng.integers(9)] & 0xFFFF)[
+                : len(out) - at
+            ]
         elif kind == 3:
             del out[at:]
         elif kind == 4:
@@ -65,7 +87,11 @@ def mutate_json(data: bytes, rng: np.random.Generator) -> bytes:
         node, holder, key = tree, None, None
         while isinstance(node, dict | list) and node and (holder is None or rng.random() < 0.8):
             holder = node
-            key = (list(node)[rng.integers(len(node))] if isinstance(node, dict) else int(rng.integers(len(node))))
+            key = (
+                list(node)[rng.integers(len(node))]
+                if isinstance(node, dict)
+                else int(rng.integers(len(node)))
+            )
             node = node[key]
         if holder is None:
             break
@@ -79,10 +105,22 @@ def mutate_json(data: bytes, rng: np.random.Generator) -> bytes:
 class Parser:
     """One kind of file: how a valid one is made, damaged and read."""
 
-    def __init__(self, name: str, valid: Callable[[], list[bytes]], read: Callable[[Path], object], suffix: str,
-                 mutate: Callable[[bytes, np.random.Generator], bytes] = mutate_bytes):
+    def __init__(
+        self,
+        name: str,
+        valid: Callable[[], list[bytes]],
+        read: Callable[[Path], object],
+        suffix: str,
+        mutate: Callable[[bytes, np.random.Generator], bytes] = mutate_bytes,
+    ):
         """``valid()`` makes files, ``read(path)`` reads one of them from disk."""
-        self.name, self.valid, self.read, self.suffix, self.mutate = name, valid, read, suffix, mutate
+        self.name, self.valid, self.read, self.suffix, self.mutate = (
+            name,
+            valid,
+            read,
+            suffix,
+            mutate,
+        )
 
 
 def picture_files() -> list[bytes]:
@@ -95,9 +133,19 @@ def picture_files() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     found = []
-    for form, more in (("JPEG", {"exif": exif}), ("PNG", {}), ("GIF", {"save_all": True, "append_images": frames}),
-                       ("WEBP", {"save_all": True, "append_images": frames}), ("TIFF", {"exif": exif}), ("BMP", {}),
-                       ("PPM", {}), ("AVIF", {}), ("JPEG2000", {}), ("TGA", {}), ("ICO", {})):
+    for form, more in (
+        ("JPEG", {"exif": exif}),
+        ("PNG", {}),
+        ("GIF", {"save_all": True, "append_images": frames}),
+        ("WEBP", {"save_all": True, "append_images": frames}),
+        ("TIFF", {"exif": exif}),
+        ("BMP", {}),
+        ("PPM", {}),
+        ("AVIF", {}),
+        ("JPEG2000", {}),
+        ("TGA", {}),
+        ("ICO", {}),
+    ):
         buffer = io.BytesIO()
         image.save(buffer, form, **more)
         found.append(buffer.getvalue())
@@ -111,13 +159,20 @@ def film_files() -> list[bytes]:
     import av
 
     found = []
-    for form, codec in (("mp4", "libx264"), ("matroska", "mpeg4"), ("mpegts", "mpeg2video"), ("avi", "mpeg4")):
+    for form, codec in (
+        ("mp4", "libx264"),
+        ("matroska", "mpeg4"),
+        ("mpegts", "mpeg2video"),
+        ("avi", "mpeg4"),
+    ):
         with tempfile.NamedTemporaryFile(suffix=".film") as file:
             with av.open(file.name, "w", format=form) as container:
                 stream = container.add_stream(codec, rate=25)
                 stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
                 for i in range(5):
-                    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * i, np.uint8), format="rgb24")
+                    frame = av.VideoFrame.from_ndarray(
+                        np.full((48, 64, 3), 40 * i, np.uint8), format="rgb24"
+                    )
                     container.mux(stream.encode(frame))
                 container.mux(stream.encode(None))
             found.append(Path(file.name).read_bytes())
@@ -129,10 +184,24 @@ def annotation_files() -> list[bytes]:
     rows = [[10 + i, 20 + i, 2] for i in range(17)]
     from blazepose_jax.skeleton import COCO
 
-    data = {"images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}],
-            "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.keypoints), "flip_indices": [0] * 17}],
-            "annotations": [{"id": i, "image_id": 1, "category_id": 1, "keypoints": np.ravel(rows).tolist(),
-                             "bbox": [1, 2, 9, 9], "area": 81, "iscrowd": 0} for i in range(3)]}
+    data = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}],
+        "categories": [
+            {"id": 1, "name": "person", "keypoints": list(COCO.keypoints), "flip_indices": [0] * 17}
+        ],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": 1,
+                "category_id": 1,
+                "keypoints": np.ravel(rows).tolist(),
+                "bbox": [1, 2, 9, 9],
+                "area": 81,
+                "iscrowd": 0,
+            }
+            for i in range(3)
+        ],
+    }
     return [json.dumps(data).encode()]
 
 
@@ -150,7 +219,9 @@ def matrix_files() -> list[bytes]:
     found = []
     for packed in (False, True):
         buffer = io.BytesIO()
-        savemat(buffer, {"joints": np.arange(3 * 14 * 4.0).reshape(3, 14, 4)}, do_compression=packed)
+        savemat(
+            buffer, {"joints": np.arange(3 * 14 * 4.0).reshape(3, 14, 4)}, do_compression=packed
+        )
         found.append(buffer.getvalue())
     return found
 
@@ -176,11 +247,25 @@ def model_files() -> list[bytes]:
     from blazepose_jax.skeleton import COCO
     from blazepose_jax.weights.directory import FORMAT
 
-    pose = {"model": "smoke", "form": "batch", "file": "pose.safetensors", "sha256": "0" * 64, "source": "",
-            "licence": "", "arguments": {"keypoints": 17, "side": 128, "fields": ["x", "y"], "heads": []},
-            "skeleton": COCO.to_dict()}
-    detector = {"model": "detector", "form": "folded", "file": "detector.safetensors", "arguments": {}}
-    return [json.dumps({"format": FORMAT, "networks": {"pose": pose, "detector": detector}}).encode()]
+    pose = {
+        "model": "smoke",
+        "form": "batch",
+        "file": "pose.safetensors",
+        "sha256": "0" * 64,
+        "source": "",
+        "licence": "",
+        "arguments": {"keypoints": 17, "side": 128, "fields": ["x", "y"], "heads": []},
+        "skeleton": COCO.to_dict(),
+    }
+    detector = {
+        "model": "detector",
+        "form": "folded",
+        "file": "detector.safetensors",
+        "arguments": {},
+    }
+    return [
+        json.dumps({"format": FORMAT, "networks": {"pose": pose, "detector": detector}}).encode()
+    ]
 
 
 def records_files() -> list[bytes]:
@@ -188,8 +273,18 @@ def records_files() -> list[bytes]:
     from blazepose_jax.data.records import FORMAT
     from blazepose_jax.skeleton import COCO
 
-    return [json.dumps({"format": FORMAT, "size": 16, "count": 1, "source": "", "skeleton": COCO.to_dict(),
-                        "dropped": {}}).encode()]
+    return [
+        json.dumps(
+            {
+                "format": FORMAT,
+                "size": 16,
+                "count": 1,
+                "source": "",
+                "skeleton": COCO.to_dict(),
+                "dropped": {},
+            }
+        ).encode()
+    ]
 
 
 def tflite_files() -> list[bytes]:
@@ -204,7 +299,9 @@ def tflite_files() -> list[bytes]:
     from blazepose_jax.models import FOLDED, create_model
     from blazepose_jax.weights import StoredNetwork
 
-    shared = Path(os.environ.get("BLAZEPOSE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
+    shared = Path(
+        os.environ.get("BLAZEPOSE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared")
+    )
     released = sorted((shared / "models").glob("pose_landmark_lite.tflite"))
     if released:
         return [path.read_bytes() for path in released]
@@ -290,19 +387,22 @@ def _read_archive(path: Path) -> object:
         return unpack(path, Path(folder))
 
 
-PARSERS = {p.name: p for p in (
-    Parser("pictures", picture_files, _read_media, ".img"),
-    Parser("films", film_files, _read_media, ".film"),
-    Parser("annotations", annotation_files, _read_annotations, ".json", mutate_json),
-    Parser("skeletons", skeleton_files, _read_skeleton, ".json", mutate_json),
-    Parser("model.json", model_files, _read_model, ".json", mutate_json),
-    Parser("records.json", records_files, _read_records, ".json", mutate_json),
-    Parser("tensors", tensor_files, _read_labels, ".safetensors"),
-    Parser("joints.mat", matrix_files, _read_matrix, ".mat"),
-    Parser("task", task_files, _read_task, ".task"),
-    Parser("archive", task_files, _read_archive, ".zip"),
-    Parser("tflite", tflite_files, _read_tflite, ".tflite"),
-)}
+PARSERS = {
+    p.name: p
+    for p in (
+        Parser("pictures", picture_files, _read_media, ".img"),
+        Parser("films", film_files, _read_media, ".film"),
+        Parser("annotations", annotation_files, _read_annotations, ".json", mutate_json),
+        Parser("skeletons", skeleton_files, _read_skeleton, ".json", mutate_json),
+        Parser("model.json", model_files, _read_model, ".json", mutate_json),
+        Parser("records.json", records_files, _read_records, ".json", mutate_json),
+        Parser("tensors", tensor_files, _read_labels, ".safetensors"),
+        Parser("joints.mat", matrix_files, _read_matrix, ".mat"),
+        Parser("task", task_files, _read_task, ".task"),
+        Parser("archive", task_files, _read_archive, ".zip"),
+        Parser("tflite", tflite_files, _read_tflite, ".tflite"),
+    )
+}
 
 
 def read_damaged(name: str, valid: list[bytes], seed: int, numbers: range) -> list[str]:
@@ -323,12 +423,20 @@ def read_damaged(name: str, valid: list[bytes], seed: int, numbers: range) -> li
                     faults.append(f"{name} {number}: several lines: {str(error)!r:.200}")
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
-                faults.append(f"{name} {number}: {type(error).__name__}: {error!s:.100} "
-                              f"({where.filename}:{where.lineno})")
+                faults.append(
+                    f"{name} {number}: {type(error).__name__}: {error!s:.100} "
+                    f"({where.filename}:{where.lineno})"
+                )
     return faults
 
 
-def _child(name: str, valid: list[bytes], seed: int, numbers: range, queue: "multiprocessing.Queue[list[str]]") -> None:
+def _child(
+    name: str,
+    valid: list[bytes],
+    seed: int,
+    numbers: range,
+    queue: "multiprocessing.Queue[list[str]]",
+) -> None:
     queue.put(read_damaged(name, valid, seed, numbers))
 
 
@@ -351,7 +459,11 @@ def fuzz(name: str, inputs: int, seed: int = 0, *, children: bool = True) -> lis
         child = context.Process(target=_child, args=(name, valid, seed, numbers, queue))
         child.start()
         deadline, found = time.monotonic() + SECONDS, None
-        while found is None and time.monotonic() < deadline and (child.is_alive() or not queue.empty()):
+        while (
+            found is None
+            and time.monotonic() < deadline
+            and (child.is_alive() or not queue.empty())
+        ):
             try:
                 found = queue.get(timeout=0.5)
             except Exception:
@@ -369,7 +481,9 @@ def fuzz(name: str, inputs: int, seed: int = 0, *, children: bool = True) -> lis
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=10_000, help="a parser")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="one parser")
@@ -379,7 +493,10 @@ def main() -> None:
         began = time.monotonic()
         faults = fuzz(name, args.inputs, args.seed)
         total += len(faults)
-        print(f"{name}: {args.inputs} inputs, {len(faults)} faults, {time.monotonic() - began:.0f} s", flush=True)
+        print(
+            f"{name}: {args.inputs} inputs, {len(faults)} faults, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
         for line in sorted(set(faults))[:20]:
             print(f"  {line}", flush=True)
     sys.exit(1 if total else 0)

@@ -31,14 +31,30 @@ def folder_with(path, change=None, people=1, **images):
 def annotated(**changes):
     def change(data):
         data["annotations"][0] |= changes
+
     return change
 
 
-@pytest.mark.parametrize(("identity", "image"), [
-    ("a0001", 0), (890020000466, 0), (None, 0), (3.0, "0"), ("7", 0.0), (2**31, 0), (-5, 0), ("", 0), ([1], 0)])
+@pytest.mark.parametrize(
+    ("identity", "image"),
+    [
+        ("a0001", 0),
+        (890020000466, 0),
+        (None, 0),
+        (3.0, "0"),
+        ("7", 0.0),
+        (2**31, 0),
+        (-5, 0),
+        ("", 0),
+        ([1], 0),
+    ],
+)
 def test_ids_of_any_kind(tmp_path, identity, image):
     def change(data):
-        data["annotations"] = [{**person(1), "id": identity, "image_id": image}, {**person(2), "image_id": 0}]
+        data["annotations"] = [
+            {**person(1), "id": identity, "image_id": image},
+            {**person(2), "image_id": 0},
+        ]
 
     found = read_annotations(folder_with(tmp_path / "d", change))
     assert len(found.people) == 2
@@ -51,12 +67,27 @@ def test_annotations_without_an_id_at_all(tmp_path):
         for row in data["annotations"]:
             del row["id"]
 
-    assert [p.id for p in read_annotations(folder_with(tmp_path / "d", change, people=3)).people] == [1, 2, 3]
+    assert [
+        p.id for p in read_annotations(folder_with(tmp_path / "d", change, people=3)).people
+    ] == [1, 2, 3]
 
 
 def test_prepared_records_take_any_id(tmp_path):
     folder = folder_with(tmp_path / "d", annotated(id="frame_12/person"))
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(tmp_path / "r")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(folder),
+                "--output",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 0
+    )
     assert read_records(tmp_path / "r").labels["id"].tolist() == [1]
 
 
@@ -82,15 +113,31 @@ def test_labels_of_a_turned_photograph_are_those_of_the_shown_one(tmp_path):
     folder = folder_with(tmp_path / "d", width=200, height=220)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.full((220, 200, 3), 90, np.uint8)).save(folder / "a.jpg", exif=exif)  # shown as 220 x 200
+    # shown as 220 x 200
+    Image.fromarray(np.full((220, 200, 3), 90, np.uint8)).save(folder / "a.jpg", exif=exif)
     found = read_annotations(folder)
     np.testing.assert_allclose(found.people[0].keypoints, standing()[:, :2])
 
 
-@pytest.mark.parametrize("box", [None, [], [0, 0, 0, 0], [80, 30, 40, 0], [-1, -1, -1, -1], ["a", 1, 2, 3], 7,
-                                 [500, 0, 10, 10], [0, 0, float("nan"), 5], [0, 0, 10]])
+@pytest.mark.parametrize(
+    "box",
+    [
+        None,
+        [],
+        [0, 0, 0, 0],
+        [80, 30, 40, 0],
+        [-1, -1, -1, -1],
+        ["a", 1, 2, 3],
+        7,
+        [500, 0, 10, 10],
+        [0, 0, float("nan"), 5],
+        [0, 0, 10],
+    ],
+)
 def test_a_box_condemns_nobody(tmp_path, box):
-    found = read_annotations(folder_with(tmp_path / "d", annotated(bbox=box, area=None)), strict=True)
+    found = read_annotations(
+        folder_with(tmp_path / "d", annotated(bbox=box, area=None)), strict=True
+    )
     assert len(found.people) == 1
     assert found.people[0].area > 0
 
@@ -98,15 +145,19 @@ def test_a_box_condemns_nobody(tmp_path, box):
 def test_each_annotation_by_its_own_category(tmp_path):
     def change(data):
         data["categories"] = [
-            {"id": 1, "name": "dog", "keypoints": ["nose", "tail"]}, {"id": 2, "name": "car"},
+            {"id": 1, "name": "dog", "keypoints": ["nose", "tail"]},
+            {"id": 2, "name": "car"},
             {"id": 3, "name": "athlete", "keypoints": list(NAMES[::-1])},
-            {"id": 4, "name": "person", "keypoints": list(NAMES)}]
+            {"id": 4, "name": "person", "keypoints": list(NAMES)},
+        ]
         data["annotations"] = [
             {**person(1), "category_id": 4},
             {**person(2), "category_id": 3, "keypoints": standing()[::-1].reshape(-1).tolist()},
             {**person(3), "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 2]},
             {**person(4), "category_id": 2},
-            {"id": 5, "image_id": 0, "category_id": 4, "bbox": [0, 0, 9, 9]}, {**person(6), "category_id": 77}]
+            {"id": 5, "image_id": 0, "category_id": 4, "bbox": [0, 0, 9, 9]},
+            {**person(6), "category_id": 77},
+        ]
 
     folder = folder_with(tmp_path / "d", change)
     found = read_annotations(folder)
@@ -114,8 +165,11 @@ def test_each_annotation_by_its_own_category(tmp_path):
     for one in found.people:
         np.testing.assert_allclose(one.keypoints, standing()[:, :2])
     assert dict(found.dropped.items()) == {
-        "of another category, 'dog'": [3], "of a category without keypoints": [4], "a box without keypoints": [5],
-        "category unknown": [6]}
+        "of another category, 'dog'": [3],
+        "of a category without keypoints": [4],
+        "a box without keypoints": [5],
+        "category unknown": [6],
+    }
     dogs = Skeleton("dog", ("nose", "tail"), (), ("tail",), ("nose",))
     assert read_annotations(folder, skeleton=dogs).names == ("nose", "tail")
     data = json.loads((folder / "annotations.json").read_text())
@@ -124,15 +178,23 @@ def test_each_annotation_by_its_own_category(tmp_path):
     assert len(read_annotations(folder, strict=True).people) == 2  # cars and boxes are no faults
 
 
-@pytest.mark.parametrize(("flags", "expected"), [
-    ([2, 1, 0.6, 0.0], [2, 1, 2, 0]), ([0.9, 1.0, 0.2, 0], [2, 2, 2, 0]), ([3, 1, -1, 2], [2, 1, 0, 2]),
-    (["2", "1", "0.5", "0"], [2, 1, 2, 0])])
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([2, 1, 0.6, 0.0], [2, 1, 2, 0]),
+        ([0.9, 1.0, 0.2, 0], [2, 2, 2, 0]),
+        ([3, 1, -1, 2], [2, 1, 0, 2]),
+        (["2", "1", "0.5", "0"], [2, 1, 2, 0]),
+    ],
+)
 def test_visibility_may_be_a_confidence(tmp_path, flags, expected):
     rows = standing().astype(object)
     rows[:4, 2] = flags
     if max(float(v) for v in flags) <= 1:
         rows[4:, 2] = 0.7
-    found = read_annotations(folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist())))
+    found = read_annotations(
+        folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
+    )
     assert found.people[0].flags[:4].tolist() == expected
     fractions = any(float(v) % 1 for v in flags)
     assert ("visibility between 0 and 1, taken as visible" in found.changed) == fractions
@@ -147,7 +209,9 @@ def test_nested_lists_of_points(tmp_path):
 def test_a_point_far_outside_is_unlabelled(tmp_path, place):
     rows = standing()
     rows[3, :2] = place
-    found = read_annotations(folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist())))
+    found = read_annotations(
+        folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
+    )
     assert found.people[0].flags[3] == 0
     assert (found.people[0].flags > 0).sum() == 16
     assert found.changed == {"points far outside of the image, taken as unlabelled": [1]}
@@ -156,18 +220,36 @@ def test_a_point_far_outside_is_unlabelled(tmp_path, place):
 def test_unlabelled_rows_may_hold_anything(tmp_path):
     rows = standing()
     rows[5] = (float("nan"), float("inf"), 0)
-    found = read_annotations(folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist())))
+    found = read_annotations(
+        folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
+    )
     assert found.people[0].keypoints[5].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
 def test_encodings_of_annotations_and_skeletons(tmp_path, encoding):
     folder = folder_with(tmp_path / "d")
-    (folder / "annotations.json").write_text((folder / "annotations.json").read_text(), encoding=encoding)
+    (folder / "annotations.json").write_text(
+        (folder / "annotations.json").read_text(), encoding=encoding
+    )
     skeleton = {**COCO.to_dict(), "name": "größe"}
     (tmp_path / "s.json").write_text(json.dumps(skeleton, ensure_ascii=False), encoding=encoding)
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--skeleton", str(tmp_path / "s.json"),
-                 "--output", str(tmp_path / "r")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(folder),
+                "--skeleton",
+                str(tmp_path / "s.json"),
+                "--output",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 0
+    )
     assert read_records(tmp_path / "r").skeleton.name == "größe"
 
 
@@ -176,10 +258,17 @@ class TestPlaces:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((200, 220, 3), 90, np.uint8)).save(path)
 
-    @pytest.mark.parametrize(("name", "place"), [
-        ("images\\a.jpg", "images/a.jpg"), ("a.jpg", "images/a.jpg"), (".\\sub\\a.jpg", "sub/a.jpg"),
-        ("C:\\Users\\me\\a.jpg", "a.jpg"), ("/data/upload/1/a.jpg", "images/a.jpg"),
-        ("train2017/a.jpg", "train2017/a.jpg")])
+    @pytest.mark.parametrize(
+        ("name", "place"),
+        [
+            ("images\\a.jpg", "images/a.jpg"),
+            ("a.jpg", "images/a.jpg"),
+            (".\\sub\\a.jpg", "sub/a.jpg"),
+            ("C:\\Users\\me\\a.jpg", "a.jpg"),
+            ("/data/upload/1/a.jpg", "images/a.jpg"),
+            ("train2017/a.jpg", "train2017/a.jpg"),
+        ],
+    )
     def test_names_from_elsewhere(self, tmp_path, name, place):
         folder = folder_with(tmp_path / "d", file_name=name)
         (folder / "a.jpg").unlink()
@@ -189,10 +278,16 @@ class TestPlaces:
     def test_cocos_own_layout(self, tmp_path):
         folder = folder_with(tmp_path / "coco")
         (folder / "annotations").mkdir()
-        (folder / "annotations.json").rename(folder / "annotations" / "person_keypoints_val2017.json")
+        (folder / "annotations.json").rename(
+            folder / "annotations" / "person_keypoints_val2017.json"
+        )
         (folder / "a.jpg").unlink()
         self.picture(folder / "val2017" / "a.jpg")
-        for source in (folder, folder / "annotations", folder / "annotations" / "person_keypoints_val2017.json"):
+        for source in (
+            folder,
+            folder / "annotations",
+            folder / "annotations" / "person_keypoints_val2017.json",
+        ):
             assert len(read_annotations(source).people) == 1
 
     def test_what_was_tried_is_said_and_a_folder_can_be_named(self, tmp_path):
@@ -231,7 +326,9 @@ class TestPlaces:
 
 class TestGroups:
     def people(self, tmp_path, files, groups=None):
-        folder = write_folder(tmp_path / "d", [{**person(i + 1), "image_id": i} for i in range(len(files))], files)
+        folder = write_folder(
+            tmp_path / "d", [{**person(i + 1), "image_id": i} for i in range(len(files))], files
+        )
         if groups is not None:
             data = json.loads((folder / "annotations.json").read_text())
             for row, group in zip(data["images"], groups, strict=True):
@@ -243,32 +340,49 @@ class TestGroups:
     def test_films_are_not_torn_apart(self, tmp_path, source):
         films = [f"film{c}" for c in "abcdef"]
         if source == "names":
-            people = self.people(tmp_path, [f"{film}_{i:03d}.jpg" for i in range(5) for film in films])
+            people = self.people(
+                tmp_path, [f"{film}_{i:03d}.jpg" for i in range(5) for film in films]
+            )
         else:
-            people = self.people(tmp_path, [f"x{i * 6 + j}.jpg" for i in range(5) for j in range(6)],
-                                 [film for _ in range(5) for film in films])
+            people = self.people(
+                tmp_path,
+                [f"x{i * 6 + j}.jpg" for i in range(5) for j in range(6)],
+                [film for _ in range(5) for film in films],
+            )
         numbers, how = group_people(people)
-        assert how.startswith("6 groups, by " + ("file names, like 'filma_#'" if source == "names" else "the field"))
+        assert how.startswith(
+            "6 groups, by " + ("file names, like 'filma_#'" if source == "names" else "the field")
+        )
         groups = np.array([numbers[p.id] for p in people])
         held = held_out_rows(np.ones(30), 6, groups=groups)
         assert len(held) == 5
         assert not set(groups[held]) & set(np.delete(groups, held))
 
-    @pytest.mark.parametrize(("names", "count"), [
-        ([f"film{f}_{i:04d}_jpg.rf.0123456789ab{i:02d}.jpg" for f in "ab" for i in range(6)], 2),
-        ([f"{f}_f{i:03d}_crop.png" for f in ("run", "jump", "walk") for i in range(4)], 3),
-        ([f"IMG_{i}.jpg" for i in range(6)] + [f"DSC_{i}.jpg" for i in range(6)], 12),
-        ([f"lsp_im{i}.jpg" for i in range(2)] + [f"lspet_im{i}.jpg" for i in range(14)], 16)])
+    @pytest.mark.parametrize(
+        ("names", "count"),
+        [
+            (
+                [f"film{f}_{i:04d}_jpg.rf.0123456789ab{i:02d}.jpg" for f in "ab" for i in range(6)],
+                2,
+            ),
+            ([f"{f}_f{i:03d}_crop.png" for f in ("run", "jump", "walk") for i in range(4)], 3),
+            ([f"IMG_{i}.jpg" for i in range(6)] + [f"DSC_{i}.jpg" for i in range(6)], 12),
+            ([f"lsp_im{i}.jpg" for i in range(2)] + [f"lspet_im{i}.jpg" for i in range(14)], 16),
+        ],
+    )
     def test_names_of_films_and_of_strangers(self, tmp_path, names, count):
         numbers, _ = group_people(self.people(tmp_path, names))
         assert len(set(numbers.values())) == count
 
     def test_a_subject_in_several_pictures_brings_its_pictures_along(self, tmp_path):
         """Groups of annotations, and pictures of two of them."""
+
         def change(data):
             data["images"] = [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)]
-            data["annotations"] = [{**person(i + 1), "image_id": i // 2, "group": f"subject {(i + 1) // 2}"}
-                                   for i in range(8)]
+            data["annotations"] = [
+                {**person(i + 1), "image_id": i // 2, "group": f"subject {(i + 1) // 2}"}
+                for i in range(8)
+            ]
 
         folder = folder_with(tmp_path / "d", change)
         for i in range(4):
@@ -283,8 +397,11 @@ class TestGroups:
         assert "one a picture" in how
 
     def test_people_of_one_picture_stay_together(self, tmp_path):
-        folder = write_folder(tmp_path / "d", [{**person(i + 1), "image_id": i // 3} for i in range(30)],
-                              [f"{i}.jpg" for i in range(10)])
+        folder = write_folder(
+            tmp_path / "d",
+            [{**person(i + 1), "image_id": i // 3} for i in range(30)],
+            [f"{i}.jpg" for i in range(10)],
+        )
         people = read_annotations(folder).people
         numbers, _ = group_people(people)
         groups = np.array([numbers[p.id] for p in people])
@@ -298,21 +415,41 @@ class TestGroups:
         assert set(groups[held]) == {0}
         assert len(held_out_rows(np.ones(4), 2, groups=np.zeros(4, int))) == 0
 
-    @pytest.mark.parametrize(("asked", "count", "held"), [
-        (200, 30, 6), (200, 7012, 200), (2, 5, 1), (4, 3, 0), (0, 9, 0)])
+    @pytest.mark.parametrize(
+        ("asked", "count", "held"),
+        [(200, 30, 6), (200, 7012, 200), (2, 5, 1), (4, 3, 0), (0, 9, 0)],
+    )
     def test_at_most_a_fifth_is_held_out_and_said(self, capsys, asked, count, held):
         assert cap_held_out(asked, count) == held
         assert (f"about {held} are held out" in capsys.readouterr().out) == (held != asked)
 
 
 class TestSides:
-    @pytest.mark.parametrize(("left", "right"), [
-        ("Left Shoulder", "Right Shoulder"), ("l_shoulder", "r_shoulder"), ("LeftShoulder", "RightShoulder"),
-        ("shoulder-L", "shoulder-R"), ("LEFT_SHOULDER", "RIGHT_SHOULDER"), ("shoulder.left", "shoulder.right"),
-        ("lShoulder", "rShoulder"), ("LShoulder", "RShoulder"), ("leftshoulder", "rightshoulder"), ("lsho", "rsho"),
-        ("shoulder (left)", "shoulder (right)"), ("Schulter links", "Schulter rechts"), ("左肩", "右肩"),
-        ("kpt12_L", "kpt12_R"), ("épaule_gauche", "épaule_droite"), ("LS", "RS"), ("innerlefteye", "innerrighteye"),
-        ("genou_gauche", "genou_droit"), ("1_left_hip", "2_right_hip"), ("ombro_esquerdo", "ombro_direito")])
+    @pytest.mark.parametrize(
+        ("left", "right"),
+        [
+            ("Left Shoulder", "Right Shoulder"),
+            ("l_shoulder", "r_shoulder"),
+            ("LeftShoulder", "RightShoulder"),
+            ("shoulder-L", "shoulder-R"),
+            ("LEFT_SHOULDER", "RIGHT_SHOULDER"),
+            ("shoulder.left", "shoulder.right"),
+            ("lShoulder", "rShoulder"),
+            ("LShoulder", "RShoulder"),
+            ("leftshoulder", "rightshoulder"),
+            ("lsho", "rsho"),
+            ("shoulder (left)", "shoulder (right)"),
+            ("Schulter links", "Schulter rechts"),
+            ("左肩", "右肩"),
+            ("kpt12_L", "kpt12_R"),
+            ("épaule_gauche", "épaule_droite"),
+            ("LS", "RS"),
+            ("innerlefteye", "innerrighteye"),
+            ("genou_gauche", "genou_droit"),
+            ("1_left_hip", "2_right_hip"),
+            ("ombro_esquerdo", "ombro_direito"),
+        ],
+    )
     def test_common_spellings(self, left, right):
         names = ("neck", right, "pelvis", left)
         skeleton = Skeleton("own", names, (), ("pelvis",), ("neck",))
@@ -322,10 +459,19 @@ class TestSides:
         assert skeleton.mirrors
         assert f"{left} <-> {right}" in skeleton.describe_sides()
 
-    @pytest.mark.parametrize("names", [("right_wrist", "right_elbow"), ("pelvis", "neck"), ("lip", "leg"),
-                                       ("l_hip", "r_hip", "l_knee"), ("ear", "rear"),
-                                       ("left_hip", "right_hip", "lknee"),
-                                       ("left_hip", "right_hip", "leftknee"), tuple("abcklmrst")])
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("right_wrist", "right_elbow"),
+            ("pelvis", "neck"),
+            ("lip", "leg"),
+            ("l_hip", "r_hip", "l_knee"),
+            ("ear", "rear"),
+            ("left_hip", "right_hip", "lknee"),
+            ("left_hip", "right_hip", "leftknee"),
+            tuple("abcklmrst"),
+        ],
+    )
     def test_where_nothing_or_not_all_swaps_mirroring_is_off(self, names):
         skeleton = Skeleton("own", names, (), names[:1], names[1:2])
         assert not skeleton.mirrors
@@ -344,11 +490,30 @@ class TestSides:
             data["annotations"][0]["keypoints"] = [80, 60, 2, 120, 60, 2, 100, 40, 2, 100, 100, 2]
 
         folder = folder_with(tmp_path / "d", change)
-        skeleton = {"name": "four", "keypoints": ["p2", "top", "bottom", "p1"], "bones": [], "center": ["bottom"],
-                    "up": ["top"]}
+        skeleton = {
+            "name": "four",
+            "keypoints": ["p2", "top", "bottom", "p1"],
+            "bones": [],
+            "center": ["bottom"],
+            "up": ["top"],
+        }
         (tmp_path / "s.json").write_text(json.dumps(skeleton))
-        assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--skeleton",
-                     str(tmp_path / "s.json"), "--output", str(tmp_path / "r")]) == 0
+        assert (
+            main(
+                [
+                    "data",
+                    "prepare",
+                    "coco_keypoints",
+                    "--source",
+                    str(folder),
+                    "--skeleton",
+                    str(tmp_path / "s.json"),
+                    "--output",
+                    str(tmp_path / "r"),
+                ]
+            )
+            == 0
+        )
         assert read_records(tmp_path / "r").skeleton.flip == (3, 1, 2, 0)
 
     def test_mirrored_samples_keep_their_sides(self, tmp_path):
@@ -358,8 +523,24 @@ class TestSides:
         from blazepose_jax.training import STILL, sample_targets
 
         source = shared("cases", "h21-left-right-names")
-        assert main(["data", "prepare", "coco_keypoints", "--source", str(source), "--skeleton",
-                     str(source / "skeleton.json"), "--output", str(tmp_path / "r"), "--size", "128"]) == 0
+        assert (
+            main(
+                [
+                    "data",
+                    "prepare",
+                    "coco_keypoints",
+                    "--source",
+                    str(source),
+                    "--skeleton",
+                    str(source / "skeleton.json"),
+                    "--output",
+                    str(tmp_path / "r"),
+                    "--size",
+                    "128",
+                ]
+            )
+            == 0
+        )
         data = read_records(tmp_path / "r")
         assert data.skeleton.mirrors
         left, right = data.skeleton.indices(data.skeleton.left_right[0])
@@ -372,14 +553,23 @@ class TestSides:
             assert float(points[left, 0] - points[right, 0]) > 0.01
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"center": "right_hip"}, "field 'center' is 'right_hip': it must be a list of names"),
-    ({"keypoints": [1, 2]}, "must be a list of names"), ({"keypoints": []}, "it must have from 1 to"),
-    ({"bones": [["nose"]]}, "list of pairs"), ({"bones": 7}, "list of pairs"), ({"name": 3}, "must be text"),
-    ({"up": ["left_hip", "right_hip"]}, "same points as center and up"),
-    ({"pairs": [["nose", "nose"]]}, "pairs a keypoint"),
-    ({"pairs": [["nose", "tail"]]}, "uses 'tail'"), ({"colour": 1}, "unknown field 'colour'"),
-    ({"center": {"a": 1}}, "list of names"), ({"auxiliary": [None]}, "list of names")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"center": "right_hip"}, "field 'center' is 'right_hip': it must be a list of names"),
+        ({"keypoints": [1, 2]}, "must be a list of names"),
+        ({"keypoints": []}, "it must have from 1 to"),
+        ({"bones": [["nose"]]}, "list of pairs"),
+        ({"bones": 7}, "list of pairs"),
+        ({"name": 3}, "must be text"),
+        ({"up": ["left_hip", "right_hip"]}, "same points as center and up"),
+        ({"pairs": [["nose", "nose"]]}, "pairs a keypoint"),
+        ({"pairs": [["nose", "tail"]]}, "uses 'tail'"),
+        ({"colour": 1}, "unknown field 'colour'"),
+        ({"center": {"a": 1}}, "list of names"),
+        ({"auxiliary": [None]}, "list of names"),
+    ],
+)
 def test_skeletons_that_are_wrong(change, message):
     with pytest.raises(BlazePoseError, match=message):
         Skeleton.from_dict({**COCO.to_dict(), **change})
@@ -393,9 +583,35 @@ def test_names_that_are_not_in_the_data_are_said(tmp_path, capsys):
         data["categories"][0]["keypoints"] = [n.replace("_", " ").title() for n in NAMES]
 
     folder = folder_with(tmp_path / "d", change)
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--output", str(tmp_path / "r")]) == 2
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(folder),
+                "--output",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 2
+    )
     assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
-    assert main(["data", "prepare", "coco_keypoints", "--scenes", "--source", str(folder), "--output",
-                 str(tmp_path / "s")]) == 2
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--scenes",
+                "--source",
+                str(folder),
+                "--output",
+                str(tmp_path / "s"),
+            ]
+        )
+        == 2
+    )
     assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
     assert BLAZEPOSE.mirrors

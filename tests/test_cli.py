@@ -47,33 +47,41 @@ def test_models_as_json_and_as_a_table(capsys):
     assert "3,459,173" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["trakc"], "did you mean 'track'"),
-    (["track", "x", "--wieghts", "y"], "did you mean --weights"),
-    (["track", "x"], "--weights"),
-    (["track", "x", "--weights", "y", "--max-people", "two"], "invalid int value: 'two'"),
-    ([], "COMMAND"),
-    (["import", "gone.task", "--output", "w"], "is no file"),
-    (["import", "mediapipe", "--output", "w"], "mediapipe is not installed"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trakc"], "did you mean 'track'"),
+        (["track", "x", "--wieghts", "y"], "did you mean --weights"),
+        (["track", "x"], "--weights"),
+        (["track", "x", "--weights", "y", "--max-people", "two"], "invalid int value: 'two'"),
+        ([], "COMMAND"),
+        (["import", "gone.task", "--output", "w"], "is no file"),
+        (["import", "mediapipe", "--output", "w"], "mediapipe is not installed"),
+    ],
+)
 def test_usage_errors(capsys, words, message):
     if words[:2] == ["import", "mediapipe"] and "mediapipe" in sys.modules:
         pytest.skip("mediapipe is installed here")
     assert message in fails(capsys, *words)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--decode", "refin"], "did you mean 'refine'"),
-    (["--runtime", "litret"], "did you mean 'litert'"),
-    (["--max-people", "0"], "must be at least 1"),
-    (["--min-detection-confidence", "1.5"], "must lie between 0 and 1"),
-    (["--json", "missing/out.json"], "folder that does not exist"),
-    (["--video", "."], "is a folder"),
-    (["--start", "-1"], "start must be at least 0"),
-    (["--start", "99"], "no frame between"),
-    (["--decode", "heatmap"], "needs a net with a heatmap"),
-])
-def test_bad_options_leave_nothing_behind(capsys, clip, random_weights, tmp_path, monkeypatch, options, message):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--decode", "refin"], "did you mean 'refine'"),
+        (["--runtime", "litret"], "did you mean 'litert'"),
+        (["--max-people", "0"], "must be at least 1"),
+        (["--min-detection-confidence", "1.5"], "must lie between 0 and 1"),
+        (["--json", "missing/out.json"], "folder that does not exist"),
+        (["--video", "."], "is a folder"),
+        (["--start", "-1"], "start must be at least 0"),
+        (["--start", "99"], "no frame between"),
+        (["--decode", "heatmap"], "needs a net with a heatmap"),
+    ],
+)
+def test_bad_options_leave_nothing_behind(
+    capsys, clip, random_weights, tmp_path, monkeypatch, options, message
+):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     written = [] if "--json" in options else ["--json", "out.json"]
@@ -83,13 +91,16 @@ def test_bad_options_leave_nothing_behind(capsys, clip, random_weights, tmp_path
 
 def test_what_the_system_refuses_is_one_line(capsys, random_weights, tmp_path):
     (tmp_path / "file").write_text("")
-    assert "cannot be read or written" in fails(capsys, "demo", "--output", tmp_path / "file" / "demo", "--source",
-                                                random_weights)
+    assert "cannot be read or written" in fails(
+        capsys, "demo", "--output", tmp_path / "file" / "demo", "--source", random_weights
+    )
 
 
 def test_output_over_the_input_is_refused(capsys, clip, random_weights):
     before = clip.read_bytes()
-    assert "is the input" in fails(capsys, "track", clip, "--weights", random_weights, "--video", clip)
+    assert "is the input" in fails(
+        capsys, "track", clip, "--weights", random_weights, "--video", clip
+    )
     assert clip.read_bytes() == before
 
 
@@ -97,20 +108,48 @@ def test_weights_without_a_detector(capsys, clip, tmp_path):
     model = create_model("lite", Form(convolution="xla"), keypoints=17, side=128, heads=())
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     arguments = {"keypoints": 17, "side": 128, "heads": ()}
-    save_weights(tmp_path / "w", {"pose": StoredNetwork("lite", "batch", variables, arguments, "", "", COCO)})
+    save_weights(
+        tmp_path / "w", {"pose": StoredNetwork("lite", "batch", variables, arguments, "", "", COCO)}
+    )
     assert "hold no detector: give one that does with --detector" in fails(
-        capsys, "track", clip, "--weights", tmp_path / "w")
+        capsys, "track", clip, "--weights", tmp_path / "w"
+    )
 
 
 def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
     out = {name: tmp_path / name for name in ("o.json", "o.csv", "o.mp4", "masks")}
-    assert main(["track", str(clip), "--weights", str(random_weights), "--json", str(out["o.json"]), "--csv",
-                 str(out["o.csv"]), "--video", str(out["o.mp4"]), "--mask", str(out["masks"]), "--world",
-                 "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(clip),
+                "--weights",
+                str(random_weights),
+                "--json",
+                str(out["o.json"]),
+                "--csv",
+                str(out["o.csv"]),
+                "--video",
+                str(out["o.mp4"]),
+                "--mask",
+                str(out["masks"]),
+                "--world",
+                "--min-detection-confidence",
+                "0",
+                "--min-presence-confidence",
+                "0",
+            ]
+        )
+        == 0
+    )
     assert "6 frames, 6 with people" in capsys.readouterr().out
     data = json.loads(out["o.json"].read_text())
     assert {k: data[k] for k in ("source", "width", "height", "fps")} == {
-        "source": "clip.mp4", "width": 64, "height": 48, "fps": 10.0}
+        "source": "clip.mp4",
+        "width": 64,
+        "height": 48,
+        "fps": 10.0,
+    }
     assert data["keypoint_names"] == list(BLAZEPOSE.keypoints)
     assert len(data["bones"]) == 35
     assert [f["index"] for f in data["frames"]] == list(range(6))
@@ -136,8 +175,23 @@ def test_folder_writes_file_names_and_nobody_means_an_empty_list(clip, random_we
     folder.mkdir()
     for name in ("b.png", "a.png"):
         Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(folder / name)
-    assert main(["track", str(folder), "--weights", str(random_weights), "--json", str(tmp_path / "o.json"),
-                 "--min-detection-confidence", "1", "--min-presence-confidence", "1"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(folder),
+                "--weights",
+                str(random_weights),
+                "--json",
+                str(tmp_path / "o.json"),
+                "--min-detection-confidence",
+                "1",
+                "--min-presence-confidence",
+                "1",
+            ]
+        )
+        == 0
+    )
     frames = json.loads((tmp_path / "o.json").read_text())["frames"]
     assert [(f["file"], f["people"]) for f in frames] == [("a.png", []), ("b.png", [])]
 
@@ -149,15 +203,33 @@ def test_a_video_that_changes_size_is_tracked_to_its_end(random_weights, tmp_pat
         track = writer.add_stream("libx264", rate=10)
         track.width, track.height, track.pix_fmt = *size, "yuv420p"
         for _ in range(4):
-            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 90, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((size[1], size[0], 3), 90, np.uint8), format="rgb24"
+            )
             writer.mux(track.encode(frame))
         writer.mux(track.encode(None))
         writer.close()
         stream += (tmp_path / f"{name}.h264").read_bytes()
     (tmp_path / "both.h264").write_bytes(stream)
-    assert main(["track", str(tmp_path / "both.h264"), "--weights", str(random_weights), "--video",
-                 str(tmp_path / "out.mp4"), "--json", str(tmp_path / "o.json"), "--min-detection-confidence", "0",
-                 "--min-presence-confidence", "0"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(tmp_path / "both.h264"),
+                "--weights",
+                str(random_weights),
+                "--video",
+                str(tmp_path / "out.mp4"),
+                "--json",
+                str(tmp_path / "o.json"),
+                "--min-detection-confidence",
+                "0",
+                "--min-presence-confidence",
+                "0",
+            ]
+        )
+        == 0
+    )
     shapes = [p.image.shape for p in read_media(tmp_path / "both.h264")]
     assert shapes == [(48, 64, 3)] * 4 + [(80, 96, 3)] * 4
     assert [p.image.shape for p in read_media(tmp_path / "out.mp4")] == [(48, 64, 3)] * 8
@@ -166,8 +238,23 @@ def test_a_video_that_changes_size_is_tracked_to_its_end(random_weights, tmp_pat
 
 def test_an_image_can_become_an_image(random_weights, tmp_path):
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "in.png")
-    assert main(["track", str(tmp_path / "in.png"), "--weights", str(random_weights), "--video",
-                 str(tmp_path / "out.png"), "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(tmp_path / "in.png"),
+                "--weights",
+                str(random_weights),
+                "--video",
+                str(tmp_path / "out.png"),
+                "--min-detection-confidence",
+                "0",
+                "--min-presence-confidence",
+                "0",
+            ]
+        )
+        == 0
+    )
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (30, 40)
 
@@ -185,8 +272,22 @@ def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypa
 
 def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
     monkeypatch.setattr(demo_page, "SECONDS", 1)
-    assert main(["demo", "--output", str(tmp_path / "demo"), "--source", str(released), "optimizer.steps=6",
-                 "optimizer.batch_size=8", "data.people=24", "data.held_out=8"]) == 0
+    assert (
+        main(
+            [
+                "demo",
+                "--output",
+                str(tmp_path / "demo"),
+                "--source",
+                str(released),
+                "optimizer.steps=6",
+                "optimizer.batch_size=8",
+                "data.people=24",
+                "data.held_out=8",
+            ]
+        )
+        == 0
+    )
     written = {path.name for path in (tmp_path / "demo" / "training").iterdir()}
     assert {"curves.png", "demo.png", "demo.json", "weights"} <= written
     report = json.loads((tmp_path / "demo" / "training" / "demo.json").read_text())
@@ -205,12 +306,31 @@ def test_import_then_track_real_people(capsys, tmp_path):
     weights = tmp_path / "lite"
     assert main(["import", *map(str, sources), "--output", str(weights)]) == 0
     assert sorted(p.name for p in weights.iterdir()) == [
-        "detector.safetensors", "detector.tflite", "model.json", "pose.safetensors", "pose.tflite"]
+        "detector.safetensors",
+        "detector.tflite",
+        "model.json",
+        "pose.safetensors",
+        "pose.tflite",
+    ]
     described = json.loads((weights / "model.json").read_text())["networks"]
     assert (described["pose"]["model"], described["pose"]["form"]) == ("lite", "folded")
     clip = shared("data", "video", "pose_squats.mp4")
-    assert main(["track", str(clip), "--weights", str(weights), "--end", "1", "--json", str(tmp_path / "o.json"),
-                 "--world"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(clip),
+                "--weights",
+                str(weights),
+                "--end",
+                "1",
+                "--json",
+                str(tmp_path / "o.json"),
+                "--world",
+            ]
+        )
+        == 0
+    )
     assert "5 frames, 5 with people, 1 detector runs" in capsys.readouterr().out
     (person,) = json.loads((tmp_path / "o.json").read_text())["frames"][4]["people"]
     nose, ankle = person["keypoints"][0], person["keypoints"][27]

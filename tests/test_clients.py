@@ -37,8 +37,13 @@ def mediapipe(version, **request):
     python = ROOT / f".venv-mediapipe-{version}" / "bin" / "python"
     if not python.exists():
         pytest.skip(f"mediapipe {version} is not here: run `make clients`")
-    done = subprocess.run([str(python), str(ROOT / "tests" / "mediapipe_client.py")], input=json.dumps(request),
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [str(python), str(ROOT / "tests" / "mediapipe_client.py")],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert found["version"] == version
@@ -50,8 +55,13 @@ def weights(tmp_path_factory):
     """{net: a weights directory of Google's detector and that net}."""
     root = tmp_path_factory.mktemp("clients")
     for name in NETS:
-        import_weights([shared("models", "pose_detection.tflite"), shared("models", f"pose_landmark_{name}.tflite")],
-                       root / name)
+        import_weights(
+            [
+                shared("models", "pose_detection.tflite"),
+                shared("models", f"pose_landmark_{name}.tflite"),
+            ],
+            root / name,
+        )
     return {name: root / name for name in NETS}
 
 
@@ -61,14 +71,31 @@ def tasks(weights):
     found = {}
     for name, directory in weights.items():
         original = directory.parent / f"{name}-google.task"
-        original.write_bytes(task_bytes(
-            add_normalization((directory / "detector.tflite").read_bytes(), 127.5, 127.5),
-            add_normalization((directory / "pose.tflite").read_bytes(), 0.0, 255.0)))
+        original.write_bytes(
+            task_bytes(
+                add_normalization((directory / "detector.tflite").read_bytes(), 127.5, 127.5),
+                add_normalization((directory / "pose.tflite").read_bytes(), 0.0, 255.0),
+            )
+        )
         found[name, "google"] = original
         for precision, backend in (("float32", "jax2tf"), ("float16", "litert")):
             path = directory.parent / f"{name}-{precision}.task"
-            assert main(["export", "--weights", str(directory), "--output", str(path), "--precision", precision,
-                         "--backend", backend]) == 0
+            assert (
+                main(
+                    [
+                        "export",
+                        "--weights",
+                        str(directory),
+                        "--output",
+                        str(path),
+                        "--precision",
+                        precision,
+                        "--backend",
+                        backend,
+                    ]
+                )
+                == 0
+            )
             found[name, precision] = path
     return found
 
@@ -77,22 +104,44 @@ def tasks(weights):
 def photographs(tmp_path_factory, astronaut):
     """Frames as .npy: stills, and the beginning of a video."""
     root = tmp_path_factory.mktemp("frames")
-    images = [astronaut, *(read_image(path) for path in sorted(shared("data", "coco_dev", "images").glob("*.jpg"))[:6])]
-    clip = [picture.image for _, picture in zip(range(20), read_media(shared("data", "video", "pose_squats.mp4")),
-                                                strict=False)]
+    images = [
+        astronaut,
+        *(
+            read_image(path)
+            for path in sorted(shared("data", "coco_dev", "images").glob("*.jpg"))[:6]
+        ),
+    ]
+    clip = [
+        picture.image
+        for _, picture in zip(
+            range(20), read_media(shared("data", "video", "pose_squats.mp4")), strict=False
+        )
+    ]
     paths = {"image": images, "video": clip}
     for kind, frames in paths.items():
         for i, frame in enumerate(frames):
             np.save(root / f"{kind}{i:03d}.npy", frame)
-    return {kind: [str(root / f"{kind}{i:03d}.npy") for i in range(len(frames))] for kind, frames in paths.items()}
+    return {
+        kind: [str(root / f"{kind}{i:03d}.npy") for i in range(len(frames))]
+        for kind, frames in paths.items()
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_python_gives_the_points_of_googles_own_files(version, tasks, photographs):
-    jobs = [(name, kind, mode) for name in NETS for kind in ("google", "float32", "float16")
-            for mode in ("image", "video")]
-    answers = mediapipe(version, jobs=[{"task": str(tasks[name, kind]), "frames": photographs[mode],
-                                        "video": mode == "video"} for name, kind, mode in jobs])
+    jobs = [
+        (name, kind, mode)
+        for name in NETS
+        for kind in ("google", "float32", "float16")
+        for mode in ("image", "video")
+    ]
+    answers = mediapipe(
+        version,
+        jobs=[
+            {"task": str(tasks[name, kind]), "frames": photographs[mode], "video": mode == "video"}
+            for name, kind, mode in jobs
+        ],
+    )
     found = dict(zip(jobs, answers, strict=True))
     for name in NETS:
         for mode in ("image", "video"):
@@ -103,15 +152,24 @@ def test_python_gives_the_points_of_googles_own_files(version, tasks, photograph
                 assert [len(people) for people in ours] == [len(people) for people in expected]
                 for a, b in zip(ours, expected, strict=True):
                     if a:
-                        np.testing.assert_allclose(a, b, atol=tolerance, err_msg=f"{name} {kind} {mode}")
+                        np.testing.assert_allclose(
+                            a, b, atol=tolerance, err_msg=f"{name} {kind} {mode}"
+                        )
 
 
 def initial_net(name, skeleton, **arguments):
     model = create_model(name, Form(), **arguments)
     side = arguments.get("side", 256)
     init = jax.jit(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False))
-    return StoredNetwork(name, "batch", jax.device_get(dict(init(jax.random.key(0, impl="rbg")))), arguments, "initial",
-                         "", skeleton)
+    return StoredNetwork(
+        name,
+        "batch",
+        jax.device_get(dict(init(jax.random.key(0, impl="rbg")))),
+        arguments,
+        "initial",
+        "",
+        skeleton,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,18 +177,28 @@ def own_tasks(weights, tmp_path_factory):
     """The paper's net and an own keypoint set, untrained: MediaPipe must load and run them."""
     root = tmp_path_factory.mktemp("own")
     detector = read_stored(weights["lite"])["detector"]
-    nets = {"paper": initial_net("paper_lite", BLAZEPOSE),
-            "coco": initial_net("smoke", COCO, keypoints=17, fields=("x", "y", "visibility"), side=128)}
+    nets = {
+        "paper": initial_net("paper_lite", BLAZEPOSE),
+        "coco": initial_net("smoke", COCO, keypoints=17, fields=("x", "y", "visibility"), side=128),
+    }
     for name, net in nets.items():
         save_weights(root / name, {"detector": detector, "pose": net})
-        assert main(["export", "--weights", str(root / name), "--output", str(root / f"{name}.task")]) == 0
+        assert (
+            main(["export", "--weights", str(root / name), "--output", str(root / f"{name}.task")])
+            == 0
+        )
     return {name: root / f"{name}.task" for name in nets}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_python_runs_paper_nets_and_own_keypoint_sets(version, own_tasks, photographs):
-    answers = mediapipe(version, jobs=[{"task": str(path), "frames": photographs["image"][:1], "video": False,
-                                        "presence": 0.0} for path in own_tasks.values()])
+    answers = mediapipe(
+        version,
+        jobs=[
+            {"task": str(path), "frames": photographs["image"][:1], "video": False, "presence": 0.0}
+            for path in own_tasks.values()
+        ],
+    )
     for name, frames in zip(own_tasks, answers, strict=True):
         assert len(frames[0]) == 1, name
         points = np.array(frames[0][0])
@@ -138,12 +206,26 @@ def test_python_runs_paper_nets_and_own_keypoint_sets(version, own_tasks, photog
         assert np.isfinite(points).all()
         np.testing.assert_array_equal(points[:, 5:], 0)  # neither has world landmarks
     hidden = [i for i, name in enumerate(BLAZEPOSE.keypoints) if name not in COCO.keypoints]
-    np.testing.assert_allclose(np.array(answers[1][0][0])[hidden, 3], 1 / (1 + np.exp(10)), rtol=1e-3)
+    np.testing.assert_allclose(
+        np.array(answers[1][0][0])[hidden, 3], 1 / (1 + np.exp(10)), rtol=1e-3
+    )
 
 
 def test_mediapipe_reads_our_metadata(weights, tmp_path):
-    assert main(["export", "--weights", str(weights["lite"]), "--output", str(tmp_path / "x.tflite"), "--backend",
-                 "litert"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                "--weights",
+                str(weights["lite"]),
+                "--output",
+                str(tmp_path / "x.tflite"),
+                "--backend",
+                "litert",
+            ]
+        )
+        == 0
+    )
     found = mediapipe("0.10.21", describe=str(tmp_path / "x.tflite"))
     assert found["files"] == ["keypoints.txt"]
     graph = found["metadata"]["subgraph_metadata"][0]
@@ -151,10 +233,17 @@ def test_mediapipe_reads_our_metadata(weights, tmp_path):
     assert image["content"]["content_properties_type"] == "ImageProperties"
     assert image["content"]["content_properties"]["color_space"] == "RGB"
     assert image["process_units"][0]["options"] == {"mean": [0.0], "std": [255.0]}
-    assert [row["name"] for row in graph["output_tensor_metadata"]] == ["landmarks", "presence", "mask", "heatmap",
-                                                                       "world"]
-    assert graph["output_tensor_metadata"][0]["associated_files"][0] == {"name": "keypoints.txt",
-                                                                         "type": "TENSOR_AXIS_LABELS"}
+    assert [row["name"] for row in graph["output_tensor_metadata"]] == [
+        "landmarks",
+        "presence",
+        "mask",
+        "heatmap",
+        "world",
+    ]
+    assert graph["output_tensor_metadata"][0]["associated_files"][0] == {
+        "name": "keypoints.txt",
+        "type": "TENSOR_AXIS_LABELS",
+    }
     assert found["metadata"]["name"] == "BlazePose pose (lite)"
 
 
@@ -169,9 +258,19 @@ def browse(tmp_path):
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             address = f"http://localhost:{server.server_address[1]}/?delegate={delegate}"
-            done = subprocess.run(["node", str(web.PAGE / "check.mjs"), address, str(tmp_path / "page.png"),
-                                   *map(str, video)],
-                                  capture_output=True, text=True, timeout=240, env={**os.environ, "TMPDIR": "/tmp"})
+            done = subprocess.run(
+                [
+                    "node",
+                    str(web.PAGE / "check.mjs"),
+                    address,
+                    str(tmp_path / "page.png"),
+                    *map(str, video),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=240,
+                env={**os.environ, "TMPDIR": "/tmp"},
+            )
             server.shutdown()
         assert done.returncode == 0, done.stderr[-2000:]
         found = json.loads(done.stdout)
@@ -183,8 +282,6 @@ def browse(tmp_path):
     return open_page
 
 
-
-
 def points_in(found):
     return np.array([[p["x"], p["y"]] for p in found["landmarks"][0]])
 
@@ -192,8 +289,18 @@ def points_in(found):
 @pytest.fixture(scope="module")
 def standing(photographs, tasks, tmp_path_factory):
     """A photograph of a whole person, and where MediaPipe for Python sees their points."""
-    [[[people]]] = [mediapipe("1.2.2", jobs=[{"task": str(tasks["full", "float32"]),
-                                              "frames": photographs["video"][:1], "video": False}])]
+    [[[people]]] = [
+        mediapipe(
+            "1.2.2",
+            jobs=[
+                {
+                    "task": str(tasks["full", "float32"]),
+                    "frames": photographs["video"][:1],
+                    "video": False,
+                }
+            ],
+        )
+    ]
     path = tmp_path_factory.mktemp("standing") / "photograph.png"
     save_image(np.load(photographs["video"][0]), path)
     return path, np.array(people[0])[:, :2]
@@ -201,13 +308,20 @@ def standing(photographs, tasks, tmp_path_factory):
 
 def test_browser_gives_the_points_of_python(browse, tasks, standing):
     path, expected = standing
-    np.testing.assert_allclose(points_in(browse(tasks["full", "float32"], path, "CPU")), expected, atol=0.005)
+    np.testing.assert_allclose(
+        points_in(browse(tasks["full", "float32"], path, "CPU")), expected, atol=0.005
+    )
 
 
 def test_browser_gives_the_points_of_googles_file_on_the_gpu(browse, tasks, standing):
-    """MediaPipe's WebGL path computes in half precision: Google's own file lies as far from Python's points."""
+    """MediaPipe's WebGL path computes in half precision.
+
+    Google's own file lies as far from Python's points.
+    """
     path, expected = standing
-    ours, theirs = (points_in(browse(tasks["full", kind], path, "GPU")) for kind in ("float32", "google"))
+    ours, theirs = (
+        points_in(browse(tasks["full", kind], path, "GPU")) for kind in ("float32", "google")
+    )
     np.testing.assert_allclose(ours, theirs, atol=0.005)
     assert np.abs(ours - expected).mean() < 0.005
 
@@ -248,7 +362,13 @@ def test_the_server_gives_its_own_files_only(tmp_path):
             assert answer.read() == b"model"
         with urlopen(root) as answer:
             assert b"app.js" in answer.read()
-        for path in ("image", "../../setup.py", "package.json", "%2e%2e/%2e%2e/README.md", "vision/../package.json"):
+        for path in (
+            "image",
+            "../../setup.py",
+            "package.json",
+            "%2e%2e/%2e%2e/README.md",
+            "vision/../package.json",
+        ):
             with pytest.raises(HTTPError, match="404"):
                 urlopen(f"{root}/{path}")
         server.shutdown()

@@ -34,7 +34,9 @@ def test_detections_round_trip_through_every_anchor():
     raw = anchors.encode(box, points, 224)
     for chosen in (0, 1000, 2253):
         score = jnp.full((1, 2254, 1), -20.0).at[0, chosen, 0].set(3.0)
-        found = anchors.decode(DetectorOutputs(raw[None], score), 224, count=2, min_score=0.5, nms_threshold=0.3)
+        found = anchors.decode(
+            DetectorOutputs(raw[None], score), 224, count=2, min_score=0.5, nms_threshold=0.3
+        )
         np.testing.assert_array_equal(found.valid, [True, False])
         np.testing.assert_allclose(found.boxes_xyxy[0], box, atol=1e-5)
         np.testing.assert_allclose(found.keypoints[0], points, atol=1e-5)
@@ -43,8 +45,13 @@ def test_detections_round_trip_through_every_anchor():
 
 def test_boxes_of_negative_size_are_no_candidates():
     raw = jnp.zeros((1, 2254, 12)).at[:, :, 2].set(-5.0)
-    found = anchors.decode(DetectorOutputs(raw, jnp.full((1, 2254, 1), 9.0)), 224, count=1, min_score=0.5,
-                           nms_threshold=0.3)
+    found = anchors.decode(
+        DetectorOutputs(raw, jnp.full((1, 2254, 1), 9.0)),
+        224,
+        count=1,
+        min_score=0.5,
+        nms_threshold=0.3,
+    )
     assert not found.valid.any()
 
 
@@ -88,7 +95,9 @@ def test_refinement_is_mediapipes():
     maps = rng.normal(-2, 1.2, (64, 64, 50)).astype(np.float32)
     found = heatmaps.refine(jnp.asarray(points), jnp.asarray(maps))
     for k in range(50):
-        expected = reference_refine(*points[k].astype(float), np.asarray(jax.nn.sigmoid(maps[:, :, k]), float))
+        expected = reference_refine(
+            *points[k].astype(float), np.asarray(jax.nn.sigmoid(maps[:, :, k]), float)
+        )
         np.testing.assert_allclose(found[k], expected, atol=1e-5)
 
 
@@ -103,7 +112,9 @@ def test_the_three_decodes():
     heat = logits(heatmaps.encode(peaks, 64, 1.0))
 
     def decode(method):
-        return np.asarray(landmarks.decode(outputs(rows, heat), FIELDS, 256, method, 2).points[:, 0])
+        return np.asarray(
+            landmarks.decode(outputs(rows, heat), FIELDS, 256, method, 2).points[:, 0]
+        )
 
     np.testing.assert_allclose(decode("regression"), [0.5, 0.5, 0.5])
     np.testing.assert_allclose(decode("refine"), [0.52, 0.5, 0.5], atol=0.005)
@@ -132,9 +143,12 @@ def test_mirroring_twice_is_nothing_and_averaging_a_symmetric_net_is_nothing():
     rows = jnp.zeros((1, 2, 5)).at[0, :, :2].set(points * 256)
     straight = PoseOutputs(rows, jnp.ones((1, 1)), heatmap=heat, world=jnp.ones((1, 2, 3)))
     flip = (1, 0)
-    seen_mirrored = PoseOutputs(rows[:, ::-1].at[..., 0].set(256 - rows[:, ::-1, 0]), jnp.ones((1, 1)),
-                                heatmap=landmarks.mirror(heat)[..., ::-1],
-                                world=jnp.ones((1, 2, 3)) * jnp.array([-1.0, 1, 1]))
+    seen_mirrored = PoseOutputs(
+        rows[:, ::-1].at[..., 0].set(256 - rows[:, ::-1, 0]),
+        jnp.ones((1, 1)),
+        heatmap=landmarks.mirror(heat)[..., ::-1],
+        world=jnp.ones((1, 2, 3)) * jnp.array([-1.0, 1, 1]),
+    )
     found = landmarks.average_mirrored(straight, seen_mirrored, flip, FIELDS, 256)
     np.testing.assert_allclose(found.landmarks, rows, atol=1e-4)
     np.testing.assert_allclose(found.world, 1)

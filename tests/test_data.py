@@ -39,7 +39,8 @@ def test_the_third_row_means_opposite_things(tmp_path):
     data = read_lsp(archive(tmp_path / "lsp", lsp, 3))
     np.testing.assert_array_equal(data.people[0].flags, 2)
     assert data.people[1].flags[4] == 1  # occluded
-    np.testing.assert_allclose(data.people[2].keypoints, points[2] - 1, atol=1e-5)  # Matlab counts from 1
+    # Matlab counts from 1
+    np.testing.assert_allclose(data.people[2].keypoints, points[2] - 1, atol=1e-5)
     extended = np.concatenate([points, third[..., None]], -1).transpose(1, 2, 0)  # (14, 3, n)
     data = read_lsp(archive(tmp_path / "lspet", extended, 3))
     assert [p.id for p in data.people] == [2]
@@ -88,8 +89,24 @@ def both(tmp_path_factory):
         people.append({**person(i + 1), "keypoints": rows.reshape(-1).tolist()})
     folder = write_folder(root / "data", people)
     for name in ("records", "tfds"):
-        assert main(["data", "prepare", "coco_keypoints", "--source", str(folder), "--size", "128", "--format", name,
-                     "--output", str(root / name)]) == 0
+        assert (
+            main(
+                [
+                    "data",
+                    "prepare",
+                    "coco_keypoints",
+                    "--source",
+                    str(folder),
+                    "--size",
+                    "128",
+                    "--format",
+                    name,
+                    "--output",
+                    str(root / name),
+                ]
+            )
+            == 0
+        )
     return root
 
 
@@ -104,10 +121,15 @@ def test_tfds_and_records_hold_the_same_without_tensorflow(both):
     for i, number in enumerate(batch.ids):
         np.testing.assert_array_equal(batch.keypoints[i], by_id[int(number)]["keypoints"])
         assert batch.roi.side[i] == by_id[int(number)]["side"]
-    np.testing.assert_array_equal(held_out.take(np.array([0])).pixels[0],
-                                  read_records(both / "records").pixels[int(held_out.labels["id"][0]) - 1])
-    code = ("import sys; from blazepose_jax.data.streams import open_stream; "
-            f"open_stream({str(both / 'tfds')!r}, 2)[0].batch(0, 2, 0); assert 'tensorflow' not in sys.modules")
+    np.testing.assert_array_equal(
+        held_out.take(np.array([0])).pixels[0],
+        read_records(both / "records").pixels[int(held_out.labels["id"][0]) - 1],
+    )
+    code = (
+        "import sys; from blazepose_jax.data.streams import open_stream;"
+        f" open_stream({str(both / 'tfds')!r}, 2)[0].batch(0, 2, 0); assert 'tensorflow' not in"
+        " sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
@@ -141,8 +163,23 @@ def test_builders_work_as_tfds_users_expect(tmp_path):
 def test_scenes_keep_everybody_where_they_are(tmp_path):
     seated = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
     folder = write_folder(tmp_path / "data", [person(1), {**person(2), "keypoints": seated}])
-    assert main(["data", "prepare", "coco_keypoints", "--scenes", "--size", "128", "--source", str(folder),
-                 "--output", str(tmp_path / "scenes")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--scenes",
+                "--size",
+                "128",
+                "--source",
+                str(folder),
+                "--output",
+                str(tmp_path / "scenes"),
+            ]
+        )
+        == 0
+    )
     data = read_records(tmp_path / "scenes")
     one = data.take(np.array([0]))
     kinds = one.kinds[0]
@@ -154,11 +191,17 @@ def test_scenes_keep_everybody_where_they_are(tmp_path):
     assert (found < 128).all()
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["coco_keypoint", "--source", "x"], "did you mean 'coco_keypoints'"), (["lsp"], "needs --source"),
-    (["lsp", "--source", "gone"], "no zip archive"), (["rendered_people", "--count", "0"], "at least 1 person"),
-    (["rendered_people", "--scenes"], "leave out --format"),
-    (["rendered_people", "--format", "tfrecord"], "format")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["coco_keypoint", "--source", "x"], "did you mean 'coco_keypoints'"),
+        (["lsp"], "needs --source"),
+        (["lsp", "--source", "gone"], "no zip archive"),
+        (["rendered_people", "--count", "0"], "at least 1 person"),
+        (["rendered_people", "--scenes"], "leave out --format"),
+        (["rendered_people", "--format", "tfrecord"], "format"),
+    ],
+)
 def test_bad_orders_say_what_is_wrong(tmp_path, capsys, words, message):
     assert main(["data", "prepare", *words, "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err

@@ -18,8 +18,17 @@ NAMES = COCO.keypoints
 
 def standing(x=100.0, y=40.0):
     """(17, 3) a person of 120 px, everything visible."""
-    heights = {"nose": 0, "eye": -3, "ear": -2, "shoulder": 20, "elbow": 40, "wrist": 60, "hip": 60, "knee": 90,
-               "ankle": 120}
+    heights = {
+        "nose": 0,
+        "eye": -3,
+        "ear": -2,
+        "shoulder": 20,
+        "elbow": 40,
+        "wrist": 60,
+        "hip": 60,
+        "knee": 90,
+        "ankle": 120,
+    }
     rows = []
     for name in NAMES:
         part = name.split("_")[-1]
@@ -32,22 +41,37 @@ def write_folder(folder, people, images=("a.jpg",)):
     folder.mkdir(exist_ok=True)
     for name in images:
         Image.fromarray(np.full((200, 220, 3), 90, np.uint8)).save(folder / name)
-    data = {"categories": [{"id": 1, "keypoints": list(NAMES)}],
-            "images": [{"id": i, "file_name": name, "width": 220, "height": 200} for i, name in enumerate(images)],
-            "annotations": people}
+    data = {
+        "categories": [{"id": 1, "keypoints": list(NAMES)}],
+        "images": [
+            {"id": i, "file_name": name, "width": 220, "height": 200}
+            for i, name in enumerate(images)
+        ],
+        "annotations": people,
+    }
     (folder / "annotations.json").write_text(json.dumps(data))
     return folder
 
 
 def person(i, **changes):
-    return {"id": i, "image_id": 0, "keypoints": standing().reshape(-1).tolist(), "bbox": [80, 30, 40, 140],
-            "area": 5600, **changes}
+    return {
+        "id": i,
+        "image_id": 0,
+        "keypoints": standing().reshape(-1).tolist(),
+        "bbox": [80, 30, 40, 140],
+        "area": 5600,
+        **changes,
+    }
 
 
 BAD = [
-    (person(2, image_id=9), "image unknown"), (person(1), "duplicate id"), (person(2, iscrowd=1), "crowd"),
-    (person(2, keypoints=[1, 2, 3]), "not 51 keypoint numbers"), (person(2, keypoints=["a"] * 51), "no numbers"),
-    (person(2, keypoints=[float("nan")] * 51), "NaN"), (person(2, keypoints=[0.0] * 51), "no labelled keypoint"),
+    (person(2, image_id=9), "image unknown"),
+    (person(1), "duplicate id"),
+    (person(2, iscrowd=1), "crowd"),
+    (person(2, keypoints=[1, 2, 3]), "not 51 keypoint numbers"),
+    (person(2, keypoints=["a"] * 51), "no numbers"),
+    (person(2, keypoints=[float("nan")] * 51), "NaN"),
+    (person(2, keypoints=[0.0] * 51), "no labelled keypoint"),
     (person(2, keypoints=[-5000.0, -5000.0, 2.0] * 17), "coordinates far outside"),
     (person(2, image_id=1), "image file missing"),
 ]
@@ -65,8 +89,9 @@ def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
     assert f"1 dropped, {why}: {bad['id']}" in describe_dropped(found.dropped)
     with pytest.raises(BlazePoseError, match=r"strict reading allows none.*or leave out --strict"):
         read_annotations(folder, strict=True)
-    (folder / "annotations.json").write_text(json.dumps(
-        {**json.loads((folder / "annotations.json").read_text()), "annotations": []}))
+    (folder / "annotations.json").write_text(
+        json.dumps({**json.loads((folder / "annotations.json").read_text()), "annotations": []})
+    )
     with pytest.raises(BlazePoseError, match="at least one usable person"):
         read_annotations(folder)
 
@@ -81,8 +106,11 @@ def test_seeds_are_whole_numbers(tmp_path):
 
 def test_files_that_are_no_annotations(tmp_path):
     path = tmp_path / "annotations.json"
-    for text, message in [("{", "no JSON"), ("[]", "lacks the lists"),
-                          ('{"images": [], "annotations": [], "categories": [{}]}', "no category with keypoints")]:
+    for text, message in [
+        ("{", "no JSON"),
+        ("[]", "lacks the lists"),
+        ('{"images": [], "annotations": [], "categories": [{}]}', "no category with keypoints"),
+    ]:
         path.write_text(text)
         with pytest.raises(BlazePoseError, match=message):
             read_annotations(tmp_path)
@@ -101,7 +129,8 @@ def test_true_roi_of_a_standing_person():
     one = Person(1, None, rows[:, :2].astype(np.float32), rows[:, 2].astype(int), 1.0, "")
     roi = true_roi(one, NAMES)
     np.testing.assert_allclose(roi.center, [100, 100])
-    np.testing.assert_allclose(roi.side, 2 * 1.25 * np.hypot(3 + 60, 12), rtol=1e-5)  # the eyes are farthest
+    # the eyes are farthest
+    np.testing.assert_allclose(roi.side, 2 * 1.25 * np.hypot(3 + 60, 12), rtol=1e-5)
     np.testing.assert_allclose(roi.angle, 0, atol=1e-5)
     moved = jittered(roi, np.random.default_rng(0))
     assert abs(moved.side / roi.side - 1) <= 0.1
@@ -131,10 +160,14 @@ def test_oks_ap_and_curves():
     assert metrics.average_precision(np.array([1.0, 1.0]), np.array([0.9, 0.8])) == pytest.approx(1)
     half = metrics.average_precision(np.array([1.0, 0.0]), np.array([0.9, 0.8]))
     assert half == pytest.approx(51 / 101)
-    assert metrics.auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.75)
+    assert metrics.auc(
+        np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    ) == pytest.approx(0.75)
     assert metrics.auc(np.array([0.5, 0.5]), np.array([False, True])) == pytest.approx(0.5)
     assert metrics.auc(np.array([0.5]), np.array([True])) is None
-    assert metrics.calibration_error(np.array([0.9] * 10), np.array([True] * 9 + [False])) == pytest.approx(0, abs=1e-9)
+    assert metrics.calibration_error(
+        np.array([0.9] * 10), np.array([True] * 9 + [False])
+    ) == pytest.approx(0, abs=1e-9)
 
 
 def subset(folder, count):
@@ -148,15 +181,40 @@ def subset(folder, count):
     return folder
 
 
-# The whole of lsp_test gives 86.5, 87.9 and 89.6 (docs/results.md); its first 150 people are a little easier.
-@pytest.mark.parametrize(("options", "low", "high"), [
-    (["--decode", "regression"], 84.0, 90.0), ([], 86.0, 91.0), (["--decode", "heatmap"], 87.0, 93.0),
-    (["--roi", "jitter:0"], 84.0, 91.0), (["--roi", "detector"], 60.0, 85.0)])
+# The whole of lsp_test gives 86.5, 87.9 and 89.6 (docs/results.md); its first 150 people are a
+# little easier.
+@pytest.mark.parametrize(
+    ("options", "low", "high"),
+    [
+        (["--decode", "regression"], 84.0, 90.0),
+        ([], 86.0, 91.0),
+        (["--decode", "heatmap"], 87.0, 93.0),
+        (["--roi", "jitter:0"], 84.0, 91.0),
+        (["--roi", "detector"], 60.0, 85.0),
+    ],
+)
 def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, low, high):
     data = subset(tmp_path / "lsp", 150)
     out = tmp_path / "report.json"
-    assert main(["evaluate", "--weights", str(released), "--data", str(data), "--json", str(out), "--runtime", "litert",
-                 "--pictures", str(tmp_path / "sheet.jpg"), *options]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "--weights",
+                str(released),
+                "--data",
+                str(data),
+                "--json",
+                str(out),
+                "--runtime",
+                "litert",
+                "--pictures",
+                str(tmp_path / "sheet.jpg"),
+                *options,
+            ]
+        )
+        == 0
+    )
     rows = json.loads(out.read_text())
     assert low < rows["pck@0.2"] < high
     assert rows["pck@0.1"] < rows["pck@0.2"]
@@ -174,8 +232,11 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
 def test_evaluate_refuses_what_it_must(capsys, released, tmp_path):
     folder = write_folder(tmp_path / "data", [person(1)])
     words = ["evaluate", "--weights", str(released), "--data", str(folder)]
-    for extra, message in [(["--roi", "jitter"], "is none of truth"), (["--torso", "lps"], "did you mean 'lsp'"),
-                           (["--json", "gone/x.json"], "folder that does not exist")]:
+    for extra, message in [
+        (["--roi", "jitter"], "is none of truth"),
+        (["--torso", "lps"], "did you mean 'lsp'"),
+        (["--json", "gone/x.json"], "folder that does not exist"),
+    ]:
         assert main([*words, *extra]) == 2
         assert message in capsys.readouterr().err
     data = json.loads((folder / "annotations.json").read_text())

@@ -34,10 +34,16 @@ GOOGLE = {"full": "pose_landmark_full.tflite", "lite": "pose_landmark_lite.tflit
 
 
 def small_net(skeleton=BLAZEPOSE, **arguments):
-    arguments = {"side": 128, "keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary), **arguments}
+    arguments = {
+        "side": 128,
+        "keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary),
+        **arguments,
+    }
     model = create_model("smoke", Form(), **arguments)
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
-    return StoredNetwork("smoke", "batch", random_variables(model, images), arguments, "drawn", "", skeleton)
+    return StoredNetwork(
+        "smoke", "batch", random_variables(model, images), arguments, "drawn", "", skeleton
+    )
 
 
 def crops(count=4, side=128):
@@ -48,10 +54,17 @@ def crops(count=4, side=128):
 
 def largest(graph, data, images, net=None, **arguments):
     """The largest difference of each output from JAX, relative to the output's peak."""
-    expected = parity.run_jax(make_graph(net, convolution="auto", **arguments) if net else graph, images)
+    expected = parity.run_jax(
+        make_graph(net, convolution="auto", **arguments) if net else graph, images
+    )
     found = parity.run_tflite(data, graph, images)
-    return {name: max(float(np.abs(a[i] - b[i]).max() / max(np.abs(b[i]).max(), 1e-6))
-                      for a, b in zip(found, expected, strict=True)) for i, name in enumerate(graph.outputs)}
+    return {
+        name: max(
+            float(np.abs(a[i] - b[i]).max() / max(np.abs(b[i]).max(), 1e-6))
+            for a, b in zip(found, expected, strict=True)
+        )
+        for i, name in enumerate(graph.outputs)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +137,11 @@ def test_released_nets_have_googles_operators_and_bits(name):
     for kind in ("DEQUANTIZE", "PAD"):
         assert ours.pop(kind, 0) <= theirs.pop(kind)
     assert ours == theirs
-    for ours, theirs in zip(parity.run_tflite(data, graph, crops(2, 256)),
-                            parity.run_tflite(original, graph, crops(2, 256)), strict=True):
+    for ours, theirs in zip(
+        parity.run_tflite(data, graph, crops(2, 256)),
+        parity.run_tflite(original, graph, crops(2, 256)),
+        strict=True,
+    ):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
     again = import_tflite(data, "exported")
@@ -136,19 +152,33 @@ def test_released_nets_have_googles_operators_and_bits(name):
 class TestOwnKeypointSets:
     def test_points_go_into_their_rows_and_the_rest_is_hidden(self):
         stored = small_net(COCO, fields=("x", "y", "visibility"))
-        stored = dataclasses.replace(stored, form="folded", variables=fold_batch_norm(stored.variables))
+        stored = dataclasses.replace(
+            stored, form="folded", variables=fold_batch_norm(stored.variables)
+        )
         moved = to_mediapipe_rows(stored)
         images = crops(2)
-        before, after = (jax.jit(lambda x, n=n: create_model("smoke", FOLDED, **n.arguments).apply(
-            n.variables, x, train=True, mutable=["batch_stats"])[0])(images) for n in (stored, moved))
+        before, after = (
+            jax.jit(
+                lambda x, n=n: create_model("smoke", FOLDED, **n.arguments).apply(
+                    n.variables, x, train=True, mutable=["batch_stats"]
+                )[0]
+            )(images)
+            for n in (stored, moved)
+        )
         assert after.landmarks.shape == (2, 39, 5)
         for i, name in enumerate(COCO.keypoints):
             row = ROWS.index(name)
-            np.testing.assert_allclose(after.landmarks[:, row, [0, 1, 3]], before.landmarks[:, i], rtol=1e-5)
+            np.testing.assert_allclose(
+                after.landmarks[:, row, [0, 1, 3]], before.landmarks[:, i], rtol=1e-5
+            )
             np.testing.assert_allclose(after.landmarks[:, row, [2, 4]], [[0, 10]] * 2)
-            np.testing.assert_allclose(after.heatmap[..., row], before.heatmap[..., i], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                after.heatmap[..., row], before.heatmap[..., i], rtol=1e-4, atol=1e-5
+            )
         unknown = [i for i, name in enumerate(ROWS) if name not in COCO.keypoints]
-        np.testing.assert_array_equal(after.landmarks[:, unknown], np.tile([64, 64, 0, -10, -10], (2, len(unknown), 1)))
+        np.testing.assert_array_equal(
+            after.landmarks[:, unknown], np.tile([64, 64, 0, -10, -10], (2, len(unknown), 1))
+        )
         np.testing.assert_array_equal(after.heatmap[..., unknown], -10)
 
     def test_rows_that_place_the_next_crop_are_computed(self):
@@ -175,13 +205,19 @@ class TestOwnKeypointSets:
         graph = make_graph(stored, mediapipe=False)
         assert graph.outputs == ("landmarks", "presence", "mask")
         assert graph.keypoints == COCO.keypoints
-        assert interpreter(to_native_tflite(stored)).get_output_details()[0]["shape"].tolist() == [1, 85]
+        assert interpreter(to_native_tflite(stored)).get_output_details()[0]["shape"].tolist() == [
+            1,
+            85,
+        ]
 
     def test_without_hips_there_is_no_task(self):
         keypoints = ("nose", "left_shoulder", "right_shoulder", "pelvis")
-        skeleton = dataclasses.replace(COCO, name="no hips", keypoints=keypoints, bones=(), center=("pelvis",),
-                                       up=("nose",))
-        with pytest.raises(BlazePoseError, match=r"'no hips' has no left_hip: .* export this net as a \.tflite"):
+        skeleton = dataclasses.replace(
+            COCO, name="no hips", keypoints=keypoints, bones=(), center=("pelvis",), up=("nose",)
+        )
+        with pytest.raises(
+            BlazePoseError, match=r"'no hips' has no left_hip: .* export this net as a \.tflite"
+        ):
             make_graph(small_net(skeleton))
         assert make_graph(small_net(skeleton), mediapipe=False).keypoints == keypoints
 
@@ -189,8 +225,13 @@ class TestOwnKeypointSets:
         """A trained directory holds no .tflite: it is converted in memory."""
         detector = create_model("paper_detector", FOLDED)
         variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-        save_weights(tmp_path / "w", {"detector": StoredNetwork("paper_detector", "folded", variables, {}, "", ""),
-                                      "pose": small_net(LSP)})
+        save_weights(
+            tmp_path / "w",
+            {
+                "detector": StoredNetwork("paper_detector", "folded", variables, {}, "", ""),
+                "pose": small_net(LSP),
+            },
+        )
         settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
         found = {}
         for runtime in ("jax", "litert"):
@@ -203,7 +244,9 @@ class TestOwnKeypointSets:
 def test_missing_heads_are_constants_of_the_right_shape(net):
     graph = make_graph(net)
     assert create_model("smoke", FOLDED, **net.arguments).sizes.drop_heatmap
-    _, _, mask, heatmap, world = parity.run_tflite(to_tflite(graph, backend="litert"), graph, crops(1))[0]
+    _, _, mask, heatmap, world = parity.run_tflite(
+        to_tflite(graph, backend="litert"), graph, crops(1)
+    )[0]
     assert mask.shape == (1, 64, 64, 1)  # its own
     np.testing.assert_array_equal(heatmap, np.full((1, 32, 32, 39), -10))
     np.testing.assert_array_equal(world, np.zeros((1, 117)))
@@ -212,7 +255,9 @@ def test_missing_heads_are_constants_of_the_right_shape(net):
 def test_metadata_names_the_keypoints(exported):
     for graph, data in exported.values():
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            assert archive.read("keypoints.txt").decode().split("\n")[:33] == list(BLAZEPOSE.keypoints)
+            assert archive.read("keypoints.txt").decode().split("\n")[:33] == list(
+                BLAZEPOSE.keypoints
+            )
         entries = flatbuffer.read(data).metadata
         assert [bytes(entry.name) for entry in entries].count(b"TFLITE_METADATA") == 1
         assert graph.keypoints == ROWS
@@ -224,7 +269,9 @@ def files(net):
     graph = make_graph(net)
     data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
     images = crops(6)[:, None]
-    return graph, {precision: quantize.quantize(data, precision, images) for precision in quantize.PRECISIONS}
+    return graph, {
+        precision: quantize.quantize(data, precision, images) for precision in quantize.PRECISIONS
+    }
 
 
 class TestPrecision:
@@ -235,12 +282,16 @@ class TestPrecision:
         assert sizes["dynamic"] < sizes["float16"]
         for file in data.values():
             found = interpreter(file)
-            assert {d["dtype"] for d in [*found.get_input_details(), *found.get_output_details()]} == {np.float32}
+            assert {
+                d["dtype"] for d in [*found.get_input_details(), *found.get_output_details()]
+            } == {np.float32}
             flatbuffer.check_portable(flatbuffer.read(file))
 
     def test_int8_computes_in_int8(self, files):
         _, data = files
-        kinds = Counter(t.type for t in flatbuffer.read(data["int8"]).subgraphs[0].tensors if len(t.shape) == 4)
+        kinds = Counter(
+            t.type for t in flatbuffer.read(data["int8"]).subgraphs[0].tensors if len(t.shape) == 4
+        )
         int8, float32 = load_schema().TensorType.INT8, load_schema().TensorType.FLOAT32
         assert kinds[int8] > kinds[float32]
 
@@ -258,9 +309,18 @@ class TestPrecision:
         images = crops(6)
         plain = quantize.quantize(data, "dynamic")
         corrected = quantize.quantize(data, "dynamic", images[:, None])
-        expected = np.stack([out[0] for out in parity.run_jax(make_graph(net, convolution="auto"), images)])
-        bias = {name: np.abs(np.mean([out[0] for out in parity.run_tflite(file, graph, images)], 0)
-                             - expected.mean(0)).mean() for name, file in (("plain", plain), ("corrected", corrected))}
+        expected = np.stack(
+            [out[0] for out in parity.run_jax(make_graph(net, convolution="auto"), images)]
+        )
+        bias = {
+            name: (
+                np.abs(
+                    np.mean([out[0] for out in parity.run_tflite(file, graph, images)], 0)
+                    - expected.mean(0)
+                ).mean()
+            )
+            for name, file in (("plain", plain), ("corrected", corrected))
+        }
         assert bias["corrected"] < 0.7 * bias["plain"]
 
     def test_bad_requests(self, exported):
@@ -272,11 +332,14 @@ class TestPrecision:
 
 def test_a_pair_that_cannot_work_is_named(net):
     graph = make_graph(net)
-    broken = dataclasses.replace(graph, outputs=("landmarks",),
-                                 call=lambda x: (jax.lax.top_k(x.reshape(1, -1), 195)[0],))
+    broken = dataclasses.replace(
+        graph, outputs=("landmarks",), call=lambda x: (jax.lax.top_k(x.reshape(1, -1), 195)[0],)
+    )
     if jax.__version_info__ < (0, 10, 1):
         pytest.skip("this jax writes what TensorFlow reads")
-    with pytest.raises(BlazePoseError, match=r"jax 0\.10\.2 with tensorflow 2\.21\.0, or use --backend litert"):
+    with pytest.raises(
+        BlazePoseError, match=r"jax 0\.10\.2 with tensorflow 2\.21\.0, or use --backend litert"
+    ):
         jax2tf_backend.convert(broken)
 
 
@@ -293,20 +356,38 @@ class TestCommand:
         return main(["export", "--weights", str(weights), "--output", str(output), *words])
 
     def test_task_report_and_runtime(self, weights, tmp_path, capsys):
-        assert self.export(weights, tmp_path / "x.task", "--backend", "litert", "--json",
-                           str(tmp_path / "x.json")) == 0
+        assert (
+            self.export(
+                weights,
+                tmp_path / "x.task",
+                "--backend",
+                "litert",
+                "--json",
+                str(tmp_path / "x.json"),
+            )
+            == 0
+        )
         told = capsys.readouterr().out
         assert "against JAX on real crops" in told
         assert "landmarks    mean" in told
         found = json.loads((tmp_path / "x.json").read_text())
         assert found["parts"]["pose"]["model"] == "smoke"
-        assert all(row["mean"] <= row["allowed"] for part in found["parts"].values() for row in part["differences"])
+        assert all(
+            row["mean"] <= row["allowed"]
+            for part in found["parts"].values()
+            for row in part["differences"]
+        )
         assert not list(tmp_path.glob(".*"))
-        tracker = Tracker(tmp_path / "x.task", runtime="litert",
-                          settings=Settings(min_detection_confidence=0.0, min_presence_confidence=0.0))
+        tracker = Tracker(
+            tmp_path / "x.task",
+            runtime="litert",
+            settings=Settings(min_detection_confidence=0.0, min_presence_confidence=0.0),
+        )
         assert tracker(np.uint8(255 * crops(1)[0])).keypoints.shape == (1, 33, 3)
 
-    def test_a_file_too_far_from_jax_is_kept_under_another_name(self, weights, tmp_path, capsys, monkeypatch):
+    def test_a_file_too_far_from_jax_is_kept_under_another_name(
+        self, weights, tmp_path, capsys, monkeypatch
+    ):
         monkeypatch.setitem(parity.TOLERANCES, "float32", (0.0, 0.0))
         assert self.export(weights, tmp_path / "x.tflite", "--backend", "litert") == 1
         assert "lies too far from JAX (landmarks: mean" in capsys.readouterr().err
@@ -314,19 +395,45 @@ class TestCommand:
         assert not (tmp_path / "x.tflite").exists()
 
     def test_parts_and_batches(self, weights, tmp_path):
-        assert self.export(weights, tmp_path / "d.tflite", "--part", "detector", "--backend", "litert") == 0
-        assert self.export(weights, tmp_path / "p.tflite", "--batch", "3", "--backend", "litert") == 0
+        assert (
+            self.export(weights, tmp_path / "d.tflite", "--part", "detector", "--backend", "litert")
+            == 0
+        )
+        assert (
+            self.export(weights, tmp_path / "p.tflite", "--batch", "3", "--backend", "litert") == 0
+        )
         details = interpreter((tmp_path / "p.tflite").read_bytes())
         assert details.get_input_details()[0]["shape"].tolist() == [3, 128, 128, 3]
         assert details.get_output_details()[0]["shape"].tolist() == [3, 195]
-        assert interpreter((tmp_path / "d.tflite").read_bytes()).get_output_details()[0]["name"] == "boxes"
+        assert (
+            interpreter((tmp_path / "d.tflite").read_bytes()).get_output_details()[0]["name"]
+            == "boxes"
+        )
 
     def test_onnx(self, weights, tmp_path):
         import onnxruntime
 
-        assert self.export(weights, tmp_path / "x.onnx", "--backend", "litert", "--json", str(tmp_path / "x.json")) == 0
-        session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
-        assert [out.name for out in session.get_outputs()] == ["landmarks", "presence", "mask", "heatmap", "world"]
+        assert (
+            self.export(
+                weights,
+                tmp_path / "x.onnx",
+                "--backend",
+                "litert",
+                "--json",
+                str(tmp_path / "x.json"),
+            )
+            == 0
+        )
+        session = onnxruntime.InferenceSession(
+            tmp_path / "x.onnx", providers=["CPUExecutionProvider"]
+        )
+        assert [out.name for out in session.get_outputs()] == [
+            "landmarks",
+            "presence",
+            "mask",
+            "heatmap",
+            "world",
+        ]
         rows = json.loads((tmp_path / "x.json").read_text())["parts"]["pose"]["differences"]
         assert all(row["mean"] <= row["allowed"] for row in rows)
 
@@ -336,22 +443,25 @@ class TestCommand:
         assert json.loads((tmp_path / "saved.json").read_text())["parts"]["pose"]["differences"]
         assert not list(tmp_path.glob(".*"))
 
-    @pytest.mark.parametrize(("words", "message"), [
-        (["x.pb"], r"ends in '\.pb': known are \.tflite, \.task, \.onnx"),
-        (["x.onnx", "--precision", "int8"], r"an \.onnx is float32"),
-        (["x.task", "--batch", "2"], "MediaPipe gives a .task one image at a time"),
-        (["x.tflite", "--batch", "0"], "batch is '0': it must be a whole number of at least 1"),
-        (["x.tflite", "--batch", "two"], "batch is 'two'"),
-        (["x.tflite", "--batch", "²"], "batch is '²'"),
-        (["x.tflite", "--precision", "float8"], "unknown precision 'float8'"),
-        (["x.tflite", "--backend", "onnx"], "unknown backend 'onnx'"),
-        (["x.tflite", "--part", "poes"], "unknown part 'poes': did you mean 'pose'"),
-        (["x.task", "--part", "pose"], "a .task holds both networks"),
-        (["x.tflite", "--precision", "int8"], "give --calibration DIR"),
-        (["saved", "--precision", "float16"], "a SavedModel is float32"),
-        (["nowhere/x.tflite"], "folder that does not exist"),
-        (["x.tflite", "--calibration", "nobody"], "nobody"),
-    ])
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["x.pb"], r"ends in '\.pb': known are \.tflite, \.task, \.onnx"),
+            (["x.onnx", "--precision", "int8"], r"an \.onnx is float32"),
+            (["x.task", "--batch", "2"], "MediaPipe gives a .task one image at a time"),
+            (["x.tflite", "--batch", "0"], "batch is '0': it must be a whole number of at least 1"),
+            (["x.tflite", "--batch", "two"], "batch is 'two'"),
+            (["x.tflite", "--batch", "²"], "batch is '²'"),
+            (["x.tflite", "--precision", "float8"], "unknown precision 'float8'"),
+            (["x.tflite", "--backend", "onnx"], "unknown backend 'onnx'"),
+            (["x.tflite", "--part", "poes"], "unknown part 'poes': did you mean 'pose'"),
+            (["x.task", "--part", "pose"], "a .task holds both networks"),
+            (["x.tflite", "--precision", "int8"], "give --calibration DIR"),
+            (["saved", "--precision", "float16"], "a SavedModel is float32"),
+            (["nowhere/x.tflite"], "folder that does not exist"),
+            (["x.tflite", "--calibration", "nobody"], "nobody"),
+        ],
+    )
     def test_bad_input(self, weights, tmp_path, capsys, words, message, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert self.export(weights, *words) == 2
@@ -371,12 +481,18 @@ class TestCommand:
     def test_weights_without_a_detector(self, weights, tmp_path, capsys, net):
         save_weights(tmp_path / "alone", {"pose": net})
         assert self.export(tmp_path / "alone", tmp_path / "x.task") == 2
-        assert "holds no detector: a .task needs both networks; give one with --detector W" in capsys.readouterr().err
+        assert (
+            "holds no detector: a .task needs both networks; give one with --detector W"
+            in capsys.readouterr().err
+        )
 
     def test_a_detector_that_mediapipe_cannot_use(self, tmp_path, capsys, net):
         save_weights(tmp_path / "old", {"detector": drawn_weights("paper_detector"), "pose": net})
         assert self.export(tmp_path / "old", tmp_path / "x.task", "--backend", "litert") == 2
-        assert "128 px and 896 anchors: MediaPipe hard-wires 224 px and 2254 anchors" in capsys.readouterr().err
+        assert (
+            "128 px and 896 anchors: MediaPipe hard-wires 224 px and 2254 anchors"
+            in capsys.readouterr().err
+        )
 
     def test_calibration_without_people(self, weights, tmp_path, capsys):
         from test_evaluate import person, standing, write_folder
@@ -393,8 +509,24 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
     from blazepose_jax.weights import import_weights
 
     import_weights([shared("models", GOOGLE["lite"])], weights)
-    assert main(["export", "--weights", str(weights), "--output", str(tmp_path / "x.tflite"), "--precision", "int8",
-                 "--calibration", str(shared("data", "coco_dev")), "--json", str(tmp_path / "x.json")]) == 0
+    assert (
+        main(
+            [
+                "export",
+                "--weights",
+                str(weights),
+                "--output",
+                str(tmp_path / "x.tflite"),
+                "--precision",
+                "int8",
+                "--calibration",
+                str(shared("data", "coco_dev")),
+                "--json",
+                str(tmp_path / "x.json"),
+            ]
+        )
+        == 0
+    )
     told = capsys.readouterr().out
     assert "where float32 in JAX has" in told
     drop = json.loads((tmp_path / "x.json").read_text())["pck@0.2"]

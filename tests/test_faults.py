@@ -60,8 +60,10 @@ class TestWeights:
         schema = load_schema()
         data = shared("models", "pose_landmark_lite.tflite").read_bytes()
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-        kernel = max((t for t in model.subgraphs[0].tensors if t.type == 1 and t.sparsity is None),
-                     key=lambda t: len(t.shape))
+        kernel = max(
+            (t for t in model.subgraphs[0].tensors if t.type == 1 and t.sparsity is None),
+            key=lambda t: len(t.shape),
+        )
         values = np.frombuffer(bytes(model.buffers[kernel.buffer].data), np.float16).copy()
         values[0] = np.nan
         model.buffers[kernel.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
@@ -77,8 +79,10 @@ class TestWeights:
         assert main(["import", str(weights / "pose.tflite"), "--output", str(weights)]) == 2
         assert "which would be lost" in capsys.readouterr().err
         shutil.copytree(weights, weights.parent / "run" / "weights")
-        for words in (["--init", str(weights.parent / "run" / "weights")],
-                      [f"teacher.weights={weights.parent / 'run' / 'weights'}"]):
+        for words in (
+            ["--init", str(weights.parent / "run" / "weights")],
+            [f"teacher.weights={weights.parent / 'run' / 'weights'}"],
+        ):
             assert main(["train", "smoke", "--workdir", str(weights.parent / "run"), *words]) == 2
             assert "is where this run writes its own weights" in capsys.readouterr().err
 
@@ -89,9 +93,15 @@ class TestWeights:
         (weights / "model.json").write_text(json.dumps(described))
         assert load_weights(weights).pose is not None
 
-    @pytest.mark.parametrize(("value", "message"), [
-        (np.nan, "NaN or infinite values in '{name}'"), (np.inf, "NaN or infinite values in '{name}'"),
-        ("int32", "'{name}' of type int32"), ("float64", "'{name}' of type float64")])
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            (np.nan, "NaN or infinite values in '{name}'"),
+            (np.inf, "NaN or infinite values in '{name}'"),
+            ("int32", "'{name}' of type int32"),
+            ("float64", "'{name}' of type float64"),
+        ],
+    )
     def test_tensors_that_are_no_weights_are_named(self, weights, value, message):
         name = "params/heads/landmarks/bias"
 
@@ -112,14 +122,24 @@ class TestWeights:
         with pytest.raises(ValueError, match="'a' stands there twice"):
             parse_tensors(struct.pack("<Q", len(header)) + header + bytes(4))
 
-    @pytest.mark.parametrize(("field", "value", "message"), [
-        ("file", "../elsewhere.safetensors", "must be a file in the same folder"),
-        ("tflite", "/etc/hostname", "same folder"),
-        ("file", "a\nb", "same folder"), ("model", 7, "not text"), ("arguments", [1], "arguments are list"),
-        ("arguments", {"side": 0}, "cannot have side 0"), ("arguments", {"side": "128"}, "cannot have side '128'"),
-        ("arguments", {"keypoints": 10**9}, "cannot have keypoints"), ("arguments", {"fields": ["x"]}, "x and y among"),
-        ("arguments", {"colour": 1}, "no argument 'colour'"), ("skeleton", {"name": "x"}, "lacks the field"),
-        ("skeleton", None, "must be an object"), ("form", "gas", "knows no such network")])
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("file", "../elsewhere.safetensors", "must be a file in the same folder"),
+            ("tflite", "/etc/hostname", "same folder"),
+            ("file", "a\nb", "same folder"),
+            ("model", 7, "not text"),
+            ("arguments", [1], "arguments are list"),
+            ("arguments", {"side": 0}, "cannot have side 0"),
+            ("arguments", {"side": "128"}, "cannot have side '128'"),
+            ("arguments", {"keypoints": 10**9}, "cannot have keypoints"),
+            ("arguments", {"fields": ["x"]}, "x and y among"),
+            ("arguments", {"colour": 1}, "no argument 'colour'"),
+            ("skeleton", {"name": "x"}, "lacks the field"),
+            ("skeleton", None, "must be an object"),
+            ("form", "gas", "knows no such network"),
+        ],
+    )
     def test_descriptions_are_checked_field_by_field(self, weights, field, value, message):
         described = json.loads((weights / "model.json").read_text())
         described["networks"]["pose"][field] = value
@@ -143,18 +163,28 @@ class TestArchives:
     def test_methods_that_unpack_without_bounds_are_refused(self, tmp_path, method):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
             archive.writestr("joints.mat", bytes(10_000))
-            archive.writestr("mediapipe/modules/pose_detection/pose_detection.tflite", bytes(10_000))
+            archive.writestr(
+                "mediapipe/modules/pose_detection/pose_detection.tflite", bytes(10_000)
+            )
         for read in (read_wheel, lambda path: unpack(path, tmp_path / "out")):
             with pytest.raises(BlazePoseError, match="bounded memory"):
                 read(tmp_path / "a.zip")
 
     def test_lsp_unpacks_pictures_alone_and_no_more_than_there_can_be(self, tmp_path, monkeypatch):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in ("lsp/joints.mat", "lsp/images/im0001.jpg", "lsp/../../evil.jpg", "lsp/tool.exe"):
+            for name in (
+                "lsp/joints.mat",
+                "lsp/images/im0001.jpg",
+                "lsp/../../evil.jpg",
+                "lsp/tool.exe",
+            ):
                 archive.writestr(name, bytes(1000))
         folder = unpack(tmp_path / "a.zip", tmp_path / "out")
         assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
-            "images/evil.jpg", "images/im0001.jpg", "joints.mat"]
+            "images/evil.jpg",
+            "images/im0001.jpg",
+            "joints.mat",
+        ]
         monkeypatch.setattr("blazepose_jax.data.lsp.MAX_UNPACKED", 2000)
         with pytest.raises(BlazePoseError, match="unpacks to more than 2000 bytes"):
             unpack(tmp_path / "a.zip", tmp_path / "out2")
@@ -163,12 +193,17 @@ class TestArchives:
         from scipy.io import loadmat, savemat
 
         for packed in (False, True):
-            for array in (np.random.default_rng(0).random((3, 14, 5)), np.arange(24).reshape(2, 3, 4),
-                          np.ones((14, 3, 2), np.uint8)):
+            for array in (
+                np.random.default_rng(0).random((3, 14, 5)),
+                np.arange(24).reshape(2, 3, 4),
+                np.ones((14, 3, 2), np.uint8),
+            ):
                 buffer = io.BytesIO()
                 savemat(buffer, {"first": 1, "joints": array, "text": "x"}, do_compression=packed)
                 np.testing.assert_array_equal(read_matrix(buffer.getvalue(), "joints"), array)
-                np.testing.assert_array_equal(loadmat(io.BytesIO(buffer.getvalue()))["joints"], array)
+                np.testing.assert_array_equal(
+                    loadmat(io.BytesIO(buffer.getvalue()))["joints"], array
+                )
 
 
 class TestRecords:
@@ -181,7 +216,9 @@ class TestRecords:
             Image.new("RGB", (size, size)).save(buffer, form)
             labels = load_file(tmp_path / form / "labels.safetensors")
             data = (tmp_path / form / "images.bin").read_bytes()
-            (tmp_path / form / "images.bin").write_bytes(buffer.getvalue() + data[int(labels["length"][0]):])
+            (tmp_path / form / "images.bin").write_bytes(
+                buffer.getvalue() + data[int(labels["length"][0]) :]
+            )
             labels["length"][0] = len(buffer.getvalue())
             save_file(labels, tmp_path / form / "labels.safetensors")
             with pytest.raises(BlazePoseError, match=r"is damaged \(record 0"):
@@ -189,10 +226,17 @@ class TestRecords:
         with pytest.raises(BlazePoseError, match="picture is damaged"):
             decode_jpeg(b"%!PS-Adobe-3.0 EPSF-3.0\n")
 
-    @pytest.mark.parametrize(("name", "value", "message"), [
-        ("flags", lambda a: a + 97, "flags other than"), ("side", lambda a: a * np.nan, "NaN"),
-        ("weight", lambda a: -a, "negative weight"), ("group", lambda a: np.stack([a, a], 1), "has the shape"),
-        ("angle", lambda a: a.astype(np.int32), "has the type"), ("keypoints", lambda a: a[:, :5], "has the shape")])
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("flags", lambda a: a + 97, "flags other than"),
+            ("side", lambda a: a * np.nan, "NaN"),
+            ("weight", lambda a: -a, "negative weight"),
+            ("group", lambda a: np.stack([a, a], 1), "has the shape"),
+            ("angle", lambda a: a.astype(np.int32), "has the type"),
+            ("keypoints", lambda a: a[:, :5], "has the shape"),
+        ],
+    )
     def test_labels_are_checked(self, records, tmp_path, name, value, message):
         shutil.copytree(records, tmp_path / "r")
         labels = load_file(tmp_path / "r" / "labels.safetensors")
@@ -253,18 +297,44 @@ class TestWeb:
         server.shutdown()
         server.server_close()
 
-    @pytest.mark.parametrize(("host", "status"), [
-        ("localhost", 200), ("localhost:8000", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("LOCALHOST", 200),
-        ("evil.example", 403), ("localhost.evil.example", 403), ("", 403), ("127.0.0.1.nip.io", 403)])
+    @pytest.mark.parametrize(
+        ("host", "status"),
+        [
+            ("localhost", 200),
+            ("localhost:8000", 200),
+            ("127.0.0.1:1", 200),
+            ("[::1]:80", 200),
+            ("LOCALHOST", 200),
+            ("evil.example", 403),
+            ("localhost.evil.example", 403),
+            ("", 403),
+            ("127.0.0.1.nip.io", 403),
+        ],
+    )
     def test_it_answers_to_local_names_alone(self, ask, host, status):
-        answer = ask(f"GET /model.task HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = ask(
+            f"GET /model.task HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        )
         assert answer.startswith(f"HTTP/1.0 {status}".encode())
         assert (b"model" in answer.partition(b"\r\n\r\n")[2]) == (status == 200)
 
-    @pytest.mark.parametrize("path", ["/%00", "/" + "a" * 5000, "/../../setup.py", "/vision/../../../setup.py",
-                                      "//[::1", "/image", "/\\..\\x", "http://[::/"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/%00",
+            "/" + "a" * 5000,
+            "/../../setup.py",
+            "/vision/../../../setup.py",
+            "//[::1",
+            "/image",
+            "/\\..\\x",
+            "http://[::/",
+        ],
+    )
     def test_strange_requests_are_answered_quietly(self, ask, path, capfd):
-        answer = ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = ask(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         assert answer[9:12] in (b"404", b"400", b"414"), answer[:80]
         assert "Traceback" not in capfd.readouterr().err
 

@@ -31,8 +31,10 @@ FIELDS = ("x", "y", "z", "visibility", "presence")
 
 def apart(a, b):
     """The largest difference over each output's peak."""
-    return max(float(jnp.abs(x - y).max() / jnp.abs(x).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b),
-                                                                            strict=True))
+    return max(
+        float(jnp.abs(x - y).max() / jnp.abs(x).max())
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 def applied(model, variables, images, **how):
@@ -45,13 +47,17 @@ def smoke():
     """A small net, folded, and crops; its kernels' sizes differ as those of released nets do."""
     images = jax.random.uniform(jax.random.key(1), (4, 128, 128, 3))
     batch = create_model("smoke", Form(), side=128)
-    variables = jax.jit(lambda k: batch.init(k, images[:1], train=False))(jax.random.key(0, impl="rbg"))
+    variables = jax.jit(lambda k: batch.init(k, images[:1], train=False))(
+        jax.random.key(0, impl="rbg")
+    )
 
     def uneven(path, leaf):
         name = path[-1].key
         key = jax.random.fold_in(jax.random.key(2), zlib.crc32(jax.tree_util.keystr(path).encode()))
         draw = jax.random.normal(key, leaf.shape)
-        return {"scale": leaf * jnp.exp(0.7 * draw), "var": jnp.exp(draw), "mean": 0.3 * draw}.get(name, leaf)
+        return {"scale": leaf * jnp.exp(0.7 * draw), "var": jnp.exp(draw), "mean": 0.3 * draw}.get(
+            name, leaf
+        )
 
     return batch, fold_batch_norm(jax.tree_util.tree_map_with_path(uneven, variables)), images
 
@@ -61,10 +67,15 @@ def test_unfolding_keeps_the_function(smoke):
     unfolded = unfold_batch_norm(batch, folded, [images[:2], images[2:]])
     expected = applied(create_model("smoke", FOLDED, side=128), folded, images, train=False)
     assert apart(expected, applied(batch, unfolded, images, train=False)) < 1e-4
-    # The measured statistics are those of the crops: normalising by the batch's own changes nothing either.
+    # The measured statistics are those of the crops: normalising by the batch's own changes nothing
+    # either.
     outputs, updated = applied(batch, unfolded, images, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(outputs.landmarks, expected.landmarks, atol=0.5)
-    for old, new in zip(jax.tree.leaves(unfolded["batch_stats"]), jax.tree.leaves(updated["batch_stats"]), strict=True):
+    for old, new in zip(
+        jax.tree.leaves(unfolded["batch_stats"]),
+        jax.tree.leaves(updated["batch_stats"]),
+        strict=True,
+    ):
         np.testing.assert_allclose(old, new, rtol=0.02, atol=0.02)
     # And kernels have the size that initialisation gives them.
     kernel = np.asarray(unfolded["params"]["stem"]["kernel"])
@@ -76,7 +87,10 @@ def test_unfolding_keeps_the_function(smoke):
 def test_released_nets_unfold(astronaut, tmp_path):
     name = "lite"
     import_weights([shared("models", f"pose_landmark_{name}.tflite")], tmp_path / "w")
-    crops = jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])]) / 255.0
+    crops = (
+        jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])])
+        / 255.0
+    )
     model = create_model(name, Form())
     fresh = jax.eval_shape(lambda: model.init(jax.random.key(0), crops[:1], train=False))
     fresh = jax.tree.map(lambda s: jnp.zeros(s.shape), fresh)
@@ -99,12 +113,24 @@ def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
 
     params = {"backbone": {"kernel": jnp.ones(3)}, "heads": {"kernel": jnp.ones(3)}}
     for rule in ("adamw", "sgd"):
-        optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=9.0, rule=rule,
-                                   groups=(("backbone", 0.1),))
+        optimizer = make_optimizer(
+            0.1, 10, warmup=0.1, weight_decay=0.0, clip=9.0, rule=rule, groups=(("backbone", 0.1),)
+        )
         state = create_train_state({"params": params}, optimizer)
         for _ in range(3):
-            state, _ = train_step(state, None, jax.random.key(0), optimizer=optimizer, ema_decay=0.9, objective=(
-                lambda variables, batch, key: (sum(x.sum() for x in jax.tree.leaves(variables["params"])), ({}, {}))))
+            state, _ = train_step(
+                state,
+                None,
+                jax.random.key(0),
+                optimizer=optimizer,
+                ema_decay=0.9,
+                objective=(
+                    lambda variables, batch, key: (
+                        sum(x.sum() for x in jax.tree.leaves(variables["params"])),
+                        ({}, {}),
+                    )
+                ),
+            )
         slow, fast = (1 - state.params[name]["kernel"] for name in ("backbone", "heads"))
         np.testing.assert_allclose(10 * slow, fast, rtol=1e-4)
         assert fast.min() > 0.01
@@ -116,15 +142,30 @@ def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
 def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
     _, folded, _ = smoke
     model = create_model("smoke", FOLDED, side=128, keypoints=17)
-    fresh = jax.jit(lambda k: model.init(k, jnp.zeros((1, 128, 128, 3)), train=False))(jax.random.key(3, impl="rbg"))
+    fresh = jax.jit(lambda k: model.init(k, jnp.zeros((1, 128, 128, 3)), train=False))(
+        jax.random.key(3, impl="rbg")
+    )
     taken = take_over(fresh, folded)
     said = capsys.readouterr().out
     assert "params/heads/landmarks/kernel" in said
     assert "stem" not in said
-    np.testing.assert_array_equal(taken["params"]["stem"]["kernel"], folded["params"]["stem"]["kernel"])
-    arguments = {"keypoints": 39, "side": 128, "fields": FIELDS, "heads": ("mask", "heatmap", "offsets")}
-    save_weights(tmp_path / "w", {"pose": StoredNetwork("smoke", "folded", jax.device_get(folded), arguments, "", "",
-                                                        BLAZEPOSE)})
+    np.testing.assert_array_equal(
+        taken["params"]["stem"]["kernel"], folded["params"]["stem"]["kernel"]
+    )
+    arguments = {
+        "keypoints": 39,
+        "side": 128,
+        "fields": FIELDS,
+        "heads": ("mask", "heatmap", "offsets"),
+    }
+    save_weights(
+        tmp_path / "w",
+        {
+            "pose": StoredNetwork(
+                "smoke", "folded", jax.device_get(folded), arguments, "", "", BLAZEPOSE
+            )
+        },
+    )
     with pytest.raises(BlazePoseError, match="the experiment trains 'lite'"):
         start_from(str(tmp_path / "w"), "pose", fresh, "lite", "batch", [])
     with pytest.raises(BlazePoseError, match="holds no detector"):
@@ -140,8 +181,14 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
 def targets(points):
     count = points.shape[1]
     yes = jnp.ones((1, count), bool)
-    return {"points": points, "labelled": yes.at[:, :2].set(False), "inside": yes, "body": yes,
-            "torso": jnp.array([0.25]), "is_person": jnp.array([True])}
+    return {
+        "points": points,
+        "labelled": yes.at[:, :2].set(False),
+        "inside": yes,
+        "body": yes,
+        "torso": jnp.array([0.25]),
+        "is_person": jnp.array([True]),
+    }
 
 
 def test_a_student_that_agrees_has_nothing_to_learn(smoke):
@@ -151,8 +198,12 @@ def test_a_student_that_agrees_has_nothing_to_learn(smoke):
     lessons = distillation_losses(said, said, goal, FIELDS, 128, jnp.ones(1))
     for name in ("points", "flags", "heatmap", "mask", "features"):
         assert abs(float(lessons[name])) < 1e-5, name
-    moved = said.replace(landmarks=said.landmarks + 20, heatmap=said.heatmap + 3, mask=said.mask - 2,
-                         features=2 * said.features)
+    moved = said.replace(
+        landmarks=said.landmarks + 20,
+        heatmap=said.heatmap + 3,
+        mask=said.mask - 2,
+        features=2 * said.features,
+    )
     worse = distillation_losses(moved, said, goal, FIELDS, 128, jnp.ones(1))
     for name in ("points", "flags", "heatmap", "mask", "features"):
         assert worse[name] > lessons[name] + 1e-4, name
@@ -168,11 +219,16 @@ def test_labels_far_from_the_teachers_peak_weigh_less():
     points = jnp.array([[[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.3, 0.3]]])
     peaks = points[0] + jnp.array([[0.0, 0.0], [0.0, 0.09], [0.0, 0.2], [0.0, 0.0]])
     maps = heatmaps.encode(peaks, 64, 1.5)
-    said = PoseOutputs(jnp.zeros((1, 4, 5)), jnp.zeros((1, 1)),
-                       heatmap=(jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps))[None])
+    said = PoseOutputs(
+        jnp.zeros((1, 4, 5)),
+        jnp.zeros((1, 1)),
+        heatmap=(jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps))[None],
+    )
     trust = trust_in_labels(said, targets(points), TeacherConfig())
     np.testing.assert_allclose(trust, [[1.0, 0.5, 0.15, 1.0]])
-    np.testing.assert_allclose(trust_in_labels(said, targets(points), TeacherConfig(doubt=False)), 1)
+    np.testing.assert_allclose(
+        trust_in_labels(said, targets(points), TeacherConfig(doubt=False)), 1
+    )
 
 
 def test_a_teacher_steers_the_objective(smoke):
@@ -189,8 +245,17 @@ def test_a_teacher_steers_the_objective(smoke):
 
     def loss(taught):
         return training.pose_objective(
-            apply, variables, records, jax.random.key(0), skeleton=BLAZEPOSE, fields=FIELDS, side=128,
-            augmentation=training.STILL, weights=training.LossConfig(), taught=taught)
+            apply,
+            variables,
+            records,
+            jax.random.key(0),
+            skeleton=BLAZEPOSE,
+            fields=FIELDS,
+            side=128,
+            augmentation=training.STILL,
+            weights=training.LossConfig(),
+            taught=taught,
+        )
 
     alone, (parts, _) = loss(None)
     assert not any(name.startswith("teacher") for name in parts)
@@ -204,13 +269,26 @@ def test_a_teacher_finds_people_whose_hips_nobody_labelled(tmp_path):
     source = shared("data", "lsp_train")
     found = json.loads((source / "annotations.json").read_text())
     names = found["categories"][0]["keypoints"]
-    rows = [3 * names.index(n) + 2 for n in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")]
-    found["annotations"] = [a for a in found["annotations"] if any(a["keypoints"][i] == 0 for i in rows)][:12]
+    rows = [
+        3 * names.index(n) + 2 for n in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
+    ]
+    found["annotations"] = [
+        a for a in found["annotations"] if any(a["keypoints"][i] == 0 for i in rows)
+    ][:12]
     wanted = {a["image_id"] for a in found["annotations"]}
     found["images"] = [image for image in found["images"] if image["id"] in wanted]
     (tmp_path / "annotations.json").write_text(json.dumps(found))
     import_weights([shared("models", "pose_landmark_lite.tflite")], tmp_path / "w")
-    order = ["data", "prepare", "coco_keypoints", "--source", str(tmp_path), "--images", str(source), "--output"]
+    order = [
+        "data",
+        "prepare",
+        "coco_keypoints",
+        "--source",
+        str(tmp_path),
+        "--images",
+        str(source),
+        "--output",
+    ]
     assert main([*order, str(tmp_path / "alone")]) == 2
     assert main([*order, str(tmp_path / "taught"), "--teacher", str(tmp_path / "w")]) == 0
     records = open_records(tmp_path / "taught")

@@ -10,5 +10,8 @@ def test_damaged_files_are_one_line(name):
 
 
 def test_damaged_networks_are_one_line_and_crash_nothing():
-    """In a child process: LiteRT is native code, and what it can still do is said in SECURITY.md."""
+    """In a child process.
+
+    LiteRT is native code, and what it can still do is said in SECURITY.md.
+    """
     assert fuzz("tflite", 200, seed=1) == []

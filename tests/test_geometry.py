@@ -22,7 +22,9 @@ def test_iou_of_known_boxes():
     assert boxes.iou(jnp.zeros(4), jnp.zeros(4)) == 0
 
 
-@pytest.mark.parametrize(("tip", "degrees"), [((0, -10), 0), ((10, 0), 90), ((-10, 0), -90), ((7, -7), 45)])
+@pytest.mark.parametrize(
+    ("tip", "degrees"), [((0, -10), 0), ((10, 0), 90), ((-10, 0), -90), ((7, -7), 45)]
+)
 def test_alignment_points_up_after_the_rotation(tip, degrees):
     center = jnp.array([50.0, 60.0])
     found = rois.from_alignment(center, center + jnp.array(tip, jnp.float32))
@@ -36,7 +38,9 @@ def test_alignment_points_up_after_the_rotation(tip, degrees):
 def test_frames_round_trip():
     square = roi(40, 30, 80, 0.7)
     points = jnp.asarray(RNG.uniform(-50, 150, (9, 2)), jnp.float32)
-    np.testing.assert_allclose(rois.crop_to_image(rois.image_to_crop(points, square), square), points, atol=1e-4)
+    np.testing.assert_allclose(
+        rois.crop_to_image(rois.image_to_crop(points, square), square), points, atol=1e-4
+    )
 
 
 def test_affine_is_the_same_map_as_crop_to_image():
@@ -48,13 +52,17 @@ def test_affine_is_the_same_map_as_crop_to_image():
 
 
 def test_roi_from_auxiliary_points_and_from_body_points():
-    points = jnp.asarray(RNG.uniform(0, 100, (39, 2)), jnp.float32).at[33].set(jnp.array([50, 50.0]))
+    points = (
+        jnp.asarray(RNG.uniform(0, 100, (39, 2)), jnp.float32).at[33].set(jnp.array([50, 50.0]))
+    )
     points = points.at[34].set(jnp.array([50, 10.0]))
     assert rois.from_keypoints(points, BLAZEPOSE).side == pytest.approx(100)
     body = jnp.full((17, 2), 50.0).at[jnp.array(COCO.indices(COCO.up)), 1].set(30.0)
     body = body.at[COCO.keypoints.index("left_ankle"), 1].set(90.0)
     found = rois.from_keypoints(body, COCO)
-    np.testing.assert_allclose([*found.center, found.side, found.angle], [50, 50, 2 * 1.25 * 40, 0], atol=1e-4)
+    np.testing.assert_allclose(
+        [*found.center, found.side, found.angle], [50, 50, 2 * 1.25 * 40, 0], atol=1e-4
+    )
 
 
 def reference_warp(image, affine, side, zero):

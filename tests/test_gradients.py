@@ -16,30 +16,45 @@ from blazepose_jax.training.distillation import distillation_losses
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, ((1, 1), (1, 1)))])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, ((1, 1), (1, 1)))]
+)
 def test_depthwise_gradients_are_those_of_the_convolution(dtype, kernel, stride, padding):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(6, 16, 16, 8)), dtype)
     k = jnp.asarray(rng.normal(size=(kernel, kernel, 1, 8)), dtype)
 
     def convolved(x, k):  # in float32, by XLA's own gradient
-        return lax.conv_general_dilated(x.astype(jnp.float32), k.astype(jnp.float32), (stride, stride), padding,
-                                        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=8)
+        return lax.conv_general_dilated(
+            x.astype(jnp.float32),
+            k.astype(jnp.float32),
+            (stride, stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=8,
+        )
 
     weights = jnp.asarray(rng.normal(size=jax.eval_shape(convolved, x, k).shape), jnp.float32)
 
     def score(function):
-        return jax.jit(jax.value_and_grad(lambda x, k: (function(x, k).astype(jnp.float32) * weights).sum(), (0, 1)))
+        return jax.jit(
+            jax.value_and_grad(
+                lambda x, k: (function(x, k).astype(jnp.float32) * weights).sum(), (0, 1)
+            )
+        )
 
-    (value, found) = score(lambda x, k: depthwise_by_shifts(x, k, stride, padding))(x, k)
-    (expected_value, expected) = score(convolved)(x, k)
-    # Only what is stored is rounded: a sum of 1,536 products in bfloat16 would be off by several per cent.
+    value, found = score(lambda x, k: depthwise_by_shifts(x, k, stride, padding))(x, k)
+    expected_value, expected = score(convolved)(x, k)
+    # Only what is stored is rounded: a sum of 1,536 products in bfloat16 would be off by several
+    # per cent.
     bound = 1e-5 if dtype == jnp.float32 else 2**-8
     assert abs(value - expected_value) <= 20 * bound * np.sqrt(weights.size)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == dtype
         theirs = np.asarray(theirs, np.float32)
-        assert np.abs(np.asarray(ours, np.float32) - theirs).max() <= 2 * bound * np.abs(theirs).max()
+        assert (
+            np.abs(np.asarray(ours, np.float32) - theirs).max() <= 2 * bound * np.abs(theirs).max()
+        )
 
 
 def test_means_of_fractional_weights():
@@ -51,40 +66,56 @@ def test_means_of_fractional_weights():
     check_grads(lambda v: losses.masked_mean(v, jnp.array([0.2, 0.1, 0.0])), (values,), 1)
 
 
-@pytest.mark.parametrize("loss", [
-    lambda x: losses.binary_cross_entropy(x, jnp.array([0.0, 0.3, 1.0])).sum(),
-    lambda x: losses.smooth_l1(x, 0.7).sum(),
-    lambda x: losses.focal(x, jnp.array([0.0, 1.0, 1.0]), 0.25, 2.0).sum(),
-    lambda x: losses.robust_distance(x[None], jnp.ones((1, 3)), jnp.array([0.3]), 0.15).sum()],
-    ids=["bce", "smooth_l1", "focal", "robust_distance"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: losses.binary_cross_entropy(x, jnp.array([0.0, 0.3, 1.0])).sum(),
+        lambda x: losses.smooth_l1(x, 0.7).sum(),
+        lambda x: losses.focal(x, jnp.array([0.0, 1.0, 1.0]), 0.25, 2.0).sum(),
+        lambda x: losses.robust_distance(x[None], jnp.ones((1, 3)), jnp.array([0.3]), 0.15).sum(),
+    ],
+    ids=["bce", "smooth_l1", "focal", "robust_distance"],
+)
 def test_elementwise_losses_against_finite_differences(loss):
     check_grads(loss, (jnp.array([-1.3, 0.4, 2.1]),), 1, atol=2e-2, rtol=2e-2)
 
 
 def outputs_like(targets, seed):
     rng = np.random.default_rng(seed)
-    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256) + 8 * rng.normal(size=(2, 39, 5))
-    return PoseOutputs(jnp.asarray(rows, jnp.float32), jnp.array([[0.3], [-0.2]]),
-                       mask=jnp.asarray(rng.normal(size=(2, 16, 16, 1)), jnp.float32),
-                       heatmap=jnp.asarray(rng.normal(size=(2, 16, 16, 39)) - 3, jnp.float32),
-                       offsets=jnp.asarray(rng.normal(size=(2, 16, 16, 78)), jnp.float32),
-                       world=jnp.asarray(rng.normal(size=(2, 39, 3)), jnp.float32))
+    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256) + 8 * rng.normal(
+        size=(2, 39, 5)
+    )
+    return PoseOutputs(
+        jnp.asarray(rows, jnp.float32),
+        jnp.array([[0.3], [-0.2]]),
+        mask=jnp.asarray(rng.normal(size=(2, 16, 16, 1)), jnp.float32),
+        heatmap=jnp.asarray(rng.normal(size=(2, 16, 16, 39)) - 3, jnp.float32),
+        offsets=jnp.asarray(rng.normal(size=(2, 16, 16, 78)), jnp.float32),
+        world=jnp.asarray(rng.normal(size=(2, 39, 3)), jnp.float32),
+    )
 
 
 def every_loss():
     """{name: a function of what the net says}, of the recipe and of the teacher."""
     targets = batch_targets()
-    targets |= {"depth": jnp.full((2, 39), 0.1), "world": jnp.full((2, 33, 3), 0.2),
-                "mask": jnp.ones((2, 256, 256)) * 0.4, "knows_body": jnp.array([True, False])}
+    targets |= {
+        "depth": jnp.full((2, 39), 0.1),
+        "world": jnp.full((2, 33, 3), 0.2),
+        "mask": jnp.ones((2, 256, 256)) * 0.4,
+        "knows_body": jnp.array([True, False]),
+    }
     outputs, teacher = outputs_like(targets, 0), outputs_like(targets, 1)
     big = outputs.replace(mask=jnp.zeros((2, 256, 256, 1)) + 0.3)
 
     def own(name):
-        return lambda o: training.pose_losses(o, targets, FIELDS, 256, jnp.array([True, False]),
-                                                jnp.array([1.0, 0.5]), LossConfig())[name]
+        return lambda o: training.pose_losses(
+            o, targets, FIELDS, 256, jnp.array([True, False]), jnp.array([1.0, 0.5]), LossConfig()
+        )[name]
 
     def taught(name):
-        return lambda o: distillation_losses(o, teacher, targets, FIELDS, 256, jnp.array([1.0, 0.5]))[name]
+        return lambda o: distillation_losses(
+            o, teacher, targets, FIELDS, 256, jnp.array([1.0, 0.5])
+        )[name]
 
     found = {name: (own(name), big) for name in own_names(targets, big)}
     return found | {f"teacher_{name}": (taught(name), outputs) for name in TEACHER}
@@ -94,20 +125,34 @@ TEACHER = ("points", "peaks", "heatmap", "world", "mask", "flags")
 
 
 def own_names(targets, outputs):
-    return training.pose_losses(outputs, targets, FIELDS, 256, jnp.array([True, False]), jnp.ones(2), LossConfig())
+    return training.pose_losses(
+        outputs, targets, FIELDS, 256, jnp.array([True, False]), jnp.ones(2), LossConfig()
+    )
 
 
 def test_every_loss_of_the_recipe_against_finite_differences():
     """Along a random direction of everything the net says."""
     rng = np.random.default_rng(2)
     cases = every_loss()
-    assert {"heatmap", "offsets", "regression", "visibility", "presence", "pose_presence", "depth", "world",
-            "mask"} <= set(cases)
+    assert {
+        "heatmap",
+        "offsets",
+        "regression",
+        "visibility",
+        "presence",
+        "pose_presence",
+        "depth",
+        "world",
+        "mask",
+    } <= set(cases)
     assert {f.name for f in TeacherConfig.__dataclass_fields__.values()} >= set(TEACHER)
     for name, (loss, outputs) in cases.items():
         way = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), outputs)
-        along = jax.jit(lambda t, loss=loss, outputs=outputs, way=way: loss(jax.tree.map(
-            lambda a, b: a + t * b, outputs, way)))
+        along = jax.jit(
+            lambda t, loss=loss, outputs=outputs, way=way: loss(
+                jax.tree.map(lambda a, b: a + t * b, outputs, way)
+            )
+        )
         slope = float(jax.grad(along)(0.0))
         assert slope != 0, name
         step = 2e-2
@@ -116,7 +161,12 @@ def test_every_loss_of_the_recipe_against_finite_differences():
 
 
 def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
-    from blazepose_jax.training.step import create_train_state, keep_if_sound, make_optimizer, train_step
+    from blazepose_jax.training.step import (
+        create_train_state,
+        keep_if_sound,
+        make_optimizer,
+        train_step,
+    )
 
     optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0)
     state = create_train_state({"params": {"kernel": jnp.ones(3)}}, optimizer)
@@ -125,8 +175,9 @@ def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
         return (variables["params"]["kernel"] * batch).sum(), ({}, {})
 
     def step(state, batch, number):
-        new, metrics = train_step(state, batch, jax.random.key(0), objective=objective, optimizer=optimizer,
-                                  ema_decay=0.9)
+        new, metrics = train_step(
+            state, batch, jax.random.key(0), objective=objective, optimizer=optimizer, ema_decay=0.9
+        )
         return keep_if_sound(new, state, metrics, number)
 
     good = step(state, jnp.ones(3), 0)
@@ -143,8 +194,12 @@ def test_groups_that_fit_nothing_are_an_error():
 
     params = {"backbone": {"kernel": jnp.ones(2)}, "heads": {"kernel": jnp.ones(2)}}
     with pytest.raises(BlazePoseError, match="'bakbone': did you mean 'backbone'"):
-        make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0, groups=(("bakbone", 0.1),)).init(params)
-    make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0, groups=(("back", 0.1),)).init(params)
+        make_optimizer(
+            0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0, groups=(("bakbone", 0.1),)
+        ).init(params)
+    make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0, groups=(("back", 0.1),)).init(
+        params
+    )
 
 
 def test_oks_constants_go_by_whole_words():

@@ -1,4 +1,7 @@
-"""The listing of docs/architecture.md as a table: a folder imports only from what stands above it."""
+"""The listing of docs/architecture.md as a table.
+
+A folder imports only from what stands above it.
+"""
 
 import ast
 from pathlib import Path
@@ -7,13 +10,42 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
 ORDER = (
-    "errors", "sides", "skeleton", "structs",
-    "geometry", "io", "codecs", "models", "rendering", "weights", "data", "export", "inference", "evaluation",
-    "training", "cli",
+    "errors",
+    "sides",
+    "skeleton",
+    "structs",
+    "geometry",
+    "io",
+    "codecs",
+    "models",
+    "rendering",
+    "weights",
+    "data",
+    "export",
+    "inference",
+    "evaluation",
+    "training",
+    "cli",
 )
-PURE = ("structs", "sides", "skeleton", "geometry", "codecs", "models", "rendering", "inference/pipeline",
-        "inference/smoothing", "evaluation/metrics", "training/losses", "training/augment", "training/targets",
-        "training/pose_loss", "training/detector_loss", "training/distillation", "training/step")
+PURE = (
+    "structs",
+    "sides",
+    "skeleton",
+    "geometry",
+    "codecs",
+    "models",
+    "rendering",
+    "inference/pipeline",
+    "inference/smoothing",
+    "evaluation/metrics",
+    "training/losses",
+    "training/augment",
+    "training/targets",
+    "training/pose_loss",
+    "training/detector_loss",
+    "training/distillation",
+    "training/step",
+)
 OUTER_MODULES = {"os", "time", "pathlib", "subprocess", "sys", "io", "av", "PIL"}
 
 
@@ -48,7 +80,9 @@ def test_imports_go_up_the_listing(path):
     for module in imports(path):
         if module.startswith("blazepose_jax."):
             there = module.split(".")[1]
-            assert there == here or ORDER.index(there) < ORDER.index(here), f"{place(path)} imports {module}"
+            assert there == here or ORDER.index(there) < ORDER.index(here), (
+                f"{place(path)} imports {module}"
+            )
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if place(p).startswith(PURE)], ids=place)

@@ -21,13 +21,17 @@ def follow(frames, settings=ONE, state=None):
     state = inference.initial_state(BLAZEPOSE, settings.max_people) if state is None else state
     seen = []
     for image in frames:
-        state, poses = inference.track(DETECTOR, POSE, state, to_frame(image), 1 / 30, settings=settings)
+        state, poses = inference.track(
+            DETECTOR, POSE, state, to_frame(image), 1 / 30, settings=settings
+        )
         seen.append(jax.device_get(poses))
     return state, seen
 
 
 def moving(count, start=(60, 100), step=(3, 1)):
-    return [blob_image(240, 200, (start[0] + i * step[0], start[1] + i * step[1])) for i in range(count)]
+    return [
+        blob_image(240, 200, (start[0] + i * step[0], start[1] + i * step[1])) for i in range(count)
+    ]
 
 
 def test_tracks_a_moving_disc_and_detects_once():
@@ -51,12 +55,18 @@ def test_detects_again_only_after_the_person_is_lost():
 def test_two_people_keep_their_ids_when_one_leaves_and_another_comes():
     settings = Settings(max_people=2, smoothing=False)
     a, b, c = (60, 60), (180, 60), (60, 150)
-    frames = [blob_image(240, 200, a, b)] * 3 + [blob_image(240, 200, b)] * 2 + [blob_image(240, 200, b, c)] * 2
+    frames = (
+        [blob_image(240, 200, a, b)] * 3
+        + [blob_image(240, 200, b)] * 2
+        + [blob_image(240, 200, b, c)] * 2
+    )
     state, seen = follow(frames, settings)
 
     def whereabouts(poses):
-        return {int(poses.ids[s]): poses.keypoints[s, 0, :2].round().astype(int).tolist()
-                for s in np.flatnonzero(poses.present)}
+        return {
+            int(poses.ids[s]): poses.keypoints[s, 0, :2].round().astype(int).tolist()
+            for s in np.flatnonzero(poses.present)
+        }
 
     first, middle, last = whereabouts(seen[2]), whereabouts(seen[4]), whereabouts(seen[6])
     assert set(first) == {0, 1}
@@ -65,7 +75,8 @@ def test_two_people_keep_their_ids_when_one_leaves_and_another_comes():
     np.testing.assert_allclose(middle[stayed], b, atol=1)
     assert set(last) == {stayed, 2}
     np.testing.assert_allclose(last[2], c, atol=1)
-    assert int(state.detector_runs) == 1 + 2  # at first; with a slot free in the fifth frame and the sixth
+    # at first; with a slot free in the fifth frame and the sixth
+    assert int(state.detector_runs) == 1 + 2
 
 
 def test_two_tracks_on_one_person_become_one():
@@ -83,7 +94,9 @@ def test_smoothing_lags_and_is_reset_with_the_person():
     _, smooth = follow(jump, Settings())
     moved = smooth[5].keypoints[0, 0, 0] - smooth[4].keypoints[0, 0, 0]
     assert 0 < moved < raw[5].keypoints[0, 0, 0] - raw[4].keypoints[0, 0, 0]
-    _, again = follow([*jump[:3], blob_image(240, 200), blob_image(240, 200, (150, 60))], Settings())
+    _, again = follow(
+        [*jump[:3], blob_image(240, 200), blob_image(240, 200, (150, 60))], Settings()
+    )
     np.testing.assert_allclose(again[4].keypoints[0, 0, :2], [150, 60], atol=1)
 
 
@@ -91,9 +104,14 @@ def test_every_person_is_smoothed():
     settings = Settings(max_people=2)
     still = [blob_image(240, 200, (60, 60), (180, 60))] * 4
     _, smooth = follow([*still, blob_image(240, 200, (63, 60), (183, 60))], settings)
-    _, raw = follow([*still, blob_image(240, 200, (63, 60), (183, 60))], dataclasses.replace(settings, smoothing=False))
+    _, raw = follow(
+        [*still, blob_image(240, 200, (63, 60), (183, 60))],
+        dataclasses.replace(settings, smoothing=False),
+    )
     for slot in (0, 1):
-        moved, wanted = (s[4].keypoints[slot, 0, 0] - s[3].keypoints[slot, 0, 0] for s in (smooth, raw))
+        moved, wanted = (
+            s[4].keypoints[slot, 0, 0] - s[3].keypoints[slot, 0, 0] for s in (smooth, raw)
+        )
         assert 0 < moved < wanted
 
 
@@ -109,11 +127,15 @@ def test_a_scan_is_the_loop():
 
     @jax.jit
     def run(state, frames):
-        return lax.scan(lambda s, f: inference.track(DETECTOR, POSE, s, f, 1 / 30, settings=ONE), state, frames)
+        return lax.scan(
+            lambda s, f: inference.track(DETECTOR, POSE, s, f, 1 / 30, settings=ONE), state, frames
+        )
 
     _, poses = run(inference.initial_state(BLAZEPOSE), stacked)
     _, seen = follow(moving(6))
-    np.testing.assert_allclose(poses.keypoints[:, 0], np.stack([p.keypoints[0] for p in seen]), atol=1e-3)
+    np.testing.assert_allclose(
+        poses.keypoints[:, 0], np.stack([p.keypoints[0] for p in seen]), atol=1e-3
+    )
 
 
 def test_frames_of_one_capacity_share_one_program():
@@ -144,7 +166,8 @@ def test_estimate_looks_where_it_is_told():
 
 
 def test_rotated_video_gives_rotated_points():
-    # The disc's circle tip is above it in the crop, whatever the rotation of the ROI: turned by the association.
+    # The disc's circle tip is above it in the crop, whatever the rotation of the ROI: turned by the
+    # association.
     image = blob_image(240, 240, (120, 60))
     _, (poses,) = follow([image])
     turned = np.rot90(image, 2)
@@ -155,6 +178,10 @@ def test_rotated_video_gives_rotated_points():
 
 @pytest.mark.parametrize("decode", ["refine", "regression"])
 def test_flip_averaging_keeps_a_symmetric_answer(decode):
-    _, (plain,) = follow([blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode))
-    _, (flipped,) = follow([blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode, flip=True))
+    _, (plain,) = follow(
+        [blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode)
+    )
+    _, (flipped,) = follow(
+        [blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode, flip=True)
+    )
     np.testing.assert_allclose(flipped.keypoints[0, 0, :2], plain.keypoints[0, 0, :2], atol=0.3)

@@ -1,4 +1,7 @@
-"""What people feed in: pictures and films of every make, read as a player shows them, or refused in one line."""
+"""What people feed in.
+
+Pictures and films of every make, read as a player shows them, or refused in one line.
+"""
 
 import http.server
 import itertools
@@ -34,16 +37,32 @@ def brightness(pictures):
 
 
 class TestPictures:
-    @pytest.mark.parametrize(("name", "form"), [
-        ("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG"), ("a.avif", "AVIF"), ("no_suffix", "GIF"),
-        ("wrong.jpg", "GIF")])
+    @pytest.mark.parametrize(
+        ("name", "form"),
+        [
+            ("a.gif", "GIF"),
+            ("a.webp", "WEBP"),
+            ("a.png", "PNG"),
+            ("a.avif", "AVIF"),
+            ("no_suffix", "GIF"),
+            ("wrong.jpg", "GIF"),
+        ],
+    )
     def test_animations_give_all_frames_with_their_times(self, tmp_path, form, name):
         first, *rest = steps()
-        first.save(tmp_path / name, form, save_all=True, append_images=rest, duration=[100, 50, 200, 40, 100, 70])
+        first.save(
+            tmp_path / name,
+            form,
+            save_all=True,
+            append_images=rest,
+            duration=[100, 50, 200, 40, 100, 70],
+        )
         found = read_media(tmp_path / name)
         pictures = list(found)
         assert (found.count, len(pictures), found.is_sequence) == (6, 6, True)
-        np.testing.assert_allclose([p.time for p in pictures], np.cumsum([0, 100, 50, 200, 40, 100]) / 1000, atol=0.011)
+        np.testing.assert_allclose(
+            [p.time for p in pictures], np.cumsum([0, 100, 50, 200, 40, 100]) / 1000, atol=0.011
+        )
         assert brightness(pictures) == sorted(brightness(pictures))
         assert [p.index for p in read_media(tmp_path / name, start=0.12, end=0.36)] == [2, 3]
 
@@ -78,7 +97,9 @@ class TestPictures:
         assert images.picture_size(shared("cases", "h01-heic-grid", "grid.heic")) == (640, 640)
 
     def test_without_its_decoder_heic_is_refused_and_not_cut(self, tmp_path, monkeypatch):
-        (tmp_path / "a.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(12) + bytes(500))
+        (tmp_path / "a.heic").write_bytes(
+            struct.pack(">I", 24) + b"ftypheic" + bytes(12) + bytes(500)
+        )
         monkeypatch.setattr(images, "_register_heif", lambda: False)
         with pytest.raises(BlazePoseError, match="is a HEIC picture: pip install"):
             read_media(tmp_path / "a.heic")
@@ -92,9 +113,16 @@ class TestPictures:
         data = data.replace(struct.pack("<II", 72, 1), struct.pack("<iI", -1, 0))
         Image.fromarray(gradient(0, 64, 48)).save(tmp_path / "a.jpg", exif=data, quality=95)
         found = read_image(tmp_path / "a.jpg")
-        expected = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-                    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-                    7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a)}[orientation](gradient(0))
+        expected = {
+            1: lambda a: a,
+            2: np.fliplr,
+            3: lambda a: np.rot90(a, 2),
+            4: np.flipud,
+            5: lambda a: a.swapaxes(0, 1),
+            6: lambda a: np.rot90(a, -1),
+            7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+            8: lambda a: np.rot90(a),
+        }[orientation](gradient(0))
         assert found.shape == expected.shape
         assert np.abs(found.astype(int) - expected).mean() < 8
         assert images.picture_size(tmp_path / "a.jpg") == expected.shape[1::-1]
@@ -114,7 +142,9 @@ class TestPictures:
 
     def test_an_apngs_picture_for_others_is_no_frame(self, tmp_path):
         first, *rest = steps(4)
-        first.save(tmp_path / "a.png", save_all=True, append_images=rest, default_image=True, duration=100)
+        first.save(
+            tmp_path / "a.png", save_all=True, append_images=rest, default_image=True, duration=100
+        )
         assert [p.time for p in read_media(tmp_path / "a.png")] == pytest.approx([0, 0.1, 0.2])
 
     def test_values_by_the_declared_range_and_not_by_what_is_there(self, tmp_path):
@@ -152,26 +182,42 @@ class TestPictures:
 
 class TestFolders:
     def test_numbers_count_and_every_suffix_is_read(self, tmp_path):
-        for name, form in (("f10.jpg", "JPEG"), ("f2.JFIF", "JPEG"), ("f1.avif", "AVIF"), ("f3", "PNG"),
-                           ("F9.webp", "WEBP")):
+        for name, form in (
+            ("f10.jpg", "JPEG"),
+            ("f2.JFIF", "JPEG"),
+            ("f1.avif", "AVIF"),
+            ("f3", "PNG"),
+            ("F9.webp", "WEBP"),
+        ):
             steps(1)[0].save(tmp_path / name, form)
         (tmp_path / ".hidden.jpg").write_bytes(b"x")
         (tmp_path / "Thumbs.db").write_bytes(bytes(100))
-        assert [p.file for p in read_media(tmp_path)] == ["f1.avif", "f2.JFIF", "f3", "F9.webp", "f10.jpg"]
+        assert [p.file for p in read_media(tmp_path)] == [
+            "f1.avif",
+            "f2.JFIF",
+            "f3",
+            "F9.webp",
+            "f10.jpg",
+        ]
 
     def test_what_is_no_picture_is_named_once(self, tmp_path):
         steps(1)[0].save(tmp_path / "a.png")
         write_clip(tmp_path / "film.mp4", 2)
         (tmp_path / "raw.cr2").write_bytes(bytes(range(256)) * 4)
         (tmp_path / "notes.txt").write_text("nobody takes this for a picture")
-        with pytest.warns(UserWarning, match=r"2 files are no pictures and are left out: film\.mp4, raw\.cr2"):
+        with pytest.warns(
+            UserWarning, match=r"2 files are no pictures and are left out: film\.mp4, raw\.cr2"
+        ):
             found = read_media(tmp_path)
         assert [p.file for p in found] == ["a.png"]
 
     def test_a_folder_of_broken_pictures_alone_is_an_error(self, tmp_path):
         for name in ("a.jpg", "b.png"):
             (tmp_path / name).write_bytes(b"junk")
-        with pytest.warns(UserWarning, match="skipped"), pytest.raises(BlazePoseError, match="none of the 2 pictures"):
+        with (
+            pytest.warns(UserWarning, match="skipped"),
+            pytest.raises(BlazePoseError, match="none of the 2 pictures"),
+        ):
             list(read_media(tmp_path))
 
     def test_one_broken_picture_stops_nothing(self, tmp_path):
@@ -192,7 +238,11 @@ class TestFolders:
         for i in range(12):
             steps(1)[0].save(tmp_path / f"{i}.png")
         found = read_media(tmp_path, sequence=True, start=0.1, end=0.2)
-        assert [(p.file, round(p.time, 3)) for p in found] == [("3.png", 0.1), ("4.png", 0.133), ("5.png", 0.167)]
+        assert [(p.file, round(p.time, 3)) for p in found] == [
+            ("3.png", 0.1),
+            ("4.png", 0.133),
+            ("5.png", 0.167),
+        ]
         with pytest.raises(BlazePoseError, match=r"has no time.*or add --sequence"):
             read_media(tmp_path, start=0.1)
 
@@ -215,27 +265,42 @@ def packets_with(path, stamps, form="matroska", codec="mpeg4"):
 
 class TestOneClock:
     def test_a_late_beginning_is_the_beginning(self, tmp_path):
-        path = packets_with(tmp_path / "late.ts", [3601400 + 100 * i for i in range(8)], "mpegts", "mpeg2video")
+        path = packets_with(
+            tmp_path / "late.ts", [3601400 + 100 * i for i in range(8)], "mpegts", "mpeg2video"
+        )
         times = [p.time for p in read_media(path)]
         np.testing.assert_allclose(times, np.arange(len(times)) / 10, atol=1e-3)
         assert [p.index for p in read_media(path, start=0.15, end=0.35)] == [2, 3]
         assert [p.index for p in read_media(path, end=0.05)] == [0]
 
-    @pytest.mark.parametrize("stamps", [
-        [None] * 5 + [0.0, 0.1, 0.2], [-0.3, -0.2, -0.1, 0.0, 0.1], [0.0, 0.1, 0.1, 0.1, 0.2, 0.3], [0.0] * 6,
-        [0.0, 0.1, 0.2, 0.0, 0.1, 0.2], [5.0, 5.1, None, None, 5.4], [9.0, 9.1, float("nan"), 9.3],
-        [0.0, 0.1, 95443.0, 95443.1]])
+    @pytest.mark.parametrize(
+        "stamps",
+        [
+            [None] * 5 + [0.0, 0.1, 0.2],
+            [-0.3, -0.2, -0.1, 0.0, 0.1],
+            [0.0, 0.1, 0.1, 0.1, 0.2, 0.3],
+            [0.0] * 6,
+            [0.0, 0.1, 0.2, 0.0, 0.1, 0.2],
+            [5.0, 5.1, None, None, 5.4],
+            [9.0, 9.1, float("nan"), 9.3],
+            [0.0, 0.1, 95443.0, 95443.1],
+        ],
+    )
     def test_it_begins_at_0_and_grows(self, stamps):
         clock = Clock(0.1)
         times = [clock(stamp) for stamp in stamps]
         assert times[0] == 0
         assert all(a < b for a, b in itertools.pairwise(times))
-        if all(stamp is not None and np.isfinite(stamp) for stamp in stamps) and stamps == sorted(set(stamps)):
+        if all(stamp is not None and np.isfinite(stamp) for stamp in stamps) and stamps == sorted(
+            set(stamps)
+        ):
             np.testing.assert_allclose(times, np.array(stamps) - stamps[0], atol=1e-9)
 
     def test_a_repeated_stamp_does_not_move_what_follows(self):
         clock = Clock(0.1)
-        assert [clock(t) for t in (0.0, 0.1, 0.1, 0.2, 0.3)] == pytest.approx([0, 0.1, 0.15, 0.2, 0.3])
+        assert [clock(t) for t in (0.0, 0.1, 0.1, 0.2, 0.3)] == pytest.approx(
+            [0, 0.1, 0.15, 0.2, 0.3]
+        )
 
     def test_unstamped_frames_of_a_raw_stream(self, tmp_path):
         writer = av.open(str(tmp_path / "raw.h264"), "w")
@@ -264,38 +329,59 @@ class TestOneClock:
         writer.close()
         with av.open(str(tmp_path / "late.mp4")) as container:
             assert container.duration / 1e6 < 1
-        np.testing.assert_allclose([p.time for p in read_media(tmp_path / "late.mp4")], np.arange(4) / 10, atol=1e-3)
+        np.testing.assert_allclose(
+            [p.time for p in read_media(tmp_path / "late.mp4")], np.arange(4) / 10, atol=1e-3
+        )
 
     def test_the_same_frames_give_the_same_bytes(self, tmp_path):
         for name in ("a", "b"):
             write_clip(tmp_path / f"{name}.mp4", 40, width=321, height=243)
         assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
         # However many processors there are.
-        code = ("import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); sys.path.insert(0, 'tests')\n"
-                "from test_video import write_clip\n"
-                f"write_clip({str(tmp_path / 'c.mp4')!r}, 40, width=321, height=243)")
+        code = (
+            "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+            " sys.path.insert(0, 'tests')\nfrom test_video import"
+            f" write_clip\nwrite_clip({str(tmp_path / 'c.mp4')!r}, 40, width=321, height=243)"
+        )
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
         assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "c.mp4").read_bytes()
 
 
 def sizes_of_parents(data):
-    """(where its size stands, of how many bytes) of every element that holds a film's size in a Matroska file."""
+    """(where its size stands, of how many bytes) of every element that holds a film's size in a
+    Matroska file.
+    """
     begin, end = 0, len(data)
     for wanted in (cropping.SEGMENT, cropping.TRACKS, cropping.ENTRY, cropping.VIDEO):
-        begin, end = next((a, b) for name, a, b in cropping._elements(data, begin, end) if name == wanted)
+        begin, end = next(
+            (a, b) for name, a, b in cropping._elements(data, begin, end) if name == wanted
+        )
         width = next(w for w in range(1, 9) if data[begin - w].bit_length() == 9 - w)
         yield begin - width, width
 
 
 class TestShownPixels:
-    @pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, -1, 0),
-                                        (0, -1, 1, 0), (0, 1, 1, 0), (0, -1, -1, 0)])
+    @pytest.mark.parametrize(
+        "matrix",
+        [
+            (1, 0, 0, 1),
+            (-1, 0, 0, 1),
+            (1, 0, 0, -1),
+            (-1, 0, 0, -1),
+            (0, 1, -1, 0),
+            (0, -1, 1, 0),
+            (0, 1, 1, 0),
+            (0, -1, -1, 0),
+        ],
+    )
     def test_the_whole_display_matrix(self, tmp_path, matrix):
         path = write_clip(tmp_path / "clip.mp4", 2)
         data = bytearray(path.read_bytes())
         at = data.index(b"tkhd") + 4 + 40
         a, b, c, d = matrix
-        data[at:at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+        data[at : at + 36] = struct.pack(
+            ">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30
+        )
         path.write_bytes(data)
         found = next(iter(read_media(path))).image
         # By the definition: pixel (x, y) is shown at (ax + cy, bx + dy), moved to begin at 0.
@@ -308,8 +394,16 @@ class TestShownPixels:
         assert np.abs(found.astype(int) - expected).mean() < 12
         np.testing.assert_array_equal(turned(gradient(0), np.array([[a, c], [b, d]])), expected)
 
-    @pytest.mark.parametrize(("aspect", "shape"), [((2, 1), (48, 128)), ((1, 2), (96, 64)), ((16, 11), (48, 93)),
-                                                   ((0, 1), (48, 64)), ((100, 1), (48, 64))])
+    @pytest.mark.parametrize(
+        ("aspect", "shape"),
+        [
+            ((2, 1), (48, 128)),
+            ((1, 2), (96, 64)),
+            ((16, 11), (48, 93)),
+            ((0, 1), (48, 64)),
+            ((100, 1), (48, 64)),
+        ],
+    )
     def test_pixels_that_are_not_square(self, tmp_path, aspect, shape):
         with av.open(str(tmp_path / "a.mkv"), "w") as container:
             stream = container.add_stream("libx264", rate=10)
@@ -317,11 +411,15 @@ class TestShownPixels:
             if aspect[0]:
                 stream.codec_context.sample_aspect_ratio = Fraction(*aspect)
             for i in range(3):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(gradient(i), format="rgb24")))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(gradient(i), format="rgb24"))
+                )
             container.mux(stream.encode(None))
         for picture in read_media(tmp_path / "a.mkv"):
             assert picture.image.shape == (*shape, 3)
-            np.testing.assert_allclose(picture.image[shape[0] // 4, shape[1] // 4], [250, 20, 20], atol=30)
+            np.testing.assert_allclose(
+                picture.image[shape[0] // 4, shape[1] // 4], [250, 20, 20], atol=30
+            )
 
     def test_matroska_says_what_to_crop(self, tmp_path):
         path = packets_with(tmp_path / "whole.mkv", [0, 100, 200])
@@ -334,7 +432,9 @@ class TestShownPixels:
             data[size_at : size_at + width] = size.to_bytes(width, "big")
         data[at:at] = crops
         (tmp_path / "cropped.mkv").write_bytes(data)
-        whole, found = (next(iter(read_media(tmp_path / f"{n}.mkv"))).image for n in ("whole", "cropped"))
+        whole, found = (
+            next(iter(read_media(tmp_path / f"{n}.mkv"))).image for n in ("whole", "cropped")
+        )
         np.testing.assert_array_equal(found, whole[16:, 8:])
 
     def test_clean_apertures_of_mp4(self, tmp_path):
@@ -346,12 +446,21 @@ class TestShownPixels:
         data[at:at] = clap
         for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
             place = data.index(name, data.index(b"moov")) - 4  # "avc1" is a brand, too
-            data[place : place + 4] = struct.pack(">I", struct.unpack_from(">I", data, place)[0] + 40)
+            data[place : place + 4] = struct.pack(
+                ">I", struct.unpack_from(">I", data, place)[0] + 40
+            )
         chunks = data.index(b"stco") + 8  # the samples lie 40 bytes farther on
         for i in range(struct.unpack_from(">I", data, chunks)[0]):
-            struct.pack_into(">I", data, chunks + 4 + 4 * i, struct.unpack_from(">I", data, chunks + 4 + 4 * i)[0] + 40)
+            struct.pack_into(
+                ">I",
+                data,
+                chunks + 4 + 4 * i,
+                struct.unpack_from(">I", data, chunks + 4 + 4 * i)[0] + 40,
+            )
         (tmp_path / "cropped.mp4").write_bytes(data)
-        whole, found = (next(iter(read_media(tmp_path / f"{n}.mp4"))).image for n in ("whole", "cropped"))
+        whole, found = (
+            next(iter(read_media(tmp_path / f"{n}.mp4"))).image for n in ("whole", "cropped")
+        )
         np.testing.assert_array_equal(found, whole[2:42, 12:60])
 
     def test_of_several_films_the_marked_one_is_read_and_said(self, tmp_path):
@@ -365,7 +474,9 @@ class TestShownPixels:
             films[1].disposition = av.stream.Disposition.default
             for i in range(3):
                 for stream in films:
-                    frame = av.VideoFrame.from_ndarray(gradient(i, stream.width, stream.height), format="rgb24")
+                    frame = av.VideoFrame.from_ndarray(
+                        gradient(i, stream.width, stream.height), format="rgb24"
+                    )
                     container.mux(stream.encode(frame))
             for stream in films:
                 container.mux(stream.encode(None))
@@ -432,7 +543,9 @@ def test_films_of_avi_with_b_frames_run_evenly(tmp_path):
         stream = container.add_stream("libx264", rate=25, options={"bf": "2"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for i in range(12):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(gradient(2 * i), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(gradient(2 * i), format="rgb24"))
+            )
         container.mux(stream.encode(None))
     found = list(read_media(tmp_path / "b.avi"))
     np.testing.assert_allclose(np.diff([p.time for p in found]), 0.04, atol=1e-3)

@@ -24,8 +24,9 @@ TRUTH = {
 }
 XLA = Form("folded", convolution="xla")
 # Small enough to compile in seconds, with every kind of block.
-TINY = released_pose.PoseSizes(BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1),
-                               ((8, 1), (8, 1), (16, 1)))
+TINY = released_pose.PoseSizes(
+    BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1), ((8, 1), (8, 1), (16, 1))
+)
 TINY_PAPER = paper_pose.PaperSizes((8, 8, 8, 8, 8), 8)
 
 
@@ -68,24 +69,43 @@ def test_activations_neither_explode_nor_die():
 
     found = np.asarray(run(jax.random.key(0, impl="rbg")))
     assert len(found) > 2 * 140
-    # Vector heads on a 1x1 map have one value per image; deviations over the batch may be small there.
+    # Vector heads on a 1x1 map have one value per image; deviations over the batch may be small
+    # there.
     assert np.percentile(found, 2) > 1e-2
     assert found.max() < 1e2
 
 
-@pytest.mark.parametrize(("stride", "padding", "kernel"), [(1, "SAME", 3), (1, "SAME", 5), (2, "SAME", 3),
-                                                           (2, layers.symmetric(5), 5), (2, layers.symmetric(3), 3)])
+@pytest.mark.parametrize(
+    ("stride", "padding", "kernel"),
+    [
+        (1, "SAME", 3),
+        (1, "SAME", 5),
+        (2, "SAME", 3),
+        (2, layers.symmetric(5), 5),
+        (2, layers.symmetric(3), 3),
+    ],
+)
 def test_depthwise_by_shifts_is_the_grouped_convolution(stride, padding, kernel):
     x = jax.random.normal(jax.random.key(0), (2, 14, 12, 6))
     weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 1, 6))
-    expected = lax.conv_general_dilated(x, weights, (stride, stride), padding, feature_group_count=6,
-                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    np.testing.assert_allclose(layers.depthwise_by_shifts(x, weights, stride, padding), expected, atol=1e-5)
+    expected = lax.conv_general_dilated(
+        x,
+        weights,
+        (stride, stride),
+        padding,
+        feature_group_count=6,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    np.testing.assert_allclose(
+        layers.depthwise_by_shifts(x, weights, stride, padding), expected, atol=1e-5
+    )
 
 
 def test_upsample_is_half_pixel_bilinear():
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
-    np.testing.assert_allclose(layers.upsample2x(x, XLA), jax.image.resize(x, (2, 10, 14, 3), "bilinear"), atol=1e-6)
+    np.testing.assert_allclose(
+        layers.upsample2x(x, XLA), jax.image.resize(x, (2, 10, 14, 3), "bilinear"), atol=1e-6
+    )
 
 
 def test_depth_to_space_has_tensorflows_channel_order():
@@ -94,21 +114,32 @@ def test_depth_to_space_has_tensorflows_channel_order():
 
 
 def random_variables(model, images):
-    """Variables of the right shapes, statistics unlike those of a fresh net; quicker than compiling an init."""
+    """Variables of the right shapes, statistics unlike those of a fresh net.
+
+    Quicker than compiling an init.
+    """
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
 
     def draw(path, leaf):
         if leaf.ndim == 4:
-            return (rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3]))).astype(np.float32)
+            return (rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3]))).astype(
+                np.float32
+            )
         low, high = (0.5, 1.5) if path[-1].key in ("scale", "var") else (-0.3, 0.3)
         return rng.uniform(low, high, leaf.shape).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.mark.parametrize("make", [lambda form: released_pose.PoseNet(form, TINY),
-                                  lambda form: paper_pose.PaperPose(form, TINY_PAPER)], ids=["released", "paper"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda form: released_pose.PoseNet(form, TINY),
+        lambda form: paper_pose.PaperPose(form, TINY_PAPER),
+    ],
+    ids=["released", "paper"],
+)
 class TestSmallPoseNet:
     images = jax.random.uniform(jax.random.key(5), (2, 128, 128, 3))
 
@@ -117,22 +148,35 @@ class TestSmallPoseNet:
 
     def test_folding_keeps_the_function_on_both_lowerings(self, make):
         variables = self.variables(make(Form()))
-        expected = jax.jit(lambda v: make(Form(convolution="xla")).apply(v, self.images, train=False))(variables)
+        expected = jax.jit(
+            lambda v: make(Form(convolution="xla")).apply(v, self.images, train=False)
+        )(variables)
         for form in (XLA, Form("folded", convolution="cpu")):
             folded = fold_batch_norm(variables)
-            found = jax.jit(lambda v, form=form: make(form).apply(v, self.images, train=False))(folded)
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(b).max()), found, expected)
+            found = jax.jit(lambda v, form=form: make(form).apply(v, self.images, train=False))(
+                folded
+            )
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(b).max()),
+                found,
+                expected,
+            )
 
     def test_regression_does_not_train_encoder_or_decoder(self, make):
         model = make(Form())
         variables = self.variables(model)
 
         def loss(params):
-            out, _ = model.apply({**variables, "params": params}, self.images, train=True, mutable=["batch_stats"])
+            out, _ = model.apply(
+                {**variables, "params": params}, self.images, train=True, mutable=["batch_stats"]
+            )
             return (out.landmarks**2).mean() + (out.presence**2).mean()
 
         grads = jax.jit(jax.grad(loss))(variables["params"])
-        sums = {name: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(tree)) for name, tree in grads.items()}
+        sums = {
+            name: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(tree))
+            for name, tree in grads.items()
+        }
         for name, total in sums.items():
             if name.startswith("regression"):
                 assert total > 0, name
@@ -144,7 +188,9 @@ def test_training_only_heads_exist_in_training_only():
     model = paper_pose.PaperPose(Form(), TINY_PAPER)
     images = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
-    trained, _ = jax.eval_shape(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]), variables, images)
+    trained, _ = jax.eval_shape(
+        lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]), variables, images
+    )
     assert trained.heatmap.shape == (2, 64, 64, 39)
     assert trained.offsets.shape == (2, 64, 64, 78)
     inferred = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
@@ -154,7 +200,9 @@ def test_training_only_heads_exist_in_training_only():
 
 
 def test_keypoints_fields_and_heads_are_arguments():
-    model = create_model("lite", XLA, keypoints=5, fields=("x", "y", "visibility"), heads=("heatmap",))
+    model = create_model(
+        "lite", XLA, keypoints=5, fields=("x", "y", "visibility"), heads=("heatmap",)
+    )
     images = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     out = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)

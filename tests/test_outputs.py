@@ -1,4 +1,6 @@
-"""What is written appears whole under its name, destroys nothing that was read, and leaves nothing behind."""
+"""What is written appears whole under its name, destroys nothing that was read, and leaves
+nothing behind.
+"""
 
 import json
 import os
@@ -33,7 +35,15 @@ class TestInputs:
         Image.fromarray(gradient(0)).save(tmp_path / "p" / "a.jpg")
         before = (tmp_path / "p" / "a.jpg").read_bytes()
         for option in ("--json", "--csv", "--video"):
-            said = fails(capsys, "track", tmp_path / "p", "--weights", "gone", option, tmp_path / "p" / "a.jpg")
+            said = fails(
+                capsys,
+                "track",
+                tmp_path / "p",
+                "--weights",
+                "gone",
+                option,
+                tmp_path / "p" / "a.jpg",
+            )
             assert "is the input: name another file" in said
         assert (tmp_path / "p" / "a.jpg").read_bytes() == before
 
@@ -55,10 +65,26 @@ class TestInputs:
         folder = write_folder(tmp_path / "d", [person(1)])
         before = (folder / "annotations.json").read_bytes()
         for output in ("annotations.json", "a.jpg"):
-            assert "is the input" in fails(capsys, "evaluate", "--weights", released, "--data", folder, "--json",
-                                           folder / output)
-        assert "is the input" in fails(capsys, "evaluate", "--weights", released, "--data", folder, "--json",
-                                       released / "model.json")
+            assert "is the input" in fails(
+                capsys,
+                "evaluate",
+                "--weights",
+                released,
+                "--data",
+                folder,
+                "--json",
+                folder / output,
+            )
+        assert "is the input" in fails(
+            capsys,
+            "evaluate",
+            "--weights",
+            released,
+            "--data",
+            folder,
+            "--json",
+            released / "model.json",
+        )
         assert (folder / "annotations.json").read_bytes() == before
 
     def test_shared_memory_is_a_folder_like_others(self):
@@ -110,8 +136,13 @@ class TestNames:
         assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
     def test_standard_output(self):
-        code = "from blazepose_jax.files import *; write_text(Path('/dev/stdout'), 'said'); print(', kept')"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        code = (
+            "from blazepose_jax.files import *; write_text(Path('/dev/stdout'), 'said'); print(',"
+            " kept')"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+        )
         assert done.stdout == "said, kept\n"
 
     def test_modes(self, tmp_path):
@@ -123,6 +154,7 @@ class TestNames:
 
     def test_an_error_leaves_what_was_there(self, tmp_path):
         (tmp_path / "a").write_text("before")
+
         def half():
             with files.written(tmp_path / "a") as part:
                 part.write_text("half")
@@ -144,7 +176,9 @@ class TestRuns:
     def test_two_runs_on_one_output(self, tmp_path):
         first = Output(tmp_path / "o.json")
         code = f"from blazepose_jax.files import Output; Output({str(tmp_path / 'o.json')!r})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+        )
         assert "is being written by another run" in done.stderr
         first.open().close()
         first.finish()
@@ -155,9 +189,11 @@ class TestRuns:
         assert [p.name for p in tmp_path.iterdir()] == ["o.json"]
 
     def test_what_a_killed_run_left_is_removed_by_the_next(self, tmp_path):
-        code = ("import os, signal; from blazepose_jax.files import *\n"
-                f"Output({str(tmp_path / 'o.json')!r}); OutputFolder({str(tmp_path / 'masks')!r})\n"
-                "(lambda p: os.kill(os.getpid(), signal.SIGKILL))(0)")
+        code = (
+            "import os, signal; from blazepose_jax.files import *\n"
+            f"Output({str(tmp_path / 'o.json')!r}); OutputFolder({str(tmp_path / 'masks')!r})\n"
+            "(lambda p: os.kill(os.getpid(), signal.SIGKILL))(0)"
+        )
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
         assert len(list(tmp_path.iterdir())) == 2
         (tmp_path / ".o.json.notes").write_text("not ours")
@@ -171,7 +207,9 @@ class TestRuns:
     @pytest.mark.parametrize("can_swap", [True, False])
     def test_a_folder_takes_the_place_of_another(self, tmp_path, monkeypatch, can_swap):
         if not can_swap:
-            monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(TypeError))
+            monkeypatch.setattr(
+                files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(TypeError)
+            )
         for text in ("old", "new"):
             folder = OutputFolder(tmp_path / "w")
             (folder.part / "f").write_text(text)
@@ -182,7 +220,10 @@ class TestRuns:
             OutputFolder(tmp_path / "w").finish()
 
     def test_a_kill_between_the_renames_of_an_import_loses_nothing(self, tmp_path, monkeypatch):
-        """Where the system swaps folders there is no moment between; where it cannot, the old one comes back."""
+        """Where the system swaps folders there is no moment between.
+
+        Where it cannot, the old one comes back.
+        """
         folder = OutputFolder(tmp_path / "w")
         (folder.part / "f").write_text("old")
         folder.finish()
@@ -205,10 +246,24 @@ class TestRuns:
 
 def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_weights):
     clip = write_clip(tmp_path / "clip.mp4", 4000)
-    command = [sys.executable, "-m", "blazepose_jax.cli", "track", str(clip), "--weights", str(random_weights),
-               "--json", str(tmp_path / "o.json"), "--video", str(tmp_path / "o.mp4"),
-               "--min-detection-confidence", "0"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "blazepose_jax.cli",
+        "track",
+        str(clip),
+        "--weights",
+        str(random_weights),
+        "--json",
+        str(tmp_path / "o.json"),
+        "--video",
+        str(tmp_path / "o.mp4"),
+        "--min-detection-confidence",
+        "0",
+    ]
+    run = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     while not any(p.stat().st_size > 20_000 for p in tmp_path.glob(".o.json.*")):
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
@@ -226,9 +281,23 @@ def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_wei
 def test_a_failing_output_leaves_nothing_half_written(tmp_path, capsys, random_weights):
     write_clip(tmp_path / "clip.mp4", 3)
     (tmp_path / "out").mkdir()
-    assert main(["track", str(tmp_path / "clip.mp4"), "--weights", str(random_weights), "--json",
-                 str(tmp_path / "out" / "o.json"), "--video", "/dev/full", "--mask",
-                 str(tmp_path / "out" / "masks")]) == 2
+    assert (
+        main(
+            [
+                "track",
+                str(tmp_path / "clip.mp4"),
+                "--weights",
+                str(random_weights),
+                "--json",
+                str(tmp_path / "out" / "o.json"),
+                "--video",
+                "/dev/full",
+                "--mask",
+                str(tmp_path / "out" / "masks"),
+            ]
+        )
+        == 2
+    )
     assert "/dev/full cannot be read or written" in capsys.readouterr().err
     # What was complete when the other one failed is kept.
     assert [p.name for p in (tmp_path / "out").iterdir()] in ([], ["o.json"])
@@ -240,24 +309,62 @@ def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
     (tmp_path / "p").mkdir()
     for name in ("a.png", "a.jpg"):
         Image.fromarray(gradient(0)).save(tmp_path / "p" / name)
-    assert main(["track", str(tmp_path / "p"), "--weights", str(random_weights), "--mask", str(tmp_path / "m"),
-                 "--min-detection-confidence", "0", "--min-presence-confidence", "0"]) == 0
+    assert (
+        main(
+            [
+                "track",
+                str(tmp_path / "p"),
+                "--weights",
+                str(random_weights),
+                "--mask",
+                str(tmp_path / "m"),
+                "--min-detection-confidence",
+                "0",
+                "--min-presence-confidence",
+                "0",
+            ]
+        )
+        == 0
+    )
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a.jpg.png", "a.png.png"]
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--video"])
 def test_a_full_disk_is_named(tmp_path, capsys, random_weights, option):
     write_clip(tmp_path / "clip.mp4", 3)
-    assert main(["track", str(tmp_path / "clip.mp4"), "--weights", str(random_weights), option, "/dev/full",
-                 "--min-detection-confidence", "0"]) == 2
-    assert "/dev/full cannot be read or written (No space left on device)" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "track",
+                str(tmp_path / "clip.mp4"),
+                "--weights",
+                str(random_weights),
+                option,
+                "/dev/full",
+                "--min-detection-confidence",
+                "0",
+            ]
+        )
+        == 2
+    )
+    assert (
+        "/dev/full cannot be read or written (No space left on device)" in capsys.readouterr().err
+    )
 
 
 def test_pictures_that_cannot_be_written_are_said_first(tmp_path, capsys, random_weights):
     Image.fromarray(gradient(0)).save(tmp_path / "in.png")
     assert "which cannot be written: name a .png or .jpg" in fails(
-        capsys, "track", tmp_path / "in.png", "--weights", random_weights, "--json", tmp_path / "o.json", "--video",
-        tmp_path / "o.heic")
+        capsys,
+        "track",
+        tmp_path / "in.png",
+        "--weights",
+        random_weights,
+        "--json",
+        tmp_path / "o.json",
+        "--video",
+        tmp_path / "o.heic",
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 
 
@@ -288,11 +395,15 @@ def test_a_writer_without_frames_leaves_no_file(tmp_path):
 
 
 def test_half_a_line_of_a_log_is_left_out(tmp_path):
-    (tmp_path / "m.jsonl").write_bytes(b'{"step": 1}\n[3]\n{"step": 2}\nnot json\n\xff\xfe{"step"\n{"step": 3, "lo')
+    (tmp_path / "m.jsonl").write_bytes(
+        b'{"step": 1}\n[3]\n{"step": 2}\nnot json\n\xff\xfe{"step"\n{"step": 3, "lo'
+    )
     assert read_json_lines(tmp_path / "m.jsonl") == [{"step": 1}, {"step": 2}]
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000, b"{", b"", b"\xff", b"1" * 5000, b'{"a": \xff}', b"\xff\xfe{"])
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b"{", b"", b"\xff", b"1" * 5000, b'{"a": \xff}', b"\xff\xfe{"]
+)
 def test_what_is_no_json_is_one_line(data):
     with pytest.raises(BlazePoseError, match="x is no JSON") as caught:
         parse_json(data, "x")
@@ -300,10 +411,12 @@ def test_what_is_no_json_is_one_line(data):
 
 
 def test_commands_need_no_posix_module():
-    code = ("import sys, warnings; warnings.simplefilter('ignore'); sys.modules['fcntl'] = None\n"
-            "from blazepose_jax.cli.main import COMMANDS, main; import importlib\n"
-            "[importlib.import_module(f'blazepose_jax.{module}') for module, _ in COMMANDS.values()]\n"
-            "sys.exit(main(['models']))")
+    code = (
+        "import sys, warnings; warnings.simplefilter('ignore'); sys.modules['fcntl'] = None\n"
+        "from blazepose_jax.cli.main import COMMANDS, main; import importlib\n"
+        "[importlib.import_module(f'blazepose_jax.{module}') for module, _ in COMMANDS.values()]\n"
+        "sys.exit(main(['models']))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert np.char.count(done.stdout, "paper_full") == 1

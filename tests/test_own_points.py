@@ -23,7 +23,9 @@ PAIR = Skeleton("pair", ("Pelvis", "Neck"), (("Pelvis", "Neck"),), ("Pelvis",), 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """People of two points under names that no other set has, and a net with random numbers for them."""
+    """People of two points under names that no other set has, and a net with random numbers for
+    them.
+    """
     root = tmp_path_factory.mktemp("pair")
     people = []
     for i in range(12):
@@ -35,15 +37,32 @@ def pair(tmp_path_factory):
     data["categories"][0]["keypoints"] = list(PAIR.keypoints)
     (folder / "annotations.json").write_text(json.dumps(data))
     arguments = {"keypoints": 2, "side": 128}
-    variables = random_variables(create_model("smoke", Form(convolution="xla"), **arguments),
-                                 jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-    save_weights(root / "w", {"pose": StoredNetwork("smoke", "batch", variables, arguments, "random", "", PAIR)})
+    variables = random_variables(
+        create_model("smoke", Form(convolution="xla"), **arguments),
+        jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32),
+    )
+    save_weights(
+        root / "w",
+        {"pose": StoredNetwork("smoke", "batch", variables, arguments, "random", "", PAIR)},
+    )
     return root
 
 
 def test_evaluation_measures_by_their_own_centre_and_up_points(pair, capsys):
-    assert main(["evaluate", "--weights", str(pair / "w"), "--data", str(pair / "data"), "--json",
-                 str(pair / "report.json")]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "--weights",
+                str(pair / "w"),
+                "--data",
+                str(pair / "data"),
+                "--json",
+                str(pair / "report.json"),
+            ]
+        )
+        == 0
+    )
     report = json.loads((pair / "report.json").read_text())
     assert report["torso"] == "Pelvis to Neck"
     assert (report["people"], report["points"]) == (12, 24)
@@ -53,8 +72,21 @@ def test_evaluation_measures_by_their_own_centre_and_up_points(pair, capsys):
 
 def test_int8_is_calibrated_on_their_people(pair, capsys):
     output = pair / "pair.tflite"
-    code = main(["export", "--weights", str(pair / "w"), "--output", str(output), "--precision", "int8", "--backend",
-                 "litert", "--calibration", str(pair / "data")])
+    code = main(
+        [
+            "export",
+            "--weights",
+            str(pair / "w"),
+            "--output",
+            str(output),
+            "--precision",
+            "int8",
+            "--backend",
+            "litert",
+            "--calibration",
+            str(pair / "data"),
+        ]
+    )
     said = capsys.readouterr()
     assert code in (0, 1), said.err  # random numbers may lie anywhere from float32
     assert any(path.suffix == ".tflite" for path in pair.iterdir())
@@ -65,27 +97,38 @@ def test_int8_is_calibrated_on_their_people(pair, capsys):
 def test_who_calibrates_judges_nothing(tmp_path):
     from blazepose_jax.export.calibration import read_material
 
-    folder = write_folder(tmp_path / "d", [{**person(i + 1), "image_id": i // 2} for i in range(20)],
-                          [f"{i}.jpg" for i in range(10)])
+    folder = write_folder(
+        tmp_path / "d",
+        [{**person(i + 1), "image_id": i // 2} for i in range(20)],
+        [f"{i}.jpg" for i in range(10)],
+    )
     for i in range(10):  # pictures that can be told apart
         Image.fromarray(np.full((200, 220, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
     material = read_material(str(folder), BLAZEPOSE)
-    calibrating, judging = ({int(image.mean()) // 20 for image, _ in rows}
-                            for rows in (material.images, material.judged))
+    calibrating, judging = (
+        {int(image.mean()) // 20 for image, _ in rows}
+        for rows in (material.images, material.judged)
+    )
     assert calibrating
     assert judging
     assert not calibrating & judging
     assert not {p.image.stem for p in material.measured.people} & {str(i) for i in calibrating}
     alone = read_material(None, BLAZEPOSE)
-    assert len({(image.shape, float(square.side)) for image, square in alone.images + alone.judged}) == 16
-    assert len({image.shape for image, _ in alone.images + alone.judged}) == 16  # as a detector sees them, too
+    assert (
+        len({(image.shape, float(square.side)) for image, square in alone.images + alone.judged})
+        == 16
+    )
+    # as a detector sees them, too
+    assert len({image.shape for image, _ in alone.images + alone.judged}) == 16
 
 
 def test_flip_does_nothing_and_says_so(pair):
     from blazepose_jax.inference import Settings
     from blazepose_jax.inference.engine import load_engine
 
-    with pytest.warns(UserWarning, match="flip does nothing for 'pair': left and right: no left and right names"):
+    with pytest.warns(
+        UserWarning, match="flip does nothing for 'pair': left and right: no left and right names"
+    ):
         load_engine(pair / "w", None, Settings(flip=True))
 
 
@@ -101,8 +144,24 @@ def test_a_detector_from_elsewhere_is_taken_whatever_the_weights_are(pair, rando
 
 def test_a_few_people_are_a_share_and_not_an_error(pair, tmp_path, capsys):
     (tmp_path / "s.json").write_text(json.dumps(PAIR.to_dict()))
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(pair / "data"), "--skeleton",
-                 str(tmp_path / "s.json"), "--output", str(tmp_path / "r"), "--size", "128"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(pair / "data"),
+                "--skeleton",
+                str(tmp_path / "s.json"),
+                "--output",
+                str(tmp_path / "r"),
+                "--size",
+                "128",
+            ]
+        )
+        == 0
+    )
     assert "mirroring is off" in capsys.readouterr().out
     for reader in ("resident", "grain"):
         learn, held_out = open_readers(DataConfig(records=str(tmp_path / "r"), reader=reader))
@@ -115,5 +174,9 @@ def test_torsos_are_of_points_that_everybody_has():
     for skeleton in (BLAZEPOSE, COCO):
         assert choose_torso("lsp", skeleton.keypoints, skeleton) == TORSOS["lsp"]
     body = Skeleton("body", (*COCO.keypoints, "pelvis", "neck"), (), ("pelvis",), ("neck",))
-    assert choose_torso("lsp", body.keypoints, body) == (("pelvis",), ("neck",))  # shoulders may be unlabelled
+    # shoulders may be unlabelled
+    assert choose_torso("lsp", body.keypoints, body) == (
+        ("pelvis",),
+        ("neck",),
+    )
     assert choose_torso("center", COCO.keypoints, COCO) == (COCO.center, COCO.up)

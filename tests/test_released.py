@@ -22,8 +22,10 @@ REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").re
 
 
 @pytest.mark.parametrize("form", [FOLDED, Form("folded", convolution="xla")], ids=["cpu", "xla"])
-@pytest.mark.parametrize(("file", "outputs"), [
-    ("pose_detection", 2), ("pose_landmark_lite", 5), ("pose_landmark_full", 5)])
+@pytest.mark.parametrize(
+    ("file", "outputs"),
+    [("pose_detection", 2), ("pose_landmark_lite", 5), ("pose_landmark_full", 5)],
+)
 def test_every_output_equals_litert(file, outputs, form):
     data = shared("models", f"{file}.tflite").read_bytes()
     spec = MODELS[import_tflite(data, file).name]
@@ -31,8 +33,8 @@ def test_every_output_equals_litert(file, outputs, form):
     rows = compare(data, file, crops, form)
     assert len(rows) == outputs
     for output, row in rows.items():
-        # The masks' logits reach 1500, and LiteRT's own rounding costs them up to 6e-4 of that, by processor
-        # (tools/tensor_equality.py): there ours must be the nearer to float64.
+        # The masks' logits reach 1500, and LiteRT's own rounding costs them up to 6e-4 of that, by
+        # processor (tools/tensor_equality.py): there ours must be the nearer to float64.
         bound = 1e-4 if output != "mask" else 1e-4 + 1.5 * row["litert to float64"]
         assert row["ours to litert"] <= bound, (output, row)
         assert row["ours to float64"] <= (1e-4 if output != "mask" else 5e-4), (output, row)
@@ -43,8 +45,8 @@ def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime)
     poses = Tracker(released, runtime=runtime)(astronaut)
     expected = np.array(REFERENCE["keypoints"])
     distance = np.linalg.norm(poses.keypoints[0, :, :2] - expected[:, :2], axis=-1)
-    # What is seen agrees on every processor; where the net is unsure (her hidden hand) it amplifies what XLA's code for
-    # this one rounds otherwise: 0.03 px on average on one, 0.11 on another.
+    # What is seen agrees on every processor; where the net is unsure (her hidden hand) it amplifies
+    # what XLA's code for this one rounds otherwise: 0.03 px on average on one, 0.11 on another.
     seen = expected[:, 3] > 0.5
     assert distance[seen].mean() < 0.05
     assert distance.mean() < (0.05 if runtime == "litert" else 0.2)
@@ -58,7 +60,9 @@ def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime)
 @pytest.mark.parametrize("runtime", ["jax", "litert"])
 def test_squats_are_tracked_with_one_detection(released, runtime):
     tracker = Tracker(released, runtime=runtime)
-    found = [tracker(p.image, p.time) for p in read_media(shared("data", "video", "pose_squats.mp4"))]
+    found = [
+        tracker(p.image, p.time) for p in read_media(shared("data", "video", "pose_squats.mp4"))
+    ]
     assert sum(bool(p.present[0]) for p in found) == 65
     assert tracker.detector_runs == 1
     hips = np.array([p.keypoints[0, 23:25, 1].mean() for p in found])
@@ -69,8 +73,10 @@ def test_squats_are_tracked_with_one_detection(released, runtime):
 def test_several_people_on_a_street(released):
     for runtime in ("jax", "litert"):
         tracker = Tracker(released, runtime=runtime, settings=Settings(max_people=3))
-        ids = [set(tracker(p.image, p.time).ids.tolist()) - {-1}
-               for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)]
+        ids = [
+            set(tracker(p.image, p.time).ids.tolist()) - {-1}
+            for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)
+        ]
         assert max(len(i) for i in ids) >= 2
         assert len(set.union(*ids)) < 15  # people keep their ids
 
@@ -80,19 +86,27 @@ def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
     expected = np.array(REFERENCE["keypoints"])[:11, :2]
     runtime = "jax" if decode == "refine" else "litert"  # which compiles the decode alone
     for flip in (False, True):
-        poses = Tracker(released, settings=Settings(decode=decode, flip=flip), runtime=runtime)(astronaut)
+        poses = Tracker(released, settings=Settings(decode=decode, flip=flip), runtime=runtime)(
+            astronaut
+        )
         assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 20
 
 
 def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released):
-    """What anchors are to say of a person is what Google's say: conventions cost next to nothing."""
+    """What anchors are to say of a person is what Google's say.
+
+    Conventions cost next to nothing.
+    """
     from detector_conventions import labelled_by_itself, losses_of, scenes_of
 
     net = load_weights(released).detector
     data = read_annotations(shared("data", "lsp_train"))
     data = dataclasses.replace(data, people=data.people[:16])
-    rows = [jax.device_get(losses_of(net, scene)) for scene, _ in
-            (labelled_by_itself(net, s) for s in scenes_of(data, 16)) if scene.kinds.any()]
+    rows = [
+        jax.device_get(losses_of(net, scene))
+        for scene, _ in (labelled_by_itself(net, s) for s in scenes_of(data, 16))
+        if scene.kinds.any()
+    ]
     mean = {name: np.mean([row[name] for row in rows]) for name in rows[0]}
     assert len(rows) >= 14
     assert mean["boxes"] < 0.02

@@ -22,8 +22,11 @@ def test_the_same_number_is_the_same_person(people):
     jax.tree.map(np.testing.assert_array_equal, again, people)
     # Whatever stands beside it in a batch, and however a batch is shared out.
     shifted = jax.device_get(Rendered(100, SIZE).batch(0, COUNT, 0, rows=range(4, 12)))
-    jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda a: a[:4], shifted),
-                 jax.tree.map(lambda a: a[4:], people))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        jax.tree.map(lambda a: a[:4], shifted),
+        jax.tree.map(lambda a: a[4:], people),
+    )
     other = jax.device_get(Rendered(100, SIZE, seed=1).take(np.arange(COUNT)))
     assert (other.pixels != people.pixels).mean() > 0.5
 
@@ -39,9 +42,15 @@ def test_labels_fit_the_picture(people):
         x, y = people.keypoints[i].astype(int).T
         seen = people.flags[i] == 2
         assert seen.any()
-        # What is visible lies on the person; a hand's or foot's point may lie beside its last pixel.
-        near = np.stack([people.mask[i][np.clip(y + dy, 0, SIZE - 1), np.clip(x + dx, 0, SIZE - 1)]
-                         for dx in (-2, 0, 2) for dy in (-2, 0, 2)]).max(0)
+        # What is visible lies on the person; a hand's or foot's point may lie beside its last
+        # pixel.
+        near = np.stack(
+            [
+                people.mask[i][np.clip(y + dy, 0, SIZE - 1), np.clip(x + dx, 0, SIZE - 1)]
+                for dx in (-2, 0, 2)
+                for dy in (-2, 0, 2)
+            ]
+        ).max(0)
         assert (near[seen] == 255).mean() > 0.9
         assert 0.01 < (people.mask[i] > 0).mean() < 0.4
 
@@ -55,9 +64,13 @@ def test_metres_are_a_persons(people):
     left, right = (length(f"{side}_shoulder", f"{side}_elbow") for side in ("left", "right"))
     np.testing.assert_allclose(left, right, rtol=1e-4)
     assert (length("left_eye", "right_eye") < 0.1).all()
-    np.testing.assert_allclose(people.world[:, list(BLAZEPOSE.indices(BLAZEPOSE.center))].mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(
+        people.world[:, list(BLAZEPOSE.indices(BLAZEPOSE.center))].mean(1), 0, atol=1e-5
+    )
     # z in px has the sign and proportion of metres.
-    scale = people.depth / np.where(np.abs(people.world[..., 2]) < 1e-3, np.nan, people.world[..., 2])
+    scale = people.depth / np.where(
+        np.abs(people.world[..., 2]) < 1e-3, np.nan, people.world[..., 2]
+    )
     np.testing.assert_allclose(np.nanstd(scale, axis=1) / np.nanmean(scale, axis=1), 0, atol=1e-2)
 
 
@@ -95,7 +108,8 @@ def test_scenes_label_whom_they_show():
     points = scenes.points[scenes.kinds == 1]
     up, down = points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]
     cosine = (up * down).sum(-1) / np.linalg.norm(up, axis=-1) / np.linalg.norm(down, axis=-1)
-    np.testing.assert_allclose(cosine, 1, atol=1e-3)  # circle and mid-shoulder lie the same way from the mid-hip
+    # circle and mid-shoulder lie the same way from the mid-hip
+    np.testing.assert_allclose(cosine, 1, atol=1e-3)
 
 
 def test_mixed_batches_know_what_is_true_of_whom(people):

@@ -28,10 +28,25 @@ QUICK = "--xla_backend_optimization_level=0"
 
 
 def smoke(records, workdir, *words, env=None):
-    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(workdir),
-               f"data.records={records}", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-                            env={**os.environ, "XLA_FLAGS": QUICK, **(env or {})})
+    command = [
+        sys.executable,
+        "-m",
+        "blazepose_jax.cli",
+        "train",
+        "smoke",
+        "--workdir",
+        str(workdir),
+        f"data.records={records}",
+        *words,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": QUICK, **(env or {})},
+    )
 
 
 def saved_steps(workdir):
@@ -47,7 +62,10 @@ def final_tensors(workdir):
 
 @pytest.fixture(scope="module")
 def whole(records, tmp_path_factory):
-    """A run from its first step to its last. All runs here but a few share its compiled step: the same optimizer."""
+    """A run from its first step to its last.
+
+    All runs here but a few share its compiled step: the same optimizer.
+    """
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     run = smoke(records, workdir, "log_every=1")
     log, _ = run.communicate(timeout=600)
@@ -75,7 +93,9 @@ def test_a_run_learns_and_leaves_its_files(whole):
     learned = [row for row in rows if row["kind"] == "train"]
     assert [row["step"] for row in learned] == list(range(1, 31))
     assert learned[-1]["loss"] < 0.8 * learned[0]["loss"]
-    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {p.name for p in whole.iterdir()}
+    assert {"weights", "checkpoints", "curves.png", "report.html", "config.json"} <= {
+        p.name for p in whole.iterdir()
+    }
     assert any(file.name.startswith("events") for file in (whole / "tensorboard").iterdir())
     weights = load_weights(whole / "weights")
     assert weights.pose.skeleton == BLAZEPOSE
@@ -95,7 +115,10 @@ def test_killed_runs_resume_to_the_same_bits(whole, records, tmp_path):
 
 
 def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(whole, records, tmp_path):
-    """It is put aside, the run goes on from the one before it, past its step, to the same end; a cut log line, too."""
+    """It is put aside, the run goes on from the one before it, past its step, to the same end.
+
+    A cut log line, too.
+    """
     shutil.copytree(whole, tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints" / "30").rglob("*"):
         if file.is_file():
@@ -121,18 +144,48 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     from blazepose_jax.weights import save_weights
     from blazepose_jax.weights.directory import StoredNetwork
 
-    keypoints = ["nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ankle", "right_ankle"]
-    skeleton = {"name": "seven", "keypoints": keypoints, "bones": [["left_hip", "left_ankle"]],
-                "center": ["left_hip", "right_hip"], "up": ["left_shoulder", "right_shoulder"]}
+    keypoints = [
+        "nose",
+        "left_shoulder",
+        "right_shoulder",
+        "left_hip",
+        "right_hip",
+        "left_ankle",
+        "right_ankle",
+    ]
+    skeleton = {
+        "name": "seven",
+        "keypoints": keypoints,
+        "bones": [["left_hip", "left_ankle"]],
+        "center": ["left_hip", "right_hip"],
+        "up": ["left_shoulder", "right_shoulder"],
+    }
     (tmp_path / "seven.json").write_text(json.dumps(skeleton))
-    assert main(["data", "prepare", "coco_keypoints", "--source", str(records.parent / "data"), "--skeleton",
-                 str(tmp_path / "seven.json"), "--output", str(tmp_path / "records")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                str(records.parent / "data"),
+                "--skeleton",
+                str(tmp_path / "seven.json"),
+                "--output",
+                str(tmp_path / "records"),
+            ]
+        )
+        == 0
+    )
     run = smoke(tmp_path / "records", tmp_path / "run", "optimizer.steps=4", "checkpoint_every=4")
     log, _ = run.communicate(timeout=600)
     assert run.returncode == 0, log
     detector = create_model("paper_detector", Form(convolution="xla"))
     variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-    save_weights(tmp_path / "d", {"detector": StoredNetwork("paper_detector", "batch", variables, {}, "", "")})
+    save_weights(
+        tmp_path / "d",
+        {"detector": StoredNetwork("paper_detector", "batch", variables, {}, "", "")},
+    )
     settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
     tracker = Tracker(tmp_path / "run" / "weights", tmp_path / "d", settings=settings)
     assert tracker.skeleton.keypoints == tuple(keypoints)
@@ -144,7 +197,9 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
 def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_path):
     """Ctrl-C, then, of the run that goes on, what a cluster sends before it kills."""
     for number, after in ((signal.SIGINT, 0), (signal.SIGTERM, 2)):
-        run = smoke(records, tmp_path / "run", "checkpoint_every=1", "validate_every=99", "log_every=1")
+        run = smoke(
+            records, tmp_path / "run", "checkpoint_every=1", "validate_every=99", "log_every=1"
+        )
         wait_for_checkpoint(run, tmp_path / "run", after)
         with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
             pass
@@ -152,7 +207,9 @@ def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_pat
         log, _ = run.communicate(timeout=300)
         assert run.returncode == 0, log
         assert "the same command goes on from there" in log
-        assert any(file.stat().st_size > 100 for file in (tmp_path / "run" / "tensorboard").iterdir())
+        assert any(
+            file.stat().st_size > 100 for file in (tmp_path / "run" / "tensorboard").iterdir()
+        )
         with locked(tmp_path / "run"):
             pass
     run = smoke(records, tmp_path / "run")
@@ -203,8 +260,15 @@ def test_streams_resume_to_the_same_bits_too(records, tmp_path):
     same_tensors(tmp_path / "whole", tmp_path / "killed")
 
 
-PLAIN = ("optimizer.rule=sgd", "optimizer.learning_rate=0.01", "optimizer.ema_decay=0.0", "optimizer.steps=10",
-         "checkpoint_every=99", "validate_every=99", "log_every=1")
+PLAIN = (
+    "optimizer.rule=sgd",
+    "optimizer.learning_rate=0.01",
+    "optimizer.ema_decay=0.0",
+    "optimizer.steps=10",
+    "checkpoint_every=99",
+    "validate_every=99",
+    "log_every=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +280,13 @@ def one(records, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param("four devices", marks=pytest.mark.long), pytest.param("two processes", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("four devices", marks=pytest.mark.long),
+        pytest.param("two processes", marks=pytest.mark.long),
+    ],
+)
 def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
     """The same ten steps on several: the same parameters."""
     if name == "four devices":
@@ -235,8 +304,10 @@ def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
     expected, found = final_tensors(one), final_tensors(tmp_path / "many")
     for tensor, value in expected.items():
         np.testing.assert_allclose(found[tensor], value, atol=1e-5, err_msg=tensor)
-    rows, others = ([json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()][:10]
-                    for workdir in (one, tmp_path / "many"))
+    rows, others = (
+        [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()][:10]
+        for workdir in (one, tmp_path / "many")
+    )
     for mine, theirs in zip(rows, others, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
         assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
@@ -244,13 +315,35 @@ def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
 
 def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
     """On rendered scenes, through the same step; what it writes tracks."""
-    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "detector", "--workdir", str(tmp_path / "run"),
-               "model.name=smoke_detector", "data.size=160", "data.held_out=8", "optimizer.steps=24",
-               "optimizer.batch_size=8", "log_every=4", "checkpoint_every=24", "validate_every=24"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900,
-                          env={**os.environ, "XLA_FLAGS": QUICK})
+    command = [
+        sys.executable,
+        "-m",
+        "blazepose_jax.cli",
+        "train",
+        "detector",
+        "--workdir",
+        str(tmp_path / "run"),
+        "model.name=smoke_detector",
+        "data.size=160",
+        "data.held_out=8",
+        "optimizer.steps=24",
+        "optimizer.batch_size=8",
+        "log_every=4",
+        "checkpoint_every=24",
+        "validate_every=24",
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=900,
+        env={**os.environ, "XLA_FLAGS": QUICK},
+    )
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     learned = [row for row in rows if row["kind"] == "train"]
     # Every batch is new, so the whole loss is noisy; these two fall steadily.
     for name in ("boxes", "score"):
@@ -263,26 +356,51 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(whole, records
     """The system refuses files over a size, as it refuses any on a full disk."""
     words = ("checkpoint_every=2", "validate_every=99")
     # The programs that are compiled already, in a place of their own: new ones would be cut short.
-    shutil.copytree(os.environ["JAX_COMPILATION_CACHE_DIR"], tmp_path / "xla", copy_function=os.link)
-    command = [sys.executable, "-m", "blazepose_jax.cli", "train", "smoke", "--workdir", str(tmp_path),
-               f"data.records={records}", *words]
-    done = subprocess.run(["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command], capture_output=True, text=True,
-                          cwd=ROOT, timeout=600,
-                          env={**os.environ, "XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")})
+    shutil.copytree(
+        os.environ["JAX_COMPILATION_CACHE_DIR"], tmp_path / "xla", copy_function=os.link
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "blazepose_jax.cli",
+        "train",
+        "smoke",
+        "--workdir",
+        str(tmp_path),
+        f"data.records={records}",
+        *words,
+    ]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 150; exec "$@"', "bash", *command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
+        env={**os.environ, "XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")},
+    )
     assert done.returncode == 2, done.stderr
     assert "make room" in done.stderr
     assert "Traceback" not in done.stderr
     assert not saved_steps(tmp_path)
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (("--processes", "2"), "need a coordinator's HOST:PORT"),
-    (("data.reader=grian",), "did you mean 'grain'"), (("data.rendered=2.0",), "a share, from 0 to 1"),
-    (("model.norm=frosen",), "did you mean 'frozen'"), (("optimizer.rule=adam",), "did you mean 'adamw'"),
-    (("model.name=smoke_detector",), "learns from scenes"),
-    (("--init", "gone"), "do not exist"), (("teacher.weights=gone",), "do not exist")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--processes", "2"), "need a coordinator's HOST:PORT"),
+        (("data.reader=grian",), "did you mean 'grain'"),
+        (("data.rendered=2.0",), "a share, from 0 to 1"),
+        (("model.norm=frosen",), "did you mean 'frozen'"),
+        (("optimizer.rule=adam",), "did you mean 'adamw'"),
+        (("model.name=smoke_detector",), "learns from scenes"),
+        (("--init", "gone"), "do not exist"),
+        (("teacher.weights=gone",), "do not exist"),
+    ],
+)
 def test_bad_runs_say_what_is_wrong(records, tmp_path, capsys, words, message):
-    assert main(["train", "smoke", "--workdir", str(tmp_path), f"data.records={records}", *words]) == 2
+    assert (
+        main(["train", "smoke", "--workdir", str(tmp_path), f"data.records={records}", *words]) == 2
+    )
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1

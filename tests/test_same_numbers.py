@@ -1,4 +1,7 @@
-"""Numbers that the rebuilding of the house must not change; python tests/test_same_numbers.py writes them anew."""
+"""Numbers that the rebuilding of the house must not change.
+
+Python tests/test_same_numbers.py writes them anew.
+"""
 
 import hashlib
 import json
@@ -33,10 +36,14 @@ def digest(data):
 
 
 def tensors_and_points(root):
-    files = [SHARED / "models" / name for name in ("pose_detection.tflite", "pose_landmark_lite.tflite")]
+    files = [
+        SHARED / "models" / name for name in ("pose_detection.tflite", "pose_landmark_lite.tflite")
+    ]
     import_weights(files, root / "lite")
-    found = {name: digest((root / "lite" / name).read_bytes())
-             for name in ("model.json", "pose.safetensors", "detector.safetensors")}
+    found = {
+        name: digest((root / "lite" / name).read_bytes())
+        for name in ("model.json", "pose.safetensors", "detector.safetensors")
+    }
     clip = sorted((SHARED / "data").rglob("pose_squats.mp4"))[0]
     tracker = Tracker(root / "lite")
     total = []
@@ -46,8 +53,10 @@ def tensors_and_points(root):
     found["frames"] = len(total)
     nets = read_stored(root / "lite")
     for precision in ("float32", "float16"):
-        data = [to_tflite(make_graph(nets[kind]), backend="litert", precision=precision)
-                for kind in ("detector", "pose")]
+        data = [
+            to_tflite(make_graph(nets[kind]), backend="litert", precision=precision)
+            for kind in ("detector", "pose")
+        ]
         found[f"export {precision}"] = [digest(d) for d in data]
     return found
 
@@ -64,15 +73,32 @@ def losses():
         return outputs, updated["batch_stats"]
 
     other = jax.jit(lambda: model.init(jax.random.key(1), images, train=False))()
-    network = Network(other, lambda v, x: model.apply(v, x, train=False), 128, 0.0, 255.0, BLAZEPOSE, FIELDS)
+    network = Network(
+        other, lambda v, x: model.apply(v, x, train=False), 128, 0.0, 255.0, BLAZEPOSE, FIELDS
+    )
     for name, taught in (("plain", None), ("taught", Taught(network, TeacherConfig(features=0.3)))):
-        objective = partial(training.pose_objective, apply, skeleton=BLAZEPOSE, fields=FIELDS, side=128,
-                            augmentation=AugmentConfig(), weights=LossConfig(), taught=taught)
-        (loss, (parts, _)), gradient = jax.jit(jax.value_and_grad(
-            lambda p, o=objective: o({**variables, "params": p}, records, jax.random.key(3)), has_aux=True))(
-            variables["params"])
+        objective = partial(
+            training.pose_objective,
+            apply,
+            skeleton=BLAZEPOSE,
+            fields=FIELDS,
+            side=128,
+            augmentation=AugmentConfig(),
+            weights=LossConfig(),
+            taught=taught,
+        )
+        (loss, (parts, _)), gradient = jax.jit(
+            jax.value_and_grad(
+                lambda p, o=objective: o({**variables, "params": p}, records, jax.random.key(3)),
+                has_aux=True,
+            )
+        )(variables["params"])
         norm = jnp.sqrt(sum((g**2).sum() for g in jax.tree.leaves(gradient)))
-        found[name] = {"loss": float(loss), "gradient": float(norm), **{k: float(v) for k, v in parts.items()}}
+        found[name] = {
+            "loss": float(loss),
+            "gradient": float(norm),
+            **{k: float(v) for k, v in parts.items()},
+        }
     scenes = jax.device_get(RenderedScenes(64, 128).batch(0, 4, 0))
     eyes = create_model("smoke_detector", Form())
     variables = jax.jit(lambda: eyes.init(jax.random.key(0), images, train=False))()
@@ -81,15 +107,31 @@ def losses():
         outputs, updated = eyes.apply(variables, images, train=True, mutable=["batch_stats"])
         return outputs, updated["batch_stats"]
 
-    loss, (parts, _) = jax.jit(partial(training.detector_objective, see, side=128, config=DetectorConfig()))(
-        variables, scenes, jax.random.key(3))
+    loss, (parts, _) = jax.jit(
+        partial(training.detector_objective, see, side=128, config=DetectorConfig())
+    )(variables, scenes, jax.random.key(3))
     found["detector"] = {"loss": float(loss), **{k: float(v) for k, v in parts.items()}}
     return found
 
 
 def run(root):
-    assert main(["train", "smoke", "--workdir", str(root / "run"), "data.rendered=1.0", "data.people=64",
-                 "data.size=160", "optimizer.steps=6", "log_every=1", "validate_every=6"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "smoke",
+                "--workdir",
+                str(root / "run"),
+                "data.rendered=1.0",
+                "data.people=64",
+                "data.size=160",
+                "optimizer.steps=6",
+                "log_every=1",
+                "validate_every=6",
+            ]
+        )
+        == 0
+    )
     rows = [json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()]
     return [row.get("loss", row.get("pck@0.2")) for row in rows]
 
@@ -105,7 +147,10 @@ def test_nothing_has_changed(tmp_path):
     assert found["run"] == pytest.approx(expected["run"], rel=1e-5)
     for objective, parts in expected["losses"].items():
         for name, value in parts.items():
-            assert found["losses"][objective][name] == pytest.approx(value, rel=1e-6, abs=1e-9), (objective, name)
+            assert found["losses"][objective][name] == pytest.approx(value, rel=1e-6, abs=1e-9), (
+                objective,
+                name,
+            )
 
 
 if __name__ == "__main__":

@@ -38,25 +38,52 @@ def test_one_euro_is_mediapipes():
     references = [ReferenceOneEuro(0.05, 80.0) for _ in range(3)]
     state = OneEuro(*[jnp.zeros((1, 3))] * 3)
     for i, (row, period) in enumerate(zip(values, periods, strict=True)):
-        state, found = smoothing.one_euro(state, jnp.asarray(row, jnp.float32)[None], jnp.array([i > 0]), period,
-                                          jnp.array([1 / 200.0]), min_cutoff=0.05, beta=80.0)
-        np.testing.assert_allclose(found[0], [f(v, 1 / 200, period) for f, v in zip(references, row, strict=True)],
-                                   rtol=1e-4, atol=1e-5)
+        state, found = smoothing.one_euro(
+            state,
+            jnp.asarray(row, jnp.float32)[None],
+            jnp.array([i > 0]),
+            period,
+            jnp.array([1 / 200.0]),
+            min_cutoff=0.05,
+            beta=80.0,
+        )
+        np.testing.assert_allclose(
+            found[0],
+            [f(v, 1 / 200, period) for f, v in zip(references, row, strict=True)],
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("elapsed", [0.0, -5.0, math.nan, math.inf, 1e9, 1e-9])
 def test_strange_clocks_do_not_break_the_filter(elapsed):
     state = OneEuro(*[jnp.zeros((1, 2))] * 3)
-    state, _ = smoothing.one_euro(state, jnp.ones((1, 2)), jnp.array([False]), elapsed, jnp.ones(1),
-                                  min_cutoff=0.05, beta=80.0)
+    state, _ = smoothing.one_euro(
+        state,
+        jnp.ones((1, 2)),
+        jnp.array([False]),
+        elapsed,
+        jnp.ones(1),
+        min_cutoff=0.05,
+        beta=80.0,
+    )
     for value in (1.0, 2.0, 2.0):
-        state, found = smoothing.one_euro(state, jnp.full((1, 2), value), jnp.array([True]), jnp.float32(elapsed),
-                                          jnp.ones(1), min_cutoff=0.05, beta=80.0)
+        state, found = smoothing.one_euro(
+            state,
+            jnp.full((1, 2), value),
+            jnp.array([True]),
+            jnp.float32(elapsed),
+            jnp.ones(1),
+            min_cutoff=0.05,
+            beta=80.0,
+        )
         assert ((found >= 1) & (found <= 2)).all()
 
 
 def test_low_pass_passes_the_first_value_and_averages_the_next():
-    state, first = smoothing.low_pass(LowPass(jnp.zeros((2, 1))), jnp.ones((2, 1)), jnp.array([False, True]), 0.1)
+    state, first = smoothing.low_pass(
+        LowPass(jnp.zeros((2, 1))), jnp.ones((2, 1)), jnp.array([False, True]), 0.1
+    )
     np.testing.assert_allclose(first, [[1.0], [0.1]])
     _, second = smoothing.low_pass(state, jnp.zeros((2, 1)), jnp.array([True, True]), 0.1)
     np.testing.assert_allclose(second, [[0.9], [0.09]], rtol=1e-6)

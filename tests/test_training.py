@@ -20,12 +20,16 @@ FIELDS = ("x", "y", "z", "visibility", "presence")
 
 
 def test_losses_of_known_values():
-    assert losses.binary_cross_entropy(jnp.float32(0.0), jnp.float32(1.0)) == pytest.approx(np.log(2))
+    assert losses.binary_cross_entropy(jnp.float32(0.0), jnp.float32(1.0)) == pytest.approx(
+        np.log(2)
+    )
     assert losses.binary_cross_entropy(jnp.float32(300.0), jnp.float32(0.0)) == pytest.approx(300)
     np.testing.assert_allclose(losses.smooth_l1(jnp.array([0.5, -3.0])), [0.125, 2.5])
     assert losses.masked_mean(jnp.array([1.0, 5.0]), jnp.array([True, False])) == 1
     assert losses.masked_mean(jnp.array([1.0, 5.0]), jnp.array([False, False])) == 0
-    grad = jax.grad(lambda p: losses.robust_distance(p, jnp.zeros(2), jnp.float32(0.2), 0.15))(jnp.zeros(2))
+    grad = jax.grad(lambda p: losses.robust_distance(p, jnp.zeros(2), jnp.float32(0.2), 0.15))(
+        jnp.zeros(2)
+    )
     assert np.isfinite(grad).all()
 
 
@@ -43,14 +47,23 @@ def record():
         if flag:
             pixels[np.hypot(x - px, y - py) < 3] = 255
     roi = ROI(jnp.array([160.0, 180.0]), jnp.float32(230.0), jnp.float32(0.0))
-    return PoseBatch(jnp.asarray(pixels), jnp.asarray(points), jnp.asarray(flags), roi, jnp.array(True),
-                     jnp.float32(1), jnp.int32(7))
+    return PoseBatch(
+        jnp.asarray(pixels),
+        jnp.asarray(points),
+        jnp.asarray(flags),
+        roi,
+        jnp.array(True),
+        jnp.float32(1),
+        jnp.int32(7),
+    )
 
 
 def test_undisturbed_targets_are_the_truth():
     one = record()
     found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, STILL)
-    np.testing.assert_allclose(found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5)
+    np.testing.assert_allclose(
+        found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5
+    )
     np.testing.assert_allclose(found["points"][33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
     np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
     assert not found["labelled"][5]
@@ -60,7 +73,9 @@ def test_undisturbed_targets_are_the_truth():
 
 def test_points_stay_on_their_pixels_whatever_is_disturbed():
     one = record()
-    config = AugmentConfig(colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, half_body=0.0, negatives=0.0)
+    config = AugmentConfig(
+        colour=0.0, occluders=0, occlusion=0.0, truncation=0.0, half_body=0.0, negatives=0.0
+    )
     sample = jax.jit(lambda key: training.sample_targets(key, one, BLAZEPOSE, 256, config))
     names, flips = BLAZEPOSE.keypoints, 0
     for i in range(12):
@@ -117,7 +132,9 @@ def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter()
     rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256)
     maps = jax.vmap(lambda p: heatmaps.encode(p, 64, 1.5))(targets["points"])
     logits = jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps)
-    offsets = jax.vmap(lambda p: heatmaps.encode_offsets(p, 64, 2.0)[0])(targets["points"]).reshape(2, 64, 64, 78)
+    offsets = jax.vmap(lambda p: heatmaps.encode_offsets(p, 64, 2.0)[0])(targets["points"]).reshape(
+        2, 64, 64, 78
+    )
     perfect = PoseOutputs(rows, jnp.full((2, 1), 9.0), heatmap=logits, offsets=offsets)
 
     def loss(outputs):
@@ -134,13 +151,20 @@ def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter()
 
 
 def test_overrides_and_experiments():
-    config = override(Config(), ["optimizer.steps=7", "model.name=smoke", "augment.flip=0", "model.heads=('mask',)"])
+    config = override(
+        Config(),
+        ["optimizer.steps=7", "model.name=smoke", "augment.flip=0", "model.heads=('mask',)"],
+    )
     assert (config.optimizer.steps, config.model.name, config.augment.flip) == (7, "smoke", 0.0)
     assert config.model.heads == ("mask",)
-    for word, message in [("optimizer.step=7", "did you mean 'steps'"),
-                          ("optimiser.steps=7", "did you mean 'optimizer'"),
-                          ("optimizer.steps=many", "must be of type int"), ("optimizer=3", "is a group"),
-                          ("optimizer.steps", "write field.path=value"), ("seed.deep=1", "goes too deep")]:
+    for word, message in [
+        ("optimizer.step=7", "did you mean 'steps'"),
+        ("optimiser.steps=7", "did you mean 'optimizer'"),
+        ("optimizer.steps=many", "must be of type int"),
+        ("optimizer=3", "is a group"),
+        ("optimizer.steps", "write field.path=value"),
+        ("seed.deep=1", "goes too deep"),
+    ]:
         with pytest.raises(BlazePoseError, match=message):
             override(Config(), [word])
     for name in ("paper_full", "paper_lite", "paper_lite_cpu", "smoke"):
@@ -161,14 +185,28 @@ def test_records_keep_points_pixels_and_counts(records, capsys):
     np.testing.assert_allclose(one.roi.side, 320 / 1.4, rtol=1e-5)
     assert (one.flags[0, [0, 11, 16, 28]] == 2).all()
     assert (one.flags[0, [17, 29]] == 0).all()
-    assert main(["data", "prepare", "coco_keypoints", "--source", "gone", "--output", str(records.parent / "new")]) == 2
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "coco_keypoints",
+                "--source",
+                "gone",
+                "--output",
+                str(records.parent / "new"),
+            ]
+        )
+        == 2
+    )
     assert "gone" in capsys.readouterr().err
 
 
 def test_batches_are_a_function_of_seed_and_step(records):
     data = read_records(records)
     ids = np.concatenate([data.batch(step, 4, 0).ids for step in range(6)])
-    assert sorted(ids[:12]) == sorted(ids[12:]) == list(range(1, 13))  # every epoch visits everybody once
+    # every epoch visits everybody once
+    assert sorted(ids[:12]) == sorted(ids[12:]) == list(range(1, 13))
     assert list(ids[:12]) != list(ids[12:])
     np.testing.assert_array_equal(data.batch(5, 4, 0).pixels, data.batch(5, 4, 0).pixels)
     learn, held_out = data.split(4)
@@ -176,11 +214,15 @@ def test_batches_are_a_function_of_seed_and_step(records):
     assert (len(learn), len(held_out)) == (8, 4)
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda d: (d / "images.bin").write_bytes(b"x" * 99), "has 99 bytes"),
-    (lambda d: (d / "records.json").write_text("{"), "damaged"),
-    (lambda d: (d / "records.json").unlink(), "no records folder"),
-    (lambda d: (d / "records.json").write_text('{"format": "other"}'), "prepare it again")])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "images.bin").write_bytes(b"x" * 99), "has 99 bytes"),
+        (lambda d: (d / "records.json").write_text("{"), "damaged"),
+        (lambda d: (d / "records.json").unlink(), "no records folder"),
+        (lambda d: (d / "records.json").write_text('{"format": "other"}'), "prepare it again"),
+    ],
+)
 def test_damaged_records(records, tmp_path, damage, message):
     for file in records.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -204,7 +246,10 @@ def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
         step, found, _ = Checkpoints(tmp_path / "c").restore(states[1])
     assert step == 1
     np.testing.assert_array_equal(found["a"], states[1]["a"])
-    with pytest.warns(UserWarning, match="cannot be read"), pytest.raises(BlazePoseError, match="another model's"):
+    with (
+        pytest.warns(UserWarning, match="cannot be read"),
+        pytest.raises(BlazePoseError, match="another model's"),
+    ):
         Checkpoints(tmp_path / "c").restore({"a": jnp.zeros(7)})
 
 
@@ -219,7 +264,9 @@ def test_optimizer_decays_kernels_alone():
         return jnp.float32(0.0) * variables["params"]["kernel"].sum(), ({}, {})
 
     for _ in range(3):
-        state, metrics = train_step(state, None, jax.random.key(0), objective=flat, optimizer=optimizer, ema_decay=0.9)
+        state, metrics = train_step(
+            state, None, jax.random.key(0), objective=flat, optimizer=optimizer, ema_decay=0.9
+        )
     assert (state.params["kernel"] < 1).all()
     np.testing.assert_array_equal(state.params["bias"], 1)
     assert metrics["gradient_norm"] == 0

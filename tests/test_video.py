@@ -16,7 +16,7 @@ def gradient(i, width=64, height=48):
     """A picture whose corner says which way is up and whose brightness says which frame it is."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 2] = (250, 20, 20)
-    image[height // 2:] = (20, 20, 40 + 8 * i % 200)
+    image[height // 2 :] = (20, 20, 40 + 8 * i % 200)
     return image
 
 
@@ -85,14 +85,16 @@ def test_start_and_end(tmp_path):
         list(read_media(path, start=7))
 
 
-@pytest.mark.parametrize(("degrees", "matrix"), [(90, (0, 1, -1, 0)), (180, (-1, 0, 0, -1)), (270, (0, -1, 1, 0))])
+@pytest.mark.parametrize(
+    ("degrees", "matrix"), [(90, (0, 1, -1, 0)), (180, (-1, 0, 0, -1)), (270, (0, -1, 1, 0))]
+)
 def test_rotation_metadata_is_honoured(tmp_path, degrees, matrix):
     path = write_clip(tmp_path / "clip.mp4")
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the 3x3 display matrix, 16.16 fixed point
     a, b, c, d = (v * 65536 for v in matrix)
-    assert struct.unpack(">9i", data[at:at + 36]) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
-    data[at:at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    assert struct.unpack(">9i", data[at : at + 36]) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
     expected = np.rot90(gradient(0), -degrees // 90)  # a player turns clockwise by this
     found = next(iter(read_media(path))).image
@@ -109,8 +111,14 @@ def test_cut_video_gives_what_there_is_and_a_warning(tmp_path):
     assert 20 < len(pictures) < 200
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "is empty"), (b"hello, I am a text\n" * 50, "cannot be opened"), (bytes(5000), "cannot be opened")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"hello, I am a text\n" * 50, "cannot be opened"),
+        (bytes(5000), "cannot be opened"),
+    ],
+)
 def test_files_that_are_no_video(tmp_path, content, message):
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(BlazePoseError, match=message):
@@ -132,7 +140,9 @@ def test_sound_without_pictures(tmp_path):
 
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -170,10 +180,12 @@ def test_images_of_every_kind(tmp_path):
     rgb = gradient(0)
     grey = rgb[:, :, 0]
     variants = {
-        "rgb.png": Image.fromarray(rgb), "grey.png": Image.fromarray(grey),
+        "rgb.png": Image.fromarray(rgb),
+        "grey.png": Image.fromarray(grey),
         "rgba.png": Image.fromarray(np.dstack([rgb, np.full_like(grey, 7)])),
         "deep.png": Image.fromarray(grey.astype(np.uint16) * 257),
-        "palette.png": Image.fromarray(rgb).quantize(8), "dot.png": Image.fromarray(rgb[:1, :1]),
+        "palette.png": Image.fromarray(rgb).quantize(8),
+        "dot.png": Image.fromarray(rgb[:1, :1]),
     }
     for name, image in variants.items():
         image.save(tmp_path / name)
@@ -181,7 +193,9 @@ def test_images_of_every_kind(tmp_path):
         assert found.dtype == np.uint8
         assert found.shape == (*np.asarray(image).shape[:2], 3)
         expected = np.repeat(grey[..., None], 3, 2) if name in ("grey.png", "deep.png") else rgb
-        np.testing.assert_allclose(found, expected[: found.shape[0], : found.shape[1]], atol=30, err_msg=name)
+        np.testing.assert_allclose(
+            found, expected[: found.shape[0], : found.shape[1]], atol=30, err_msg=name
+        )
 
 
 def test_photographs_taken_sideways_are_turned_up(tmp_path):
@@ -191,10 +205,15 @@ def test_photographs_taken_sideways_are_turned_up(tmp_path):
     assert read_image(tmp_path / "side.jpg").shape == (64, 48, 3)
 
 
-@pytest.mark.parametrize(("image", "message"), [
-    (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\)"), (np.zeros((5, 5, 2), np.uint8), r"shape \(5, 5, 2\)"),
-    (np.zeros(5, np.uint8), r"shape \(5,\)"), (np.zeros((5, 5, 3)), "type float64"),
-])
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\)"),
+        (np.zeros((5, 5, 2), np.uint8), r"shape \(5, 5, 2\)"),
+        (np.zeros(5, np.uint8), r"shape \(5,\)"),
+        (np.zeros((5, 5, 3)), "type float64"),
+    ],
+)
 def test_arrays_that_are_no_images(image, message):
     with pytest.raises(BlazePoseError, match=message):
         as_rgb(image)

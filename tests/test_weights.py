@@ -20,7 +20,12 @@ from blazepose_jax.weights import import_weights, load_weights, read_stored, sav
 from blazepose_jax.weights.directory import StoredNetwork
 from blazepose_jax.weights.tflite import densify, read_tflite
 
-ARGUMENTS = {"keypoints": 17, "fields": ("x", "y", "visibility"), "heads": ("heatmap",), "side": 128}
+ARGUMENTS = {
+    "keypoints": 17,
+    "fields": ("x", "y", "visibility"),
+    "heads": ("heatmap",),
+    "side": 128,
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,10 @@ def own(tmp_path_factory):
     directory = tmp_path_factory.mktemp("own") / "weights"
     model = create_model("lite", Form(convolution="xla"), **ARGUMENTS)
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-    save_weights(directory, {"pose": StoredNetwork("lite", "batch", variables, ARGUMENTS, "test", "none", COCO)})
+    save_weights(
+        directory,
+        {"pose": StoredNetwork("lite", "batch", variables, ARGUMENTS, "test", "none", COCO)},
+    )
     return directory
 
 
@@ -55,12 +63,23 @@ def test_loading_twice_gives_networks_that_compile_once(own):
     assert hash(first.apply) == hash(second.apply)
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda t: t.pop("params/heads/heatmap/bias"), "lacks the tensor 'params/heads/heatmap/bias'"),
-    (lambda t: t.update({"params/extra": np.zeros(3, np.float32)}), "has the unknown tensor 'params/extra'"),
-    (lambda t: t.update({"params/heads/heatmap/bias": np.zeros(3, np.float32)}),
-     r"'params/heads/heatmap/bias' with shape \(3,\), the network needs \(17,\)"),
-])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda t: t.pop("params/heads/heatmap/bias"),
+            "lacks the tensor 'params/heads/heatmap/bias'",
+        ),
+        (
+            lambda t: t.update({"params/extra": np.zeros(3, np.float32)}),
+            "has the unknown tensor 'params/extra'",
+        ),
+        (
+            lambda t: t.update({"params/heads/heatmap/bias": np.zeros(3, np.float32)}),
+            r"'params/heads/heatmap/bias' with shape \(3,\), the network needs \(17,\)",
+        ),
+    ],
+)
 def test_tensors_are_refused_by_name(own, tmp_path, damage, message):
     tensors = load_file(own / "pose.safetensors")
     damage(tensors)
@@ -70,10 +89,23 @@ def test_tensors_are_refused_by_name(own, tmp_path, damage, message):
         load_weights(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("{", "damaged"), ("{}", "format None"), ('{"format": "blazepose_jax weights 1"}', "damaged"),
-    (json.dumps({"format": "blazepose_jax weights 1", "networks": {"pose": {"model": "detector", "form": "batch"}}}),
-     "knows no such network")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged"),
+        ("{}", "format None"),
+        ('{"format": "blazepose_jax weights 1"}', "damaged"),
+        (
+            json.dumps(
+                {
+                    "format": "blazepose_jax weights 1",
+                    "networks": {"pose": {"model": "detector", "form": "batch"}},
+                }
+            ),
+            "knows no such network",
+        ),
+    ],
+)
 def test_damaged_descriptions(tmp_path, text, message):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(BlazePoseError, match=message):
@@ -120,17 +152,27 @@ def test_skeleton_survives_json_and_checks_itself():
 
 
 def test_densify_block_sparse():
-    # A 4x4 matrix in 1x2 blocks, rows dense, block columns compressed; the format of the released detector.
+    # A 4x4 matrix in 1x2 blocks, rows dense, block columns compressed; the format of the released
+    # detector.
     dense = np.zeros((4, 4), np.float32)
     dense[0, 2:4], dense[2, 0:2], dense[2, 2:4] = [1, 2], [3, 4], [5, 6]
 
     def level(kind, size=0, segments=(), indices=()):
-        return types.SimpleNamespace(format=kind, denseSize=size, arraySegments=types.SimpleNamespace(values=segments),
-                                     arrayIndices=types.SimpleNamespace(values=indices))
+        return types.SimpleNamespace(
+            format=kind,
+            denseSize=size,
+            arraySegments=types.SimpleNamespace(values=segments),
+            arrayIndices=types.SimpleNamespace(values=indices),
+        )
 
-    sparsity = types.SimpleNamespace(traversalOrder=[0, 1, 2], blockMap=[1],
-                                     dimMetadata=[level(0, 4), level(1, 0, [0, 1, 1, 3, 3], [1, 0, 1]), level(0, 2)])
-    np.testing.assert_array_equal(densify(np.array([1, 2, 3, 4, 5, 6], np.float32), sparsity, (4, 4)), dense)
+    sparsity = types.SimpleNamespace(
+        traversalOrder=[0, 1, 2],
+        blockMap=[1],
+        dimMetadata=[level(0, 4), level(1, 0, [0, 1, 1, 3, 3], [1, 0, 1]), level(0, 2)],
+    )
+    np.testing.assert_array_equal(
+        densify(np.array([1, 2, 3, 4, 5, 6], np.float32), sparsity, (4, 4)), dense
+    )
 
 
 def write_zip(path, members, compression=zipfile.ZIP_STORED):
@@ -142,12 +184,19 @@ def write_zip(path, members, compression=zipfile.ZIP_STORED):
 GOOD_NAMES = {"pose_detector.tflite": b"x" * 99, "pose_landmarks_detector.tflite": b"y" * 99}
 
 
-@pytest.mark.parametrize(("members", "compression", "message"), [
-    (GOOD_NAMES, zipfile.ZIP_DEFLATED, "is compressed"),
-    ({"pose_detector.tflite": b"x"}, zipfile.ZIP_STORED, "lacks pose_landmarks_detector.tflite"),
-    ({**GOOD_NAMES, "../evil": b"x"}, zipfile.ZIP_STORED, r"unsafe name '\.\./evil'"),
-    (GOOD_NAMES, zipfile.ZIP_STORED, r"is no \.tflite file"),
-])
+@pytest.mark.parametrize(
+    ("members", "compression", "message"),
+    [
+        (GOOD_NAMES, zipfile.ZIP_DEFLATED, "is compressed"),
+        (
+            {"pose_detector.tflite": b"x"},
+            zipfile.ZIP_STORED,
+            "lacks pose_landmarks_detector.tflite",
+        ),
+        ({**GOOD_NAMES, "../evil": b"x"}, zipfile.ZIP_STORED, r"unsafe name '\.\./evil'"),
+        (GOOD_NAMES, zipfile.ZIP_STORED, r"is no \.tflite file"),
+    ],
+)
 def test_bad_bundles(tmp_path, members, compression, message):
     write_zip(tmp_path / "bad.task", members, compression)
     with pytest.raises(BlazePoseError, match=message):
@@ -160,7 +209,7 @@ def test_bundle_that_declares_a_huge_size(tmp_path):
     write_zip(path, GOOD_NAMES)
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\x01\x02")
-    data[entry + 24:entry + 28] = struct.pack("<I", 4_000_000_000)
+    data[entry + 24 : entry + 28] = struct.pack("<I", 4_000_000_000)
     path.write_bytes(data)
     with pytest.raises(BlazePoseError, match="declares 4000000000 bytes"):
         load_weights(path)
@@ -169,10 +218,18 @@ def test_bundle_that_declares_a_huge_size(tmp_path):
 def test_sources_that_are_none(tmp_path):
     (tmp_path / "noise.task").write_bytes(b"not a zip")
     (tmp_path / "weights.h5").write_bytes(b"x")
-    for source, message in [("noise.task", "no readable zip"), ("weights.h5", "ends in '.h5'"), ("gone", "is no file")]:
+    for source, message in [
+        ("noise.task", "no readable zip"),
+        ("weights.h5", "ends in '.h5'"),
+        ("gone", "is no file"),
+    ]:
         with pytest.raises(BlazePoseError, match=message):
             import_weights([tmp_path / source], tmp_path / "out")
-    write_zip(tmp_path / "mediapipe-1.2.2-py3-none-any.whl", {"mediapipe/__init__.py": b""}, zipfile.ZIP_DEFLATED)
+    write_zip(
+        tmp_path / "mediapipe-1.2.2-py3-none-any.whl",
+        {"mediapipe/__init__.py": b""},
+        zipfile.ZIP_DEFLATED,
+    )
     with pytest.raises(BlazePoseError, match=r"ship no models; give mediapipe==0\.10\.21"):
         import_weights([tmp_path / "mediapipe-1.2.2-py3-none-any.whl"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -182,11 +239,19 @@ class TestReleasedFiles:
     def test_wheel_task_and_files_give_the_same_weights(self, released, tmp_path):
         files = ("pose_detection.tflite", "pose_landmark_full.tflite")
         detector, full = (shared("models", name).read_bytes() for name in files)
-        write_zip(tmp_path / "mediapipe-0.10.21-cp311-any.whl", {
-            "mediapipe/modules/pose_detection/pose_detection.tflite": detector,
-            "mediapipe/modules/pose_landmark/pose_landmark_full.tflite": full}, zipfile.ZIP_DEFLATED)
-        (tmp_path / "pose.task").write_bytes(task_bytes(add_normalization(detector, 127.5, 127.5),
-                                                        add_normalization(full, 0.0, 255.0)))
+        write_zip(
+            tmp_path / "mediapipe-0.10.21-cp311-any.whl",
+            {
+                "mediapipe/modules/pose_detection/pose_detection.tflite": detector,
+                "mediapipe/modules/pose_landmark/pose_landmark_full.tflite": full,
+            },
+            zipfile.ZIP_DEFLATED,
+        )
+        (tmp_path / "pose.task").write_bytes(
+            task_bytes(
+                add_normalization(detector, 127.5, 127.5), add_normalization(full, 0.0, 255.0)
+            )
+        )
         expected = read_stored(released)
         for source in ("mediapipe-0.10.21-cp311-any.whl", "pose.task"):
             import_weights([tmp_path / source], tmp_path / "out")
@@ -199,7 +264,9 @@ class TestReleasedFiles:
         bundle = task_bytes(add_normalization(data, 127.5, 127.5), data)
         with zipfile.ZipFile(__import__("io").BytesIO(bundle)) as archive:
             for info in archive.infolist():
-                name, extra = struct.unpack("<HH", bundle[info.header_offset + 26:info.header_offset + 30])
+                name, extra = struct.unpack(
+                    "<HH", bundle[info.header_offset + 26 : info.header_offset + 30]
+                )
                 assert (info.header_offset + 30 + name + extra) % 4 == 0
                 assert info.compress_type == zipfile.ZIP_STORED
         assert b"TFLITE_METADATA" in bundle

@@ -2,7 +2,8 @@
 
     make bench
 
-The networks have random parameters, which cost the same time; stage times need real weights, as `make demo` leaves.
+The networks have random parameters, which cost the same time; stage times need real weights, as
+`make demo` leaves.
 """
 
 import argparse
@@ -27,11 +28,20 @@ from blazepose_jax.training.step import create_train_state, make_optimizer, trai
 
 
 def network_times(name: str) -> dict[str, float]:
-    """Inference of one image, ms, by lowering: our CPU form, and grouped convolutions as XLA has them."""
+    """Inference of one image, ms, by lowering.
+
+    Our CPU form, and grouped convolutions as XLA has them.
+    """
     spec = MODELS[name]
-    images = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (1, spec.side, spec.side, 3)), jnp.float32)
+    images = jnp.asarray(
+        np.random.default_rng(0).uniform(0, 1, (1, spec.side, spec.side, 3)), jnp.float32
+    )
     shapes = jax.eval_shape(
-        lambda x: create_model(name, Form("folded", convolution="xla")).init(jax.random.key(0), x, train=False), images)
+        lambda x: create_model(name, Form("folded", convolution="xla")).init(
+            jax.random.key(0), x, train=False
+        ),
+        images,
+    )
     variables = jax.tree.map(lambda s: jnp.full(s.shape, 0.01), shapes)
     times = {}
     for lowering in ("cpu", "xla"):
@@ -42,7 +52,9 @@ def network_times(name: str) -> dict[str, float]:
 
 
 def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray]:
-    """(rounds,) milliseconds per image of a paper_full step at 256 px: our CPU form, and grouped convolutions as XLA
+    """(rounds,) milliseconds per image of a paper_full step at 256 px.
+
+    Our CPU form, and grouped convolutions as XLA.
     has them, taking turns.
     """
     records = Rendered(batch_size, 320).take(np.arange(batch_size))
@@ -55,56 +67,92 @@ def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray
             outputs, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
             return outputs, updated["batch_stats"]
 
-        objective = partial(pose_objective, apply, skeleton=BLAZEPOSE, fields=FIELDS, side=256,
-                            augmentation=AugmentConfig(), weights=LossConfig())
+        objective = partial(
+            pose_objective,
+            apply,
+            skeleton=BLAZEPOSE,
+            fields=FIELDS,
+            side=256,
+            augmentation=AugmentConfig(),
+            weights=LossConfig(),
+        )
         step = jax.jit(partial(train_step, objective=objective, optimizer=optimizer, ema_decay=0.9))
-        init = jax.jit(lambda key, model=model: model.init(key, jnp.zeros((1, 256, 256, 3)), train=False))
+        init = jax.jit(
+            lambda key, model=model: model.init(key, jnp.zeros((1, 256, 256, 3)), train=False)
+        )
         state = create_train_state(dict(init(jax.random.key(0, impl="rbg"))), optimizer)
         steps[lowering] = partial(step, state, records, jax.random.key(0))
-    found = [{name: median_ms(run, repeats=1) / batch_size for name, run in steps.items()} for _ in range(rounds)]
+    found = [
+        {name: median_ms(run, repeats=1) / batch_size for name, run in steps.items()}
+        for _ in range(rounds)
+    ]
     return {name: np.array([row[name] for row in found]) for name in steps}
 
 
 def data_times(count: int = 32) -> dict[str, float]:
-    """Milliseconds per record of each source: resident, grain (JPEGs decoded by threads), rendered; 320 or 256 px."""
+    """Milliseconds per record of each source: resident, grain (JPEGs decoded by threads), rendered.
+
+    320 or 256 px.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "records"
-        write_records(rendered_rows(64, 320), BLAZEPOSE, path, size=320, source="rendered", dropped={})
+        write_records(
+            rendered_rows(64, 320), BLAZEPOSE, path, size=320, source="rendered", dropped={}
+        )
         resident, (stream, _) = read_records(path), open_stream(path, 0)
         stream.batch(0, count, 0)
         rendered = Rendered(1000, 256)
-        return {name: median_ms(run, repeats=5) / count for name, run in (
-            ("resident", lambda: resident.batch(1, count, 0).pixels),
-            ("grain", lambda: stream.batch(0, count, 0).pixels),
-            ("rendered", lambda: rendered.batch(0, count, 0)))}
+        return {
+            name: median_ms(run, repeats=5) / count
+            for name, run in (
+                ("resident", lambda: resident.batch(1, count, 0).pixels),
+                ("grain", lambda: stream.batch(0, count, 0).pixels),
+                ("rendered", lambda: rendered.batch(0, count, 0)),
+            )
+        }
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=Path("demo/weights"),
-                        help="a weights directory with Google's .tflite files (default: what `make demo` left)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=Path("demo/weights"),
+        help="a weights directory with Google's .tflite files (default: what `make demo` left)",
+    )
     args = parser.parse_args()
-    print(f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__}, {jax.default_backend()}\n")
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__},"
+        f" {jax.default_backend()}\n"
+    )
     print("| network | ms | ms, grouped convolutions | ratio |\n|---|---|---|---|")
     for name in MODELS:
         times = network_times(name)
-        print(f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} | {times['xla'] / times['cpu']:.1f} |")
+        print(
+            f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} |"
+            f" {times['xla'] / times['cpu']:.1f} |"
+        )
     rounds = training_times()
     steps = {name: float(np.median(values)) for name, values in rounds.items()}
-    print(f"\n| paper_full training step, 256 px | ms per image | images/s |\n|---|---|---|\n"
-          f"| ours | {steps['cpu']:.0f} | {1e3 / steps['cpu']:.1f} |\n"
-          f"| grouped nn.Conv | {steps['xla']:.0f} | {1e3 / steps['xla']:.1f} |\n"
-          f"\nratio {np.median(rounds['xla'] / rounds['cpu']):.2f} (median of {len(rounds['cpu'])} rounds)\n\n"
-          "| data | ms per record | times the step's speed |\n"
-          "|---|---|---|")
+    print(
+        "\n| paper_full training step, 256 px | ms per image | images/s |\n|---|---|---|\n| ours |"
+        f" {steps['cpu']:.0f} | {1e3 / steps['cpu']:.1f} |\n| grouped nn.Conv | {steps['xla']:.0f}"
+        f" | {1e3 / steps['xla']:.1f} |\n\nratio {np.median(rounds['xla'] / rounds['cpu']):.2f}"
+        f" (median of {len(rounds['cpu'])} rounds)\n\n| data | ms per record | times the step's"
+        " speed |\n|---|---|---|"
+    )
     for name, ms in data_times().items():
         print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
     if args.weights.is_dir():
         from blazepose_jax.cli.demo.page import read_photograph
 
         print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
-        jax_ms, litert_ms = (stage_times(args.weights, read_photograph(), runtime) for runtime in ("jax", "litert"))
+        jax_ms, litert_ms = (
+            stage_times(args.weights, read_photograph(), runtime) for runtime in ("jax", "litert")
+        )
         for stage, value in jax_ms.items():
             print(f"| {stage} | {value:.2f} | {litert_ms[stage]:.2f} |")
 

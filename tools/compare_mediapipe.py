@@ -1,10 +1,13 @@
-"""Track one input with MediaPipe Tasks and with this package, on the same decoded frames, in alternating passes.
+"""Track one input with MediaPipe Tasks and with this package, on the same decoded frames, in
+alternating passes.
 
     make demo peers
-    .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7] [--json F]
+    .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7]
+    [--json F]
 
-INPUT is a video (video mode, smoothing on) or a folder of photographs (image mode). MediaPipe runs in its own
-virtual environment as a worker process; workers wait while another works. Times are of the tracking call alone.
+INPUT is a video (video mode, smoothing on) or a folder of photographs (image mode). MediaPipe runs
+in its own virtual environment as a worker process; workers wait while another works. Times are of
+the tracking call alone.
 """
 
 import argparse
@@ -22,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def serve(kind: str, folder: Path) -> None:
-    """Worker: read a line, track every frame once, answer with one line of JSON. Runs in either environment."""
+    """Worker: read a line, track every frame once, answer with one line of JSON.
+
+    Runs in either environment.
+    """
     frames = [np.load(path) for path in sorted(folder.glob("*.npy"))]
     job = json.loads((folder / "job.json").read_text())
     make = mediapipe_pass if kind == "mediapipe" else own_pass
@@ -32,8 +38,12 @@ def serve(kind: str, folder: Path) -> None:
     for _ in sys.stdin:
         times, people = one_pass(frames)
         status = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
-        anonymous = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
-        sys.stdout.write(json.dumps({"times": times, "people": people, "rss_mib": sum(anonymous) / 1024}) + "\n")
+        anonymous = [
+            int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")
+        ]
+        sys.stdout.write(
+            json.dumps({"times": times, "people": people, "rss_mib": sum(anonymous) / 1024}) + "\n"
+        )
         sys.stdout.flush()
 
 
@@ -44,7 +54,8 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
 
     mode = vision.RunningMode.VIDEO if job["video"] else vision.RunningMode.IMAGE
     options = vision.PoseLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(folder / "peer.task")), running_mode=mode)
+        base_options=BaseOptions(model_asset_path=str(folder / "peer.task")), running_mode=mode
+    )
 
     def one_pass(frames):
         times, people = [], []
@@ -53,12 +64,18 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
                 image = mp.Image(image_format=mp.ImageFormat.SRGB, data=frame)
                 began = time.perf_counter()
                 # A first timestamp of 0 would count as none; a second more changes nothing else.
-                result = (landmarker.detect_for_video(image, round(1000 * stamp) + 1000) if job["video"]
-                          else landmarker.detect(image))
+                result = (
+                    landmarker.detect_for_video(image, round(1000 * stamp) + 1000)
+                    if job["video"]
+                    else landmarker.detect(image)
+                )
                 times.append(time.perf_counter() - began)
                 height, width = frame.shape[:2]
-                people.append([[p.x * width, p.y * height] for p in result.pose_landmarks[0]]
-                              if result.pose_landmarks else None)
+                people.append(
+                    [[p.x * width, p.y * height] for p in result.pose_landmarks[0]]
+                    if result.pose_landmarks
+                    else None
+                )
         return times, people
 
     return one_pass
@@ -102,8 +119,12 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
         if len(times) == args.frames:
             break
     files = read_tflite_files(args.weights)
-    (folder / "peer.task").write_bytes(task_bytes(add_normalization(files["detector"].data, 127.5, 127.5),
-                                                  add_normalization(files["pose"].data, 0.0, 255.0)))
+    (folder / "peer.task").write_bytes(
+        task_bytes(
+            add_normalization(files["detector"].data, 127.5, 127.5),
+            add_normalization(files["pose"].data, 0.0, 255.0),
+        )
+    )
     job = {"times": times, "video": media.is_sequence, "weights": str(Path(args.weights).resolve())}
     (folder / "job.json").write_text(json.dumps(job))
     return job
@@ -111,11 +132,19 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
 
 def start(kind: str, python: Path, folder: Path) -> subprocess.Popen:
     """Start a worker and wait until it has loaded."""
-    worker = subprocess.Popen([str(python), __file__, "--serve", kind, str(folder)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                              env={**os.environ, "GLOG_minloglevel": "2"})
+    worker = subprocess.Popen(
+        [str(python), __file__, "--serve", kind, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "GLOG_minloglevel": "2"},
+    )
     if worker.stdout.readline().strip() != "ready":
-        raise SystemExit(f"the {kind} worker did not start: run `{python} {__file__} --serve {kind} {folder}` by hand")
+        raise SystemExit(
+            f"the {kind} worker did not start: run `{python} {__file__} --serve {kind} {folder}` by"
+            " hand"
+        )
     return worker
 
 
@@ -136,17 +165,26 @@ def distances(ours: list, theirs: list) -> dict:
     size = [np.linalg.norm(np.ptp(b, axis=0)) for _, b in both]
     same = [d for d, s in zip(apart, size, strict=True) if np.median(d) < s / 4]
     points, means = np.concatenate(same), [d.mean() for d in same]
-    return {"frames": len(ours), "ours": sum(a is not None for a in ours), "theirs": sum(b is not None for b in theirs),
-            "same_person": len(same), "mean_px": float(points.mean()), "p95_px": float(np.percentile(points, 95)),
-            "max_px": float(points.max()), "median_of_frame_means_px": float(np.median(means)),
-            "worst_frame_mean_px": float(np.max(means))}
+    return {
+        "frames": len(ours),
+        "ours": sum(a is not None for a in ours),
+        "theirs": sum(b is not None for b in theirs),
+        "same_person": len(same),
+        "mean_px": float(points.mean()),
+        "p95_px": float(np.percentile(points, 95)),
+        "max_px": float(points.max()),
+        "median_of_frame_means_px": float(np.median(means)),
+        "worst_frame_mean_px": float(np.max(means)),
+    }
 
 
 def compare(args: argparse.Namespace) -> dict:
     """Run the alternating passes and sum up."""
     python = Path(args.peer) / "bin" / "python"
     if not python.exists():
-        raise SystemExit(f"{python} does not exist: run `make peers`, or name another environment with --peer")
+        raise SystemExit(
+            f"{python} does not exist: run `make peers`, or name another environment with --peer"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = prepare(args, folder)
@@ -164,28 +202,48 @@ def compare(args: argparse.Namespace) -> dict:
         image = np.load(folder / "000000.npy")
         stages = {kind: stage_times(args.weights, image, kind) for kind in ("litert", "jax")}
     peer = np.array([sum(run["times"]) for run in runs["mediapipe"][1:]])
-    report = {"input": Path(args.input).name, "frames": len(job["times"]), "passes": args.passes,
-              "mode": "video" if job["video"] else "image",
-              "mediapipe_fps": float(len(job["times"]) / np.median(peer))}
+    report = {
+        "input": Path(args.input).name,
+        "frames": len(job["times"]),
+        "passes": args.passes,
+        "mode": "video" if job["video"] else "image",
+        "mediapipe_fps": float(len(job["times"]) / np.median(peer)),
+    }
     for kind in ("litert", "jax"):
         own = np.array([sum(run["times"]) for run in runs[kind][1:]])
-        report[kind] = {"fps": float(len(job["times"]) / np.median(own)),
-                        "fps_ratio": float(np.median(peer / own)),
-                        "fps_ratio_range": [float((peer / own).min()), float((peer / own).max())],
-                        "rss_mib_after_each_pass": [round(run["rss_mib"]) for run in runs[kind]],
-                        "distance": distances(runs[kind][-1]["people"], runs["mediapipe"][-1]["people"]),
-                        "stage_ms": stages[kind]}
+        report[kind] = {
+            "fps": float(len(job["times"]) / np.median(own)),
+            "fps_ratio": float(np.median(peer / own)),
+            "fps_ratio_range": [float((peer / own).min()), float((peer / own).max())],
+            "rss_mib_after_each_pass": [round(run["rss_mib"]) for run in runs[kind]],
+            "distance": distances(runs[kind][-1]["people"], runs["mediapipe"][-1]["people"]),
+            "stage_ms": stages[kind],
+        }
     report["peak_memory_mib"] = {kind: peak_memory(args, kind) for kind in ("litert", "jax")}
     return report
 
 
 def peak_memory(args: argparse.Namespace, runtime: str) -> float:
     """Largest resident size of ``blazepose track`` on the input, everything included."""
-    script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True); "
-              "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)")
-    command = [sys.executable, "-m", "blazepose_jax.cli", "track", args.input, "--weights", str(args.weights),
-               "--runtime", runtime]
-    done = subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True, text=True)
+    script = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True,"
+        " capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss /"
+        " 1024)"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "blazepose_jax.cli",
+        "track",
+        args.input,
+        "--weights",
+        str(args.weights),
+        "--runtime",
+        runtime,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], check=True, capture_output=True, text=True
+    )
     return round(float(done.stdout))
 
 
@@ -194,11 +252,18 @@ def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2], Path(sys.argv[3]))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("input")
-    parser.add_argument("--weights", default=ROOT / "demo" / "weights",
-                        help="a weights directory with Google's .tflite files (default: what `make demo` left)")
-    parser.add_argument("--peer", default=ROOT / ".venv-mediapipe-1.2.2", help="virtual environment with mediapipe")
+    parser.add_argument(
+        "--weights",
+        default=ROOT / "demo" / "weights",
+        help="a weights directory with Google's .tflite files (default: what `make demo` left)",
+    )
+    parser.add_argument(
+        "--peer", default=ROOT / ".venv-mediapipe-1.2.2", help="virtual environment with mediapipe"
+    )
     parser.add_argument("--passes", type=int, default=7)
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
     parser.add_argument("--json", help="write the report here too")

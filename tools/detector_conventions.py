@@ -2,9 +2,9 @@
 
     python tools/detector_conventions.py --weights W --data DIR [--people 80]
 
-W holds Google's detector (`blazepose import`), DIR annotated photographs. Prints which anchors fire by where they lie,
-and the losses of Google's own detector on the photographs labelled by its own detections, which is what conventions
-cost, and by people, which is real disagreement as well.
+W holds Google's detector (`blazepose import`), DIR annotated photographs. Prints which anchors fire
+by where they lie, and the losses of Google's own detector on the photographs labelled by its own
+detections, which is what conventions cost, and by people, which is real disagreement as well.
 """
 
 import argparse
@@ -24,18 +24,30 @@ from blazepose_jax.weights import load_weights
 
 SIZE = 256
 DISTANCES = (0, 0.02, 0.035, 0.045, 0.055, 0.07, 0.1, 0.15)  # of the input
-AS_IT_IS = DetectorConfig(zoom_in=1.0, zoom_out=1.0, shift=0.0, angle=0.0, any_angle=0.0, flip=0.0, colour=0.0)
+AS_IT_IS = DetectorConfig(
+    zoom_in=1.0, zoom_out=1.0, shift=0.0, angle=0.0, any_angle=0.0, flip=0.0, colour=0.0
+)
 
 
 def scenes_of(data: Annotations, count: int) -> list[SceneBatch]:
     """The first photographs, letterboxed, each with its people as a batch of one."""
     rows = encode_scenes(data, list(by_image(data.people).items())[:count], SIZE)
-    return [SceneBatch(decode_jpeg(row["image"])[None], row["points"][None], row["kinds"][None],
-                       np.ones(1, np.float32), np.zeros(1, np.int32)) for row in rows]
+    return [
+        SceneBatch(
+            decode_jpeg(row["image"])[None],
+            row["points"][None],
+            row["kinds"][None],
+            np.ones(1, np.float32),
+            np.zeros(1, np.int32),
+        )
+        for row in rows
+    ]
 
 
 def labelled_by_itself(net: Network, scene: SceneBatch) -> tuple[SceneBatch, DetectorOutputs]:
-    """The scene with the net's own detections in place of people's labels, and what the net says."""
+    """The scene with the net's own detections in place of people's labels, and what the net
+    says.
+    """
     outputs, found = _detect(net, scene.pixels[0])
     points, kinds = np.zeros((1, MOST, 5, 2), np.float32), np.zeros((1, MOST), np.int32)
     valid = np.flatnonzero(found.valid)[:MOST]
@@ -48,7 +60,9 @@ def labelled_by_itself(net: Network, scene: SceneBatch) -> tuple[SceneBatch, Det
 
 @jax.jit
 def _detect(net: Network, pixels: jax.Array) -> tuple:
-    image = jax.image.resize(jnp.asarray(pixels, jnp.float32), (net.side, net.side, 3), "linear", antialias=False)
+    image = jax.image.resize(
+        jnp.asarray(pixels, jnp.float32), (net.side, net.side, 3), "linear", antialias=False
+    )
     outputs = net((image[None] - net.mean) / net.std)
     return outputs, anchors.decode(outputs, net.side, count=MOST, min_score=0.5, nms_threshold=0.3)
 
@@ -56,15 +70,20 @@ def _detect(net: Network, pixels: jax.Array) -> tuple:
 @jax.jit
 def losses_of(net: Network, scene: SceneBatch) -> dict[str, jax.Array]:
     """Every part of the detector's loss, unweighted, on one scene as it is."""
+
     def apply(variables, images):
         return net.apply(variables, images), {}
 
-    return detector_objective(apply, net.variables, scene, jax.random.key(0), side=net.side, config=AS_IT_IS)[1][0]
+    return detector_objective(
+        apply, net.variables, scene, jax.random.key(0), side=net.side, config=AS_IT_IS
+    )[1][0]
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--weights", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--people", type=int, default=80, help="photographs")
@@ -73,7 +92,9 @@ def main() -> None:
     if net is None:
         raise SystemExit(f"{args.weights} holds no detector")
     centers, maps = anchors.anchor_centers(net.side), anchors.map_numbers(net.side)
-    of_cell = np.concatenate([np.tile(np.arange(n), cells**2) for cells, n in anchors.LAYOUTS[net.side]])
+    of_cell = np.concatenate(
+        [np.tile(np.arange(n), cells**2) for cells, n in anchors.LAYOUTS[net.side]]
+    )
     near, fires, rows = [], [], {"its own detections": [], "people": []}
     for scene in scenes_of(read_annotations(args.data), args.people):
         own, outputs = labelled_by_itself(net, scene)
@@ -85,18 +106,37 @@ def main() -> None:
             fires.append(np.asarray(jax.nn.sigmoid(outputs.logits[0, :, 0])) > 0.5)
     distance, fired = np.stack(near), np.stack(fires)
     print("share of anchors that fire, by distance from the middle of the box\n")
-    print("| map | anchor | " + " | ".join(f"to {d}" for d in DISTANCES[1:]) + " |\n|" + "---|" * (len(DISTANCES) + 1))
+    print(
+        "| map | anchor | "
+        + " | ".join(f"to {d}" for d in DISTANCES[1:])
+        + " |\n|"
+        + "---|" * (len(DISTANCES) + 1)
+    )
     for number, (cells, count) in enumerate(anchors.LAYOUTS[net.side]):
         for k in range(count):
             of = (maps == number) & (of_cell == k)
-            shares = [fired[:, of][(distance[:, of] >= low) & (distance[:, of] < high)].mean()
-                      for low, high in itertools.pairwise(DISTANCES)]
-            print(f"| {cells}x{cells} | {k + 1} of {count} | " + " | ".join(f"{s:.2f}" for s in shares) + " |")
-    print("\n| labels | scenes | score | boxes | keypoints | recall of its anchors |\n|---|---|---|---|---|---|")
+            shares = [
+                fired[:, of][(distance[:, of] >= low) & (distance[:, of] < high)].mean()
+                for low, high in itertools.pairwise(DISTANCES)
+            ]
+            print(
+                f"| {cells}x{cells} | {k + 1} of {count} | "
+                + " | ".join(f"{s:.2f}" for s in shares)
+                + " |"
+            )
+    print(
+        "\n| labels | scenes | score | boxes | keypoints | recall of its anchors"
+        " |\n|---|---|---|---|---|---|"
+    )
     for name, found in rows.items():
-        mean = {part: np.mean([row[part] for row in found]) for part in ("score", "boxes", "keypoints", "recall")}
-        print(f"| {name} | {len(found)} | {mean['score']:.4f} | {mean['boxes']:.4f} | {mean['keypoints']:.4f} | "
-              f"{mean['recall']:.0f} % |")
+        mean = {
+            part: np.mean([row[part] for row in found])
+            for part in ("score", "boxes", "keypoints", "recall")
+        }
+        print(
+            f"| {name} | {len(found)} | {mean['score']:.4f} | {mean['boxes']:.4f} |"
+            f" {mean['keypoints']:.4f} | {mean['recall']:.0f} % |"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     .venv/bin/python tools/export_table.py [--shared ../shared] [--people 1000] [--trade]
 
-Speed is measured in LiteRT with XNNPACK, all files of a net taking turns in one run; a ratio is the median over rounds
-of (this file's time / the time of Google's file in the same round). int8 weights are calibrated on lsp_train, PCK is
-that of lsp_test with the truth's ROI. ``--trade`` shows instead what int8 loses by which layers, for Full.
+Speed is measured in LiteRT with XNNPACK, all files of a net taking turns in one run; a ratio is the
+median over rounds of (this file's time / the time of Google's file in the same round). int8 weights
+are calibrated on lsp_train, PCK is that of lsp_test with the truth's ROI. ``--trade`` shows instead
+what int8 loses by which layers, for Full.
 """
 
 import argparse
@@ -31,9 +32,13 @@ from blazepose_jax.weights.mediapipe import import_tflite
 ROUNDS = 60
 GOOGLE = "Google's file"
 # What int8 leaves to float32, step by step.
-TRADE = {"nothing": "", "heads": r"heads/", "heads, regression encoder": r"heads/|/regression_",
-         "heads, regression encoder, stem": r"heads/|/regression_|/(stem|half)/",
-         "heads, regression encoder, encoder to 1/8": quantize.KEPT_FLOAT}
+TRADE = {
+    "nothing": "",
+    "heads": r"heads/",
+    "heads, regression encoder": r"heads/|/regression_",
+    "heads, regression encoder, stem": r"heads/|/regression_|/(stem|half)/",
+    "heads, regression encoder, encoder to 1/8": quantize.KEPT_FLOAT,
+}
 
 
 def milliseconds(files: dict[str, bytes], image: np.ndarray, threads: int) -> dict[str, np.ndarray]:
@@ -59,52 +64,79 @@ def pck(data: bytes, people: Annotations, decode: str) -> float:
     """PCK@0.2 of a file, the truth's ROI."""
     networks = litert_networks({"pose": TFLiteFile(data, BLAZEPOSE)})
     engine = LiteRTEngine(None, networks["pose"], Settings(decode=decode), "file")
-    return report(predict(engine, people, "truth", people.people), people, shared_keypoints(engine, people.names),
-                  TORSOS["lsp"])["pck@0.2"]
+    return report(
+        predict(engine, people, "truth", people.people),
+        people,
+        shared_keypoints(engine, people.names),
+        TORSOS["lsp"],
+    )["pck@0.2"]
 
 
 def points_px(data: bytes, net: StoredNetwork, crops: np.ndarray) -> tuple[float, float]:
     """Mean and largest distance of the points from JAX, px of the crop."""
     reference = make_graph(net, convolution="auto")
-    row = parity.compare(reference, parity.run_tflite(data, reference, crops), parity.run_jax(reference, crops),
-                         "int8")[0]
+    row = parity.compare(
+        reference,
+        parity.run_tflite(data, reference, crops),
+        parity.run_jax(reference, crops),
+        "int8",
+    )[0]
     return row.mean, row.largest
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--people", type=int, default=1000, help="of lsp_test")
     parser.add_argument("--trade", action="store_true", help="which layers int8 should leave alone")
     args = parser.parse_args()
     people = read_annotations(args.shared / "data" / "lsp_test", evaluation=True)
-    people = dataclasses.replace(people, people=people.people[:args.people])
+    people = dataclasses.replace(people, people=people.people[: args.people])
     material = read_material(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
     print(f"jax {jax.__version__}, {jax.default_backend()}; {len(people.people)} people\n")
     for name in ("full",) if args.trade else ("full", "lite"):
         original = (args.shared / "models" / f"pose_landmark_{name}.tflite").read_bytes()
-        net = StoredNetwork(name, "folded", import_tflite(original, name).variables, {}, "", "", BLAZEPOSE)
+        net = StoredNetwork(
+            name, "folded", import_tflite(original, name).variables, {}, "", "", BLAZEPOSE
+        )
         graph = make_graph(net)
         crops = crops_for(graph, material.images)
         data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
         if args.trade:
-            files = {f"{label}; biases {'corrected' if corrected else 'as they were'}":
-                     quantize.quantize(data, "int8", crops[:, None], kept, corrected)
-                     for label, kept in TRADE.items() for corrected in (False, True)}
+            files = {
+                f"{label}; biases {'corrected' if corrected else 'as they were'}": (
+                    quantize.quantize(data, "int8", crops[:, None], kept, corrected)
+                )
+                for label, kept in TRADE.items()
+                for corrected in (False, True)
+            }
         else:
-            files = {precision: quantize.quantize(data, precision, crops[:, None])
-                     for precision in quantize.PRECISIONS}
+            files = {
+                precision: quantize.quantize(data, precision, crops[:, None])
+                for precision in quantize.PRECISIONS
+            }
         files = {GOOGLE: original, **files}
         times = {threads: milliseconds(files, crops[:1], threads) for threads in (1, 2)}
-        print(f"| {name} | bytes | operators | ms, 1 thread | ratio | ms, 2 threads | ratio | "
-              "points from JAX, px: mean, largest | PCK@0.2 regression | refine |\n|" + "---|" * 10)
+        print(
+            f"| {name} | bytes | operators | ms, 1 thread | ratio | ms, 2 threads | ratio | "
+            "points from JAX, px: mean, largest | PCK@0.2 regression | refine |\n|" + "---|" * 10
+        )
         for label, file in files.items():
-            speed = " | ".join(f"{np.median(times[n][label]):.1f} | "
-                               f"{np.median(times[n][label] / times[n][GOOGLE]):.2f}" for n in (1, 2))
+            speed = " | ".join(
+                f"{np.median(times[n][label]):.1f} | "
+                f"{np.median(times[n][label] / times[n][GOOGLE]):.2f}"
+                for n in (1, 2)
+            )
             mean, largest = points_px(file, net, crops[-8:])
-            print(f"| {label} | {len(file):,} | {sum(flatbuffer.histogram(file).values())} | {speed} | {mean:.2g}, "
-                  f"{largest:.2g} | {pck(file, people, 'regression')} | {pck(file, people, 'refine')} |", flush=True)
+            print(
+                f"| {label} | {len(file):,} | {sum(flatbuffer.histogram(file).values())} | {speed}"
+                f" | {mean:.2g}, {largest:.2g} | {pck(file, people, 'regression')} |"
+                f" {pck(file, people, 'refine')} |",
+                flush=True,
+            )
         print()
 
 

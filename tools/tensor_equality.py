@@ -1,4 +1,5 @@
-"""Google's networks in JAX against LiteRT and against float64, on person-centred crops of real photographs.
+"""Google's networks in JAX against LiteRT and against float64, on person-centred crops of real
+photographs.
 
     .venv/bin/python tools/tensor_equality.py [--shared ../shared] [--crops 8]
 
@@ -26,14 +27,18 @@ FILES = ("pose_detection", "pose_landmark_lite", "pose_landmark_full")
 
 
 def real_crops(shared: Path, side: int, mean: float, std: float, count: int) -> list[np.ndarray]:
-    """(1, S, S, 3) normalised squares round the first people of coco_dev that are large and complete."""
+    """(1, S, S, 3) normalised squares round the first people of coco_dev that are large and
+    complete.
+    """
     folder = shared / "data" / "coco_dev"
     data = json.loads((folder / "annotations.json").read_text())
     files = {image["id"]: image["file_name"] for image in data["images"]}
     crops = []
     for annotation in [a for a in data["annotations"] if a.get("eval_ok")][:count]:
         x, y, w, h = annotation["bbox"]
-        square = ROI(jnp.array([x + w / 2, y + h / 2]), jnp.asarray(1.3 * max(w, h)), jnp.asarray(0.1))
+        square = ROI(
+            jnp.array([x + w / 2, y + h / 2]), jnp.asarray(1.3 * max(w, h)), jnp.asarray(0.1)
+        )
         frame = to_frame(read_image(folder / files[annotation["image_id"]]))
         crop = warp.crop(frame, rois.to_affine(square, side), side, border="replicate")
         crops.append((np.asarray(crop)[None] - np.float32(mean)) / np.float32(std))
@@ -42,18 +47,28 @@ def real_crops(shared: Path, side: int, mean: float, std: float, count: int) -> 
 
 def outputs_of(raw) -> dict[str, np.ndarray]:
     """The tensors that the .tflite file has, pose presence as a probability."""
-    found = {name: np.asarray(value, np.float64) for name, value in vars(raw).items() if value is not None}
+    found = {
+        name: np.asarray(value, np.float64)
+        for name, value in vars(raw).items()
+        if value is not None
+    }
     if "presence" in found:
         found["presence"] = 1 / (1 + np.exp(-found["presence"]))
     return found
 
 
-def compare(data: bytes, name: str, crops: list[np.ndarray], form: Form = FOLDED) -> dict[str, dict[str, float]]:
-    """{output: {"ours to litert", "ours to float64", "litert to float64"}}, relative to the output's peak."""
+def compare(
+    data: bytes, name: str, crops: list[np.ndarray], form: Form = FOLDED
+) -> dict[str, dict[str, float]]:
+    """{output: {"ours to litert", "ours to float64", "litert to float64"}}, relative to the
+    output's peak.
+    """
     imported = import_tflite(data, name)
     litert = LiteRTModel(TFLiteFile(data), name)
     run = jax.jit(lambda net, x: net(x))
-    ours = [outputs_of(run(create_network(imported.name, imported.variables, form), x)) for x in crops]
+    ours = [
+        outputs_of(run(create_network(imported.name, imported.variables, form), x)) for x in crops
+    ]
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), imported.variables)
         network = create_network(imported.name, wide, Form("folded", jnp.float64, "xla"))
@@ -61,26 +76,45 @@ def compare(data: bytes, name: str, crops: list[np.ndarray], form: Form = FOLDED
     theirs = [outputs_of(litert(x)) for x in crops]
 
     def worst(a: list, b: list, output: str) -> float:
-        return max(float(np.abs(p[output] - q[output]).max() / np.abs(q[output]).max())
-                   for p, q in zip(a, b, strict=True))
+        return max(
+            float(np.abs(p[output] - q[output]).max() / np.abs(q[output]).max())
+            for p, q in zip(a, b, strict=True)
+        )
 
-    return {output: {"ours to litert": worst(ours, theirs, output), "ours to float64": worst(ours, exact, output),
-                     "litert to float64": worst(theirs, exact, output)} for output in theirs[0]}
+    return {
+        output: {
+            "ours to litert": worst(ours, theirs, output),
+            "ours to float64": worst(ours, exact, output),
+            "litert to float64": worst(theirs, exact, output),
+        }
+        for output in theirs[0]
+    }
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--crops", type=int, default=8)
     args = parser.parse_args()
-    print("| file | output | ours to LiteRT | ours to float64 | LiteRT to float64 |\n|---|---|---|---|---|")
+    print(
+        "| file | output | ours to LiteRT | ours to float64 | LiteRT to float64"
+        " |\n|---|---|---|---|---|"
+    )
     for file in FILES:
         data = (args.shared / "models" / f"{file}.tflite").read_bytes()
         spec = MODELS[import_tflite(data, file).name]
-        rows = compare(data, file, real_crops(args.shared, spec.side, spec.mean, spec.std, args.crops))
+        rows = compare(
+            data, file, real_crops(args.shared, spec.side, spec.mean, spec.std, args.crops)
+        )
         for output, row in rows.items():
-            print(f"| {file} | {output} | " + " | ".join(f"{value:.1e}" for value in row.values()) + " |")
+            print(
+                f"| {file} | {output} | "
+                + " | ".join(f"{value:.1e}" for value in row.values())
+                + " |"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""``blazepose data``: annotation folders, archives or nothing come in, records and contact sheets leave."""
+"""``blazepose data``.
+
+Annotation folders, archives or nothing come in, records and contact sheets leave.
+"""
 
 import dataclasses
 from argparse import Namespace
@@ -11,7 +14,13 @@ import numpy as np
 
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.codecs.anchors import anchor_centers
-from blazepose_jax.data.coco import Annotations, describe_changed, describe_dropped, read_annotations, true_roi
+from blazepose_jax.data.coco import (
+    Annotations,
+    describe_changed,
+    describe_dropped,
+    read_annotations,
+    true_roi,
+)
 from blazepose_jax.data.encode_people import encode_people
 from blazepose_jax.data.encode_scenes import by_image, encode_scenes
 from blazepose_jax.data.groups import group_people
@@ -56,25 +65,46 @@ def prepare(args: Namespace) -> None:
     if output.exists():
         raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
     if args.scenes and (args.format != "records" or args.name == "rendered_people"):
-        raise BlazePoseError("--scenes makes records of photographs: leave out --format and name coco_keypoints or lsp")
+        raise BlazePoseError(
+            "--scenes makes records of photographs: leave out --format and name coco_keypoints"
+            " or lsp"
+        )
     if args.count < 1 or args.size < 64:
-        raise BlazePoseError(f"--count {args.count} and --size {args.size}: at least 1 person of 64 px is needed")
+        raise BlazePoseError(
+            f"--count {args.count} and --size {args.size}: at least 1 person of 64 px is needed"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     skeleton = load_skeleton(args.skeleton)
     with TemporaryDirectory() as scratch:
         if args.name == "rendered_people":
-            skeleton, dropped, changed, notes, source = BLAZEPOSE, {}, {}, {}, f"rendered, seed {args.seed}"
-            rows = progress(rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people")
+            skeleton, dropped, changed, notes, source = (
+                BLAZEPOSE,
+                {},
+                {},
+                {},
+                f"rendered, seed {args.seed}",
+            )
+            rows = progress(
+                rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people"
+            )
         else:
             data = read_people(args, skeleton, Path(scratch))
             skeleton = with_pairs_of(skeleton, data)
             groups, how = group_people(data.people)
             print(how if args.scenes else f"{skeleton.describe_sides()}\n{how}")
-            notes = {"groups": how, "changed": {reason: len(ids) for reason, ids in data.changed.items()}}
+            notes = {
+                "groups": how,
+                "changed": {reason: len(ids) for reason, ids in data.changed.items()},
+            }
             if args.scenes:
                 check_names(BLAZEPOSE, data)
                 found = by_image(data.people)
-                rows = encode_scenes(data, progress(found.items(), len(found), args.name, "scenes"), args.size, groups)
+                rows = encode_scenes(
+                    data,
+                    progress(found.items(), len(found), args.name, "scenes"),
+                    args.size,
+                    groups,
+                )
             else:
                 check_names(skeleton, data)
                 people = progress(data.people, len(data.people), args.name, "people")
@@ -85,10 +115,14 @@ def prepare(args: Namespace) -> None:
         if args.format == "tfds":
             from blazepose_jax.data.tfds_builders import PeopleConfig, write_tfds
 
-            config = PeopleConfig(name=f"{skeleton.name}_{args.size}px", skeleton=skeleton, size=args.size)
+            config = PeopleConfig(
+                name=f"{skeleton.name}_{args.size}px", skeleton=skeleton, size=args.size
+            )
             count = write_tfds(rows, args.name, config, output)
         else:
-            count = write_records(rows, skeleton, output, size=args.size, source=source, dropped=dropped, notes=notes)
+            count = write_records(
+                rows, skeleton, output, size=args.size, source=source, dropped=dropped, notes=notes
+            )
     print(describe_dropped(dropped))
     if changed:
         print(describe_changed(changed))
@@ -105,7 +139,9 @@ def load_skeleton(name: str) -> Skeleton:
         try:
             return Skeleton.from_dict(read_json(Path(name)))
         except BlazePoseError as error:
-            raise BlazePoseError(str(error) if name in str(error) else f"{name}: {error}") from error
+            raise BlazePoseError(
+                str(error) if name in str(error) else f"{name}: {error}"
+            ) from error
     return read_skeleton(name)
 
 
@@ -115,29 +151,37 @@ def with_pairs_of(skeleton: Skeleton, data: Annotations) -> Skeleton:
         return skeleton
     names = set(skeleton.keypoints)
     if any(len(names & set(pair)) == 1 for pair in data.pairs):
-        return dataclasses.replace(skeleton, pairs=())  # one side of something: its mirror image is none of the set
+        # one side of something: its mirror image is none of the set
+        return dataclasses.replace(skeleton, pairs=())
     told = tuple(pair for pair in data.pairs if set(pair) <= names)
-    if not told or {frozenset(pair) for pair in told} == {frozenset(pair) for pair in skeleton.left_right}:
+    if not told or {frozenset(pair) for pair in told} == {
+        frozenset(pair) for pair in skeleton.left_right
+    }:
         return skeleton
     return dataclasses.replace(skeleton, pairs=told)
 
 
 def check_names(skeleton: Skeleton, data: Annotations) -> None:
-    """Say that points which place the ROI are not in the data at all, rather than that nobody has them labelled.
+    """Say that points which place the ROI are not in the data at all, rather than that nobody
+    has them labelled.
 
     Raises:
       BlazePoseError: such a point.
     """
     if lacking := [name for name in skeleton.center + skeleton.up if name not in data.names]:
-        raise BlazePoseError(f"the data has no keypoint {lacking[0]!r}, which places the ROI of the set "
-                             f"{skeleton.name!r}: it has {', '.join(data.names[:8])}; name a set of these with "
-                             "--skeleton FILE.json, or rename them")
+        raise BlazePoseError(
+            f"the data has no keypoint {lacking[0]!r}, which places the ROI of the set "
+            f"{skeleton.name!r}: it has {', '.join(data.names[:8])}; name a set of these with "
+            "--skeleton FILE.json, or rename them"
+        )
 
 
 def read_people(args: Namespace, skeleton: Skeleton, scratch: Path) -> Annotations:
     """People of the folder or archive that ``--source`` names."""
     if args.source is None:
-        raise BlazePoseError("data prepare needs --source: name a folder with annotations.json, or LSP's archive")
+        raise BlazePoseError(
+            "data prepare needs --source: name a folder with annotations.json, or LSP's archive"
+        )
     source = Path(args.source)
     if args.name == "lsp" and not (source / "annotations.json").is_file():
         return read_lsp(unpack(source, scratch), args.split)
@@ -145,26 +189,34 @@ def read_people(args: Namespace, skeleton: Skeleton, scratch: Path) -> Annotatio
 
 
 def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
-    """ROIs that a trained net sees round people whose hips or shoulders nobody labelled; it labels nothing else.
+    """ROIs that a trained net sees round people whose hips or shoulders nobody labelled.
+
+    It labels nothing else.
 
     Args:
       weights: directory or .task with a pose net of BlazePose's 33 points.
       data: annotations.
 
     Returns:
-      {id: ROI}; people of whose labelled points the teacher's lie half a torso away or more are left out.
+      {id: ROI}; people of whose labelled points the teacher's lie half a torso away or more are
+      left out.
     """
     engine = load_engine(weights, None, Settings(decode="heatmap"))
     names = [name for name in engine.skeleton.keypoints if name in data.names]
     mine = [data.names.index(name) for name in names]
     theirs = list(engine.skeleton.indices(tuple(names)))
-    lacking = [person for person in data.people if true_roi(person, data.names, engine.skeleton) is None]
+    lacking = [
+        person for person in data.people if true_roi(person, data.names, engine.skeleton) is None
+    ]
     found = {}
     for person in progress(lacking, len(lacking), "teacher", "people"):
         labelled = person.keypoints[person.flags > 0]
         low, high = labelled.min(0), labelled.max(0)
-        square = ROI((low + high)[None] / 2, np.asarray([1.5 * (high - low).max() + 1], np.float32),
-                     np.zeros(1, np.float32))
+        square = ROI(
+            (low + high)[None] / 2,
+            np.asarray([1.5 * (high - low).max() + 1], np.float32),
+            np.zeros(1, np.float32),
+        )
         try:
             frame = to_frame(read_image(person.image))
         except BlazePoseError:
@@ -176,14 +228,19 @@ def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
         known = person.flags[mine] > 0
         ends = (points[0, jnp.array(BODY.indices(side))].mean(0) for side in (BODY.center, BODY.up))
         torso = float(jnp.linalg.norm(next(ends) - next(ends)))
-        apart = np.linalg.norm(np.asarray(points[0])[theirs] - person.keypoints[mine], axis=-1)[known]
+        apart = np.linalg.norm(np.asarray(points[0])[theirs] - person.keypoints[mine], axis=-1)[
+            known
+        ]
         if float(poses.presence[0]) > 0.5 and len(apart) and np.median(apart) < 0.5 * torso:
             found[person.id] = jax.tree.map(lambda a: np.asarray(a[0]), square)
     return found
 
 
 def show(args: Namespace) -> None:
-    """``blazepose data show EXPERIMENT --output PICTURE``: what the network sees, after augmentation."""
+    """``blazepose data show EXPERIMENT --output PICTURE``.
+
+    What the network sees, after augmentation.
+    """
     config = override(load_experiment(args.name), args.overrides)
     check_outputs((args.output,), (config.data.records or None,))
     check_picture_name(Path(args.output))
@@ -194,11 +251,17 @@ def show(args: Namespace) -> None:
     if spec.kind == "detector":
         show_scenes(batch, keys, spec.side, config.detector, Path(args.output))
         return
-    targets = jax.jit(jax.vmap(lambda key, record: sample_targets(
-        key, record, data.skeleton, config.model.side, config.augment)))(keys, batch)
+    targets = jax.jit(
+        jax.vmap(
+            lambda key, record: sample_targets(
+                key, record, data.skeleton, config.model.side, config.augment
+            )
+        )
+    )(keys, batch)
     tiles = []
-    for image, points, labelled, visible in zip(*(np.asarray(targets[k]) for k in (
-            "image", "points", "labelled", "visible")), strict=True):
+    for image, points, labelled, visible in zip(
+        *(np.asarray(targets[k]) for k in ("image", "points", "labelled", "visible")), strict=True
+    ):
         tile, px = image.astype(np.uint8), points * config.model.side
         tile = draw_points(tile, px[labelled & ~visible], (255, 160, 0))
         tiles.append(draw_points(tile, px[labelled & visible], (0, 220, 120)))
@@ -206,13 +269,20 @@ def show(args: Namespace) -> None:
     print(f"wrote {args.output}: green is visible, orange is hidden, covered or outside")
 
 
-def show_scenes(batch: SceneBatch, keys: jax.Array, side: int, config: DetectorConfig, path: Path) -> None:
-    """A contact sheet of scenes: anchors that are to find somebody in white, alignment points in colour."""
-    targets = jax.jit(jax.vmap(lambda key, p, xy, kinds: scene_targets(key, p, xy, kinds, side, config)))(
-        keys, batch.pixels, batch.points, batch.kinds)
+def show_scenes(
+    batch: SceneBatch, keys: jax.Array, side: int, config: DetectorConfig, path: Path
+) -> None:
+    """A contact sheet of scenes.
+
+    Anchors that are to find somebody in white, alignment points in colour.
+    """
+    targets = jax.jit(
+        jax.vmap(lambda key, p, xy, kinds: scene_targets(key, p, xy, kinds, side, config))
+    )(keys, batch.pixels, batch.points, batch.kinds)
     centers, tiles = anchor_centers(side) * side, []
-    for image, points, kinds, wanted in zip(*(np.asarray(targets[k]) for k in ("image", "points", "kinds", "wanted")),
-                                            strict=True):
+    for image, points, kinds, wanted in zip(
+        *(np.asarray(targets[k]) for k in ("image", "points", "kinds", "wanted")), strict=True
+    ):
         tile = draw_points(image.astype(np.uint8), centers[wanted > 0], (255, 255, 255))
         for i, colour in enumerate(((0, 220, 120), (255, 200, 0), (0, 200, 255), (255, 60, 255))):
             tile = draw_points(tile, points[kinds == 1, i] * side, colour)

@@ -1,4 +1,7 @@
-"""What the command line does once its words are understood: arguments come in, files and lines leave."""
+"""What the command line does once its words are understood.
+
+Arguments come in, files and lines leave.
+"""
 
 import collections
 import contextlib
@@ -36,25 +39,39 @@ def list_models(args: Namespace) -> None:
     for name, spec in MODELS.items():
         model = create_model(name, Form("folded", convolution="xla"))
         calls = conv_calls(model, spec.side)
-        rows.append({"name": name, "input": [spec.side, spec.side, 3], "parameters": count_parameters(calls),
-                     "macs": count_macs(calls), "keypoints": getattr(model, "keypoints", 4),
-                     "weights": "import" if name in ("detector", "lite", "full", "heavy") else "train"})
+        rows.append(
+            {
+                "name": name,
+                "input": [spec.side, spec.side, 3],
+                "parameters": count_parameters(calls),
+                "macs": count_macs(calls),
+                "keypoints": getattr(model, "keypoints", 4),
+                "weights": "import" if name in ("detector", "lite", "full", "heavy") else "train",
+            }
+        )
     if args.json:
         print(json.dumps(rows, indent=2))
         return
     print(f"{'name':<15}{'input':>11}{'parameters':>13}{'MACs':>10}{'keypoints':>11}  weights")
     for row in rows:
         side = row["input"][0]
-        print(f"{row['name']:<15}{f'{side}x{side}x3':>11}{row['parameters']:>13,}{row['macs'] / 1e6:>8.0f} M"
-              f"{row['keypoints']:>11}  {row['weights']}")
+        macs = row["macs"] / 1e6
+        print(
+            f"{row['name']:<15}{f'{side}x{side}x3':>11}{row['parameters']:>13,}{macs:>8.0f} M"
+            f"{row['keypoints']:>11}  {row['weights']}"
+        )
 
 
 def import_files(args: Namespace) -> None:
     """``blazepose import``."""
     for source in args.sources:
-        if os.path.isfile(source) and Path(os.path.realpath(source)).is_relative_to(os.path.realpath(args.output)):
-            raise BlazePoseError(f"output {args.output!r} holds the input {source!r}, which would be lost: name "
-                                 "another")
+        if os.path.isfile(source) and Path(os.path.realpath(source)).is_relative_to(
+            os.path.realpath(args.output)
+        ):
+            raise BlazePoseError(
+                f"output {args.output!r} holds the input {source!r}, which would be lost: name "
+                "another"
+            )
     for kind, net in import_weights(args.sources, args.output).items():
         print(f"{kind}: {net.model} from {net.source}")
     print(f"wrote {args.output}")
@@ -63,9 +80,15 @@ def import_files(args: Namespace) -> None:
 def settings_of(args: Namespace) -> Settings:
     """The tracking options as Settings."""
     return Settings(
-        max_people=args.max_people, min_detection_confidence=args.min_detection_confidence,
-        min_presence_confidence=args.min_presence_confidence, decode=args.decode, flip=args.flip,
-        smoothing=not args.no_smoothing, world=args.world, mask=args.mask is not None)
+        max_people=args.max_people,
+        min_detection_confidence=args.min_detection_confidence,
+        min_presence_confidence=args.min_presence_confidence,
+        decode=args.decode,
+        flip=args.flip,
+        smoothing=not args.no_smoothing,
+        world=args.world,
+        mask=args.mask is not None,
+    )
 
 
 def track(args: Namespace) -> None:
@@ -99,10 +122,16 @@ def track(args: Namespace) -> None:
             sink.discard()
     seconds = time.perf_counter() - began
     # What goes to standard output is nothing but the result.
-    piped = any(path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout")
-                for path in (args.json, args.csv) if os.path.exists("/dev/stdout"))
-    print(f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f} frames/s "
-          f"with compilation, reading and writing", file=sys.stderr if piped else sys.stdout)
+    piped = any(
+        path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout")
+        for path in (args.json, args.csv)
+        if os.path.exists("/dev/stdout")
+    )
+    print(
+        f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f}"
+        " frames/s with compilation, reading and writing",
+        file=sys.stderr if piped else sys.stdout,
+    )
     if stopped:
         raise Interrupted(f"interrupted: the results of the first {frames} frames are kept")
 
@@ -125,12 +154,17 @@ def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> Non
         raise BlazePoseError(f"mask folder {path!r} exists and is not empty: name a new one")
     for output in outputs:
         if output is not None and os.path.realpath(path) in (
-                os.path.realpath(output), os.path.dirname(os.path.realpath(output))):
-            raise BlazePoseError(f"output {output!r} is, or lies in, the mask folder {path!r}: name another place")
+            os.path.realpath(output),
+            os.path.dirname(os.path.realpath(output)),
+        ):
+            raise BlazePoseError(
+                f"output {output!r} is, or lies in, the mask folder {path!r}: name another place"
+            )
 
 
 def open_sinks(sinks: list[Any], args: Namespace, media: Media, tracker: Tracker) -> None:
-    """Open whatever the options say to write, each with write(picture, poses), close() and discard().
+    """Open whatever the options say to write, each with write(picture, poses), close() and
+    discard().
 
     Args:
       sinks: gets them one by one, so that what is open is known when the next one fails.
@@ -139,8 +173,7 @@ def open_sinks(sinks: list[Any], args: Namespace, media: Media, tracker: Tracker
       tracker: by what.
     """
     if args.json:
-        sinks.append(JsonWriter(args.json, media.name, media.fps, tracker.model,
-                                tracker.skeleton))
+        sinks.append(JsonWriter(args.json, media.name, media.fps, tracker.model, tracker.skeleton))
     if args.csv:
         sinks.append(CsvWriter(args.csv, tracker.skeleton, args.world))
     if args.video:
@@ -170,7 +203,9 @@ class OverlaySink:
         elif self._image is None:
             self._image = image
         else:
-            raise BlazePoseError(f"{str(self.path)!r} holds one picture and the input has several: name a .mp4")
+            raise BlazePoseError(
+                f"{str(self.path)!r} holds one picture and the input has several: name a .mp4"
+            )
 
     def close(self) -> None:
         """Finish the file and give it its name."""
@@ -210,13 +245,20 @@ class MaskSink:
 
 
 def mask_names(files: list[str]) -> dict[str, str]:
-    """{file name: its mask's}: the stem where that is unique whatever the case, else the whole name and a number."""
+    """{file name: its mask's}.
+
+    The stem where that is unique whatever the case, else the whole name and a number.
+    """
     stems = collections.Counter(Path(file).stem.casefold() for file in files)
     names: dict[str, str] = {}
     taken: set[str] = set()
     for file in files:
         base = Path(file).stem if stems[Path(file).stem.casefold()] == 1 else file
-        name = next(n for n in (base, *(f"{base}_{i}" for i in range(2, len(files) + 2))) if n.casefold() not in taken)
+        name = next(
+            n
+            for n in (base, *(f"{base}_{i}" for i in range(2, len(files) + 2)))
+            if n.casefold() not in taken
+        )
         taken.add(name.casefold())
         names[file] = f"{name}.png"
     return names

@@ -1,4 +1,7 @@
-"""Weights come in; a local web server leaves that runs them in MediaPipe's own runtime, in the browser."""
+"""Weights come in.
+
+A local web server leaves that runs them in MediaPipe's own runtime, in the browser.
+"""
 
 import http.server
 import socketserver
@@ -19,14 +22,21 @@ PAGE = Path(__file__).resolve().parents[2] / "tools" / "web"
 VISION = PAGE / "node_modules" / "@mediapipe" / "tasks-vision"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SECONDS = 30
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript",
-         ".wasm": "application/wasm", ".task": "application/octet-stream"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".task": "application/octet-stream",
+}
 
 
 def run(args: Namespace) -> None:
     """``blazepose web``."""
     if not (PAGE / "index.html").is_file():
-        raise BlazePoseError(f"{PAGE} has no page: it lives in the repository; clone it and pip install -e .")
+        raise BlazePoseError(
+            f"{PAGE} has no page: it lives in the repository; clone it and pip install -e ."
+        )
     if not VISION.is_dir():
         raise BlazePoseError(f"{VISION} is missing: run `make clients`, or `npm ci` in {PAGE}")
     if args.image is not None and not Path(args.image).is_file():
@@ -37,7 +47,9 @@ def run(args: Namespace) -> None:
     try:
         server = make_server(model, Path(args.image) if args.image else None, args.port)
     except OSError as error:
-        raise BlazePoseError(f"port {args.port} cannot be used ({error.strerror}): give another --port") from error
+        raise BlazePoseError(
+            f"port {args.port} cannot be used ({error.strerror}): give another --port"
+        ) from error
     with server:
         print(f"open http://localhost:{server.server_address[1]}/ (Ctrl-C ends)", flush=True)
         try:
@@ -53,14 +65,22 @@ def task_of(weights: str, detector: str | None) -> bytes:
         return Path(weights).read_bytes()
     nets = read_stored(weights, detector)
     if lacking := [kind for kind in ("detector", "pose") if kind not in nets]:
-        raise BlazePoseError(f"{weights} holds no {lacking[0]}: the page needs both networks; give one with "
-                             f"{'--detector' if lacking[0] == 'detector' else '--weights'} W")
-    files = {kind: to_tflite(make_graph(nets[kind]), backend=default_backend()) for kind in ("detector", "pose")}
+        raise BlazePoseError(
+            f"{weights} holds no {lacking[0]}: the page needs both networks; give one with "
+            f"{'--detector' if lacking[0] == 'detector' else '--weights'} W"
+        )
+    files = {
+        kind: to_tflite(make_graph(nets[kind]), backend=default_backend())
+        for kind in ("detector", "pose")
+    }
     return task_bytes(files["detector"], files["pose"])
 
 
 def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCPServer:
-    """A server on localhost alone: the page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``."""
+    """A server on localhost alone.
+
+    The page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = SECONDS  # of silence, then the connection is closed
@@ -72,7 +92,8 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
             self._answer(body=False)
 
         def _answer(self, *, body: bool) -> None:
-            # A page elsewhere whose name was bound anew to this address could read the photograph and the model.
+            # A page elsewhere whose name was bound anew to this address could read the photograph
+            # and the model.
             if host_of(self.headers.get("Host", "")) not in LOCAL_NAMES:
                 self.send_error(403, "this server answers to localhost alone")
                 return
@@ -97,9 +118,17 @@ def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCP
                 return TYPES[".task"], model
             if name == "image":
                 return None if image is None else ("application/octet-stream", image.read_bytes())
-            root, rest = (VISION, name.removeprefix("vision/")) if name.startswith("vision/") else (PAGE, name)
+            root, rest = (
+                (VISION, name.removeprefix("vision/"))
+                if name.startswith("vision/")
+                else (PAGE, name)
+            )
             path = (root / rest).resolve()
-            if not path.is_relative_to(root.resolve()) or not path.is_file() or path.suffix not in TYPES:
+            if (
+                not path.is_relative_to(root.resolve())
+                or not path.is_file()
+                or path.suffix not in TYPES
+            ):
                 return None
             return TYPES[path.suffix], path.read_bytes()
 

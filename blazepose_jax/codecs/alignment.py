@@ -1,6 +1,9 @@
-"""A person's points come in; the box and the alignment points that Google's detector predicts for her leave.
+"""A person's points come in.
 
-Calibrated on 615 people of LSP's training half and COCO photographs by ``tools/calibrate_detector.py``.
+The box and the alignment points that Google's detector predicts for her leave.
+
+Calibrated on 615 people of LSP's training half and COCO photographs by
+``tools/calibrate_detector.py``.
 """
 
 import jax
@@ -14,7 +17,8 @@ BOX = 0.2
 TOWARDS_EARS = 0.461
 # ... or, where the ears are unknown, beyond the mid-shoulder as seen from the mid-hip.
 BEYOND_SHOULDERS = 0.162
-# The upper body's circle round the mid-shoulder, over the distance to the farthest of face and hips.
+# The upper body's circle round the mid-shoulder, over the distance to the farthest of face and
+# hips.
 UPPER = 1.21
 
 _FACE_AND_HIPS = (*range(11), *BLAZEPOSE.indices(BLAZEPOSE.center))
@@ -29,8 +33,8 @@ def from_points(points: jax.Array, labelled: jax.Array, radius: jax.Array) -> ja
       radius: () of the circle round the body, same unit.
 
     Returns:
-      (5, 2): mid-hip, a point on the body's circle, mid-shoulder, a point on the upper body's circle, both beyond the
-      mid-shoulder as seen from the mid-hip; and the middle of the box.
+      (5, 2): mid-hip, a point on the body's circle, mid-shoulder, a point on the upper body's
+      circle, both beyond the mid-shoulder as seen from the mid-hip; and the middle of the box.
     """
     hip = points[jnp.array(BLAZEPOSE.indices(BLAZEPOSE.center))].mean(0)
     shoulder = points[jnp.array(BLAZEPOSE.indices(BLAZEPOSE.up))].mean(0)
@@ -38,8 +42,11 @@ def from_points(points: jax.Array, labelled: jax.Array, radius: jax.Array) -> ja
     length = jnp.linalg.norm(shoulder - hip)
     up = (shoulder - hip) / jnp.maximum(length, 1e-6)
     known = labelled[ears].all()
-    middle = jnp.where(known, shoulder + TOWARDS_EARS * (points[ears].mean(0) - shoulder),
-                       shoulder + BEYOND_SHOULDERS * (shoulder - hip))
+    middle = jnp.where(
+        known,
+        shoulder + TOWARDS_EARS * (points[ears].mean(0) - shoulder),
+        shoulder + BEYOND_SHOULDERS * (shoulder - hip),
+    )
     some = jnp.array(_FACE_AND_HIPS)
     reach = jnp.where(labelled[some], jnp.linalg.norm(points[some] - shoulder, axis=-1), 0).max()
     return jnp.stack([hip, hip + radius * up, shoulder, shoulder + UPPER * reach * up, middle])

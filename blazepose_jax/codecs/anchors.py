@@ -11,15 +11,18 @@ from blazepose_jax.structs import Detections, DetectorOutputs
 
 # input side -> ((cells per side, anchors per cell), ...), mediapipe.md 3.2
 LAYOUTS = {224: ((28, 2), (14, 2), (7, 6)), 128: ((16, 2), (8, 6))}
-# Which of a cell's anchors answer for a person, and how far from the middle of the box, in units of the input; 0 is
-# never. Boxes have one size (codecs/alignment.py), so one anchor a cell suffices, and none on maps that are too coarse.
-# At 224 as measured of Google's detector by tools/detector_conventions.py: the second anchor of the 28x28 map fires
-# within 0.047, the first of the 14x14 map within 0.058, and no other ever.
+# Which of a cell's anchors answer for a person, and how far from the middle of the box, in units of
+# the input; 0 is never. Boxes have one size (codecs/alignment.py), so one anchor a cell suffices,
+# and none on maps that are too coarse. At 224 as measured of Google's detector by
+# tools/detector_conventions.py: the second anchor of the 28x28 map fires within 0.047, the first of
+# the 14x14 map within 0.058, and no other ever.
 REACH = {224: ((0, 0.047), (0.058, 0), (0,) * 6), 128: ((0.05, 0), (0.09, *(0,) * 5))}
 
 
 def anchor_centers(side: int) -> np.ndarray:
-    """Centres of the anchors of the detector with this input; every anchor has the size of the input.
+    """Centres of the anchors of the detector with this input.
+
+    Every anchor has the size of the input.
 
     Args:
       side: input px.
@@ -31,7 +34,9 @@ def anchor_centers(side: int) -> np.ndarray:
       BlazePoseError: no detector has this input.
     """
     if side not in LAYOUTS:
-        raise BlazePoseError(f"no anchors for a detector input of {side} px: known are {sorted(LAYOUTS)}")
+        raise BlazePoseError(
+            f"no anchors for a detector input of {side} px: known are {sorted(LAYOUTS)}"
+        )
     centers = []
     for cells, anchors in LAYOUTS[side]:
         steps = (np.arange(cells, dtype=np.float32) + 0.5) / cells
@@ -49,16 +54,24 @@ def distance_scale(side: int) -> np.ndarray:
     Returns:
       (A,) float32 in units of the input; 0 for anchors that answer for nobody.
     """
-    return np.concatenate([np.tile(reaches, cells**2) for (cells, _), reaches in
-                           zip(LAYOUTS[side], REACH[side], strict=True)]).astype(np.float32)
+    return np.concatenate(
+        [
+            np.tile(reaches, cells**2)
+            for (cells, _), reaches in zip(LAYOUTS[side], REACH[side], strict=True)
+        ]
+    ).astype(np.float32)
 
 
 def map_numbers(side: int) -> np.ndarray:
     """(A,) which map an anchor belongs to, from fine to coarse."""
-    return np.repeat(np.arange(len(LAYOUTS[side])), [cells**2 * anchors for cells, anchors in LAYOUTS[side]])
+    return np.repeat(
+        np.arange(len(LAYOUTS[side])), [cells**2 * anchors for cells, anchors in LAYOUTS[side]]
+    )
 
 
-def decode(outputs: DetectorOutputs, side: int, *, count: int, min_score: float, nms_threshold: float) -> Detections:
+def decode(
+    outputs: DetectorOutputs, side: int, *, count: int, min_score: float, nms_threshold: float
+) -> Detections:
     """Raw tensors of one image to its best detections.
 
     Args:
@@ -74,7 +87,8 @@ def decode(outputs: DetectorOutputs, side: int, *, count: int, min_score: float,
     """
     values = outputs.boxes[0] / side  # (A, 12)
     centers = jnp.asarray(anchor_centers(side))
-    points = values.reshape(-1, 6, 2).at[:, (0, 2, 3, 4, 5)].add(centers[:, None])  # row 1 is width, height
+    # row 1 is width, height
+    points = values.reshape(-1, 6, 2).at[:, (0, 2, 3, 4, 5)].add(centers[:, None])
     boxes_xyxy = xyxy_from_cxcywh(points[:, :2].reshape(-1, 4))
     scores = jax.nn.sigmoid(jnp.clip(outputs.logits[0, :, 0], -100, 100))
     scores = jnp.where((scores >= min_score) & (points[:, 1] >= 0).all(-1), scores, 0)
@@ -84,7 +98,9 @@ def decode(outputs: DetectorOutputs, side: int, *, count: int, min_score: float,
 
 
 def encode(boxes_xyxy: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
-    """The raw values that every anchor would need to predict one person; inverse of ``decode``'s first half.
+    """The raw values that every anchor would need to predict one person.
+
+    Inverse of ``decode``'s first half.
 
     Args:
       boxes_xyxy: (4,) crop frame.
@@ -96,5 +112,9 @@ def encode(boxes_xyxy: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
     """
     centers = jnp.asarray(anchor_centers(side))
     middle, size = (boxes_xyxy[:2] + boxes_xyxy[2:]) / 2, boxes_xyxy[2:] - boxes_xyxy[:2]
-    rows = [middle - centers, jnp.broadcast_to(size, centers.shape), *(p - centers for p in keypoints)]
+    rows = [
+        middle - centers,
+        jnp.broadcast_to(size, centers.shape),
+        *(p - centers for p in keypoints),
+    ]
     return jnp.concatenate(rows, -1) * side

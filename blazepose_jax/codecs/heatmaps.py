@@ -32,7 +32,8 @@ def encode_offsets(points_crop: jax.Array, grid: int, radius: float) -> tuple[ja
       radius: cells.
 
     Returns:
-      (G, G, K, 2) float32 cell -> point, in cells, and (G, G, K) bool: the cell lies within the radius.
+      (G, G, K, 2) float32 cell -> point, in cells, and (G, G, K) bool: the cell lies within the
+      radius.
     """
     cells = jnp.arange(grid, dtype=jnp.float32)
     columns, rows = jnp.meshgrid(cells, cells)
@@ -66,13 +67,21 @@ def decode(heatmap_logits: jax.Array) -> jax.Array:
 
 
 def _centroid(centers: jax.Array, heatmap_logits: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(K, 2) int32 cells -> (K, 2) crop frame, (K,) peak probability; windows are cut at the border."""
+    """(K, 2) int32 cells -> (K, 2) crop frame, (K,) peak probability.
+
+    Windows are cut at the border.
+    """
     grid, _, k = heatmap_logits.shape
     reach = jnp.arange(-(KERNEL // 2), KERNEL // 2 + 1)
     columns, rows = centers[:, :1] + reach, centers[:, 1:] + reach  # (K, 7) each
-    inside = ((rows >= 0) & (rows < grid))[:, :, None] & ((columns >= 0) & (columns < grid))[:, None]
-    window = heatmap_logits[jnp.clip(rows, 0, grid - 1)[:, :, None], jnp.clip(columns, 0, grid - 1)[:, None],
-                            jnp.arange(k)[:, None, None]]
+    inside = ((rows >= 0) & (rows < grid))[:, :, None] & ((columns >= 0) & (columns < grid))[
+        :, None
+    ]
+    window = heatmap_logits[
+        jnp.clip(rows, 0, grid - 1)[:, :, None],
+        jnp.clip(columns, 0, grid - 1)[:, None],
+        jnp.arange(k)[:, None, None],
+    ]
     weights = jnp.where(inside, jax.nn.sigmoid(window), 0)  # (K, 7, 7)
     total = jnp.maximum(weights.sum((1, 2)), 1e-12)
     x = (weights.sum(1) * columns).sum(1) / total

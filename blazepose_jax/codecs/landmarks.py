@@ -10,8 +10,8 @@ from blazepose_jax.codecs import heatmaps
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.structs import PoseOutputs
 
-# refine: MediaPipe's, the regressed point pulled to the heatmap round it. regression: the paper's, the vector head
-# alone. heatmap: the centroid round each map's peak, the most accurate on LSP.
+# refine: MediaPipe's, the regressed point pulled to the heatmap round it. regression: the paper's,
+# the vector head alone. heatmap: the centroid round each map's peak, the most accurate on LSP.
 DECODES = ("refine", "regression", "heatmap")
 
 
@@ -27,7 +27,9 @@ class CropPoints:
 jax.tree_util.register_dataclass(CropPoints, ["points", "visibility", "presence"], [])
 
 
-def decode(outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str, body: int) -> CropPoints:
+def decode(
+    outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str, body: int
+) -> CropPoints:
     """Decode one person.
 
     Args:
@@ -35,8 +37,8 @@ def decode(outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str
       fields: what the columns of ``outputs.landmarks`` are.
       side: input px.
       method: one of ``DECODES``; ``refine`` without a heatmap is ``regression``.
-      body: K, how many of the K' rows are keypoints. ``heatmap`` applies to them alone: the auxiliary points steer
-        the tracker and are always refined, never moved to a far peak.
+      body: K, how many of the K' rows are keypoints. ``heatmap`` applies to them alone: the
+        auxiliary points steer the tracker and are always refined, never moved to a far peak.
 
     Returns:
       CropPoints.
@@ -52,8 +54,11 @@ def decode(outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str
         raise BlazePoseError("decode 'heatmap' needs a net with a heatmap head: use 'regression'")
     if method != "regression" and outputs.heatmap is not None:
         refined = heatmaps.refine(xy, outputs.heatmap)
-        xy = refined if method == "refine" else jnp.concatenate([heatmaps.decode(outputs.heatmap)[:body],
-                                                                 refined[body:]])
+        xy = (
+            refined
+            if method == "refine"
+            else jnp.concatenate([heatmaps.decode(outputs.heatmap)[:body], refined[body:]])
+        )
     points = jnp.concatenate([xy, (column.get("z", zero) / side)[:, None]], -1)
     visibility = jax.nn.sigmoid(column["visibility"]) if "visibility" in column else zero + 1
     presence = jax.nn.sigmoid(column["presence"]) if "presence" in column else zero + 1
@@ -63,13 +68,19 @@ def decode(outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str
 def mirror(maps: jax.Array) -> jax.Array:
     """Mirror (..., H, W, C) about column W/2, so that a coordinate x becomes W - x.
 
-    Pixel 0 lies on the left edge of the crop, so pixel W would be its mirror; pixel W - 1 stands in for it.
+    Pixel 0 lies on the left edge of the crop, so pixel W would be its mirror; pixel W - 1 stands in
+    for it.
     """
     return jnp.concatenate([maps[..., -1:, :], maps[..., :0:-1, :]], -2)
 
 
-def average_mirrored(outputs: PoseOutputs, mirrored: PoseOutputs, flip: tuple[int, ...], fields: tuple[str, ...],
-                     side: int) -> PoseOutputs:
+def average_mirrored(
+    outputs: PoseOutputs,
+    mirrored: PoseOutputs,
+    flip: tuple[int, ...],
+    fields: tuple[str, ...],
+    side: int,
+) -> PoseOutputs:
     """Average what a net says of a crop and of its mirror image.
 
     Args:
@@ -93,8 +104,13 @@ def average_mirrored(outputs: PoseOutputs, mirrored: PoseOutputs, flip: tuple[in
     if heatmap is not None:
         heatmap = _mean_logit(outputs.heatmap, mirror(heatmap)[..., order])
     mask = None if mirrored.mask is None else _mean_logit(outputs.mask, mirror(mirrored.mask))
-    return PoseOutputs((outputs.landmarks + rows) / 2, _mean_logit(outputs.presence, mirrored.presence),
-                       mask=mask, heatmap=heatmap, world=world)
+    return PoseOutputs(
+        (outputs.landmarks + rows) / 2,
+        _mean_logit(outputs.presence, mirrored.presence),
+        mask=mask,
+        heatmap=heatmap,
+        world=world,
+    )
 
 
 def _mean_logit(a: Any, b: jax.Array) -> jax.Array:

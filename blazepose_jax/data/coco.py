@@ -1,4 +1,7 @@
-"""People of a COCO keypoints file: which are usable, and a count of what was dropped or changed, and why."""
+"""People of a COCO keypoints file.
+
+Which are usable, and a count of what was dropped or changed, and why.
+"""
 
 import collections
 import dataclasses
@@ -11,7 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.coco_file import Category, CocoFile, Entry, choose_category, number_of, read_coco_file
+from blazepose_jax.data.coco_file import (
+    Category,
+    CocoFile,
+    Entry,
+    choose_category,
+    number_of,
+    read_coco_file,
+)
 from blazepose_jax.data.coco_pictures import Pictures, annotation_file, label_scale
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
@@ -21,8 +31,13 @@ from blazepose_jax.structs import ROI
 MAX_LISTED = 10
 NOT_EVAL_OK = "not marked eval_ok"
 # What other annotations of a file are left out for is no fault of theirs, not even under --strict.
-HARMLESS = (NOT_EVAL_OK, "a box without keypoints", "category unknown, without keypoints",
-            "of a category without keypoints", "of another category")
+HARMLESS = (
+    NOT_EVAL_OK,
+    "a box without keypoints",
+    "category unknown, without keypoints",
+    "of a category without keypoints",
+    "of another category",
+)
 MAX_ID = 2**31 - 1
 MAX_AREA = 1e12  # px²
 QUOTES = "'\""
@@ -76,7 +91,10 @@ class Annotations:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """All files that were, or will be read."""
-        return (*([self.file] if self.file else []), *dict.fromkeys(person.image for person in self.people))
+        return (
+            *([self.file] if self.file else []),
+            *dict.fromkeys(person.image for person in self.people),
+        )
 
 
 def describe_dropped(dropped: dict[str, list[Any]]) -> str:
@@ -90,52 +108,87 @@ def describe_changed(changed: dict[str, list[Any]]) -> str:
 
 
 def _listed(what: str, reasons: dict[str, list[Any]]) -> list[str]:
-    return [f"{len(ids)} {what}, {reason}: {', '.join(ascii(i).strip(QUOTES)[:40] for i in ids[:MAX_LISTED])}"
-            + (", ..." if len(ids) > MAX_LISTED else "") for reason, ids in reasons.items()]
+    return [
+        f"{len(ids)} {what}, {reason}:"
+        f" {', '.join(ascii(i).strip(QUOTES)[:40] for i in ids[:MAX_LISTED])}"
+        + (", ..." if len(ids) > MAX_LISTED else "")
+        for reason, ids in reasons.items()
+    ]
 
 
-def read_annotations(folder: str | Path, *, strict: bool = False, evaluation: bool = False,
-                     images: str | Path | None = None, skeleton: Skeleton = BLAZEPOSE) -> Annotations:
-    """Read the annotations of a folder: its ``annotations.json``, COCO's own layout, or its only JSON file.
+def read_annotations(
+    folder: str | Path,
+    *,
+    strict: bool = False,
+    evaluation: bool = False,
+    images: str | Path | None = None,
+    skeleton: Skeleton = BLAZEPOSE,
+) -> Annotations:
+    """Read the annotations of a folder.
+
+    Its ``annotations.json``, COCO's own layout, or its only JSON file.
 
     Args:
       folder: a folder or a file.
       strict: any dropped person is an error.
       evaluation: where annotations carry ``eval_ok``, only those count.
-      images: where the pictures lie; by default beside the file, in ``images`` there, or as COCO lays them out. What
-        the file names outside of these is read only if it lies in here.
+      images: where the pictures lie; by default beside the file, in ``images`` there, or as COCO
+        lays them out. What the file names outside of these is read only if it lies in here.
       skeleton: whose people are wanted where the file has several categories with keypoints.
 
     Returns:
       Annotations.
 
     Raises:
-      BlazePoseError: no such file, not COCO keypoints, nobody usable; with ``strict`` anything that was dropped.
+      BlazePoseError: no such file, not COCO keypoints, nobody usable; with ``strict`` anything that
+        was dropped.
     """
     path = annotation_file(Path(folder))
     if images is not None and not os.path.isdir(images):
-        raise BlazePoseError(f"picture folder {str(images)!r} does not exist: name the one that the file's names start "
-                             "in")
+        raise BlazePoseError(
+            f"picture folder {str(images)!r} does not exist: name the one that the file's names"
+            " start in"
+        )
     file = read_coco_file(path)
     category = choose_category(file, skeleton.keypoints)
     reader = _Reader(file, category, Pictures(file, images))
     flagged = evaluation and any(entry.eval_ok is not None for entry in file.entries)
     for entry in file.entries:
         reader.add(entry, NOT_EVAL_OK if flagged and not entry.eval_ok else None)
-    serious = {reason: ids for reason, ids in reader.dropped.items() if not reason.startswith(HARMLESS)}
+    serious = {
+        reason: ids for reason, ids in reader.dropped.items() if not reason.startswith(HARMLESS)
+    }
     if not reader.people or (strict and serious):
-        said = "; ".join(f"{len(ids)} {reason}" for reason, ids in reader.dropped.items()) or "there are none"
-        rule = "strict reading allows none to be dropped" if reader.people else "at least one usable person is needed"
-        raise BlazePoseError(f"{path}: {said}; {rule}: repair the file"
-                             + (" or leave out --strict" if reader.people else ""))
-    return Annotations(category.keypoints, _numbered(reader.people), dict(reader.dropped), dict(reader.changed),
-                       category.pairs, path)
+        said = (
+            "; ".join(f"{len(ids)} {reason}" for reason, ids in reader.dropped.items())
+            or "there are none"
+        )
+        rule = (
+            "strict reading allows none to be dropped"
+            if reader.people
+            else "at least one usable person is needed"
+        )
+        raise BlazePoseError(
+            f"{path}: {said}; {rule}: repair the file"
+            + (" or leave out --strict" if reader.people else "")
+        )
+    return Annotations(
+        category.keypoints,
+        _numbered(reader.people),
+        dict(reader.dropped),
+        dict(reader.changed),
+        category.pairs,
+        path,
+    )
 
 
 def _numbered(people: Sequence[Person]) -> tuple[Person, ...]:
     """Ids of the file where all are small whole numbers, else running ones from 1."""
     labels = [person.label for person in people]
-    whole = all(label.isascii() and label.isdecimal() and len(label) <= 10 and int(label) <= MAX_ID for label in labels)
+    whole = all(
+        label.isascii() and label.isdecimal() and len(label) <= 10 and int(label) <= MAX_ID
+        for label in labels
+    )
     if whole and len({int(label) for label in labels}) == len(labels):
         return tuple(dataclasses.replace(person, id=int(person.label)) for person in people)
     return tuple(dataclasses.replace(person, id=i) for i, person in enumerate(people, 1))
@@ -148,15 +201,24 @@ class _Reader:
         self._file, self._category, self._pictures = file, category, pictures
         self._seen: set[str] = set()
         # In these files a 1 is a full confidence, and not COCO's "labelled, but occluded".
-        flags = np.array([v for entry in file.entries if isinstance(self._names(entry), tuple)
-                          for v in _flag_column(entry.keypoints)])
+        flags = np.array(
+            [
+                v
+                for entry in file.entries
+                if isinstance(self._names(entry), tuple)
+                for v in _flag_column(entry.keypoints)
+            ]
+        )
         self._confidences = bool(((flags > 0) & (flags < 1)).any()) and flags.max() <= 1
         self.people: list[Person] = []
         self.dropped: dict[str, list[Any]] = collections.defaultdict(list)
         self.changed: dict[str, list[Any]] = collections.defaultdict(list)
 
     def add(self, entry: Entry, reason: str | None) -> None:
-        """Add the person of an entry, or count why there is none; ``reason`` is one that is known already."""
+        """Add the person of an entry, or count why there is none.
+
+        ``reason`` is one that is known already.
+        """
         changes: list[str] = []
         found = self._read(entry, changes)
         if reason is not None and isinstance(found, Person):
@@ -207,8 +269,16 @@ class _Reader:
         area = stated * scale[0] * scale[1]
         if not 0 < area < MAX_AREA:
             area = float(np.prod(np.ptp(labelled[:, :2], axis=0)))
-        return Person(0, path, rows[:, :2].astype(np.float32), rows[:, 2].astype(np.int32), area, image.data_set,
-                      entry.group or image.group, label)
+        return Person(
+            0,
+            path,
+            rows[:, :2].astype(np.float32),
+            rows[:, 2].astype(np.int32),
+            area,
+            image.data_set,
+            entry.group or image.group,
+            label,
+        )
 
     def _names(self, entry: Entry) -> tuple[str, ...] | str:
         """Keypoint names of the entry's own category, or why it is not meant."""
@@ -227,8 +297,13 @@ class _Reader:
             return f"of another category, {category.name!r}"
         return category.keypoints
 
-    def _normalised(self, rows: np.ndarray, scale: tuple[float, float], size: tuple[int, int],
-                    changes: list[str]) -> np.ndarray | str:
+    def _normalised(
+        self,
+        rows: np.ndarray,
+        scale: tuple[float, float],
+        size: tuple[int, int],
+        changes: list[str],
+    ) -> np.ndarray | str:
         """Rows in px of the picture with flags 0, 1 and 2."""
         flags = rows[:, 2]
         if not np.isfinite(flags).all():
@@ -270,7 +345,9 @@ def _rows(keypoints: Any, count: int) -> np.ndarray | str:
 
 
 def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEPOSE) -> ROI | None:
-    """The ROI that the labels tell: centre points (mid-hip), the farthest labelled point, up points (mid-shoulder).
+    """The ROI that the labels tell.
+
+    Centre points (mid-hip), the farthest labelled point, up points (mid-shoulder).
 
     Args:
       person: the annotation.

@@ -1,4 +1,7 @@
-"""A COCO keypoints file in one normal form: ids as text, numbers or None, text or "", whatever the tool wrote."""
+"""A COCO keypoints file in one normal form.
+
+Ids as text, numbers or None, text or "", whatever the tool wrote.
+"""
 
 import collections
 import dataclasses
@@ -20,7 +23,8 @@ class Category:
     Attributes:
       name: like ``person``.
       keypoints: their names; empty where the category has none.
-      pairs: (left, right) names by the file's flip_indices; None where it has none, or they swap nothing.
+      pairs: (left, right) names by the file's flip_indices; None where it has none, or they swap
+        nothing.
     """
 
     name: str
@@ -61,7 +65,8 @@ class Entry:
       is_crowd: it stands for several people.
       eval_ok: it is marked as fit for a single-person score; None where it says nothing.
       group: as of ImageEntry.
-      is_box: COCO's way to write that nobody labelled keypoints: num_keypoints is 0, and all of them are.
+      is_box: COCO's way to write that nobody labelled keypoints: num_keypoints is 0, and all of
+        them are.
     """
 
     id: Any
@@ -103,7 +108,10 @@ def read_coco_file(path: Path) -> CocoFile:
     """
     data = read_json(path)
     if not isinstance(data, dict) or not all(isinstance(data.get(k), list) for k in LISTS):
-        raise BlazePoseError(f"{path} lacks the lists images, annotations and categories: it must be in COCO's format")
+        raise BlazePoseError(
+            f"{path} lacks the lists images, annotations and categories: it must be in COCO's"
+            " format"
+        )
     rows = {name: [row for row in data[name] if isinstance(row, dict)] for name in LISTS}
     categories: dict[str, Category] = {}
     for row in rows["categories"]:
@@ -111,16 +119,27 @@ def read_coco_file(path: Path) -> CocoFile:
         if category.keypoints or key not in categories:
             categories[key] = category
     if not any(category.keypoints for category in categories.values()):
-        raise BlazePoseError(f"{path} has no category with keypoints: COCO's person_keypoints files have one")
+        raise BlazePoseError(
+            f"{path} has no category with keypoints: COCO's person_keypoints files have one"
+        )
     images: dict[str, ImageEntry] = {}
     ambiguous = set()
     for row in rows["images"]:
         key, image = _key(row.get("id")), _image(row)
         if key is not None:
-            if key in images and (images[key].file_name, images[key].size) != (image.file_name, image.size):
+            if key in images and (images[key].file_name, images[key].size) != (
+                image.file_name,
+                image.size,
+            ):
                 ambiguous.add(key)
             images[key] = image
-    return CocoFile(path, categories, images, frozenset(ambiguous), tuple(_entry(row) for row in rows["annotations"]))
+    return CocoFile(
+        path,
+        categories,
+        images,
+        frozenset(ambiguous),
+        tuple(_entry(row) for row in rows["annotations"]),
+    )
 
 
 def _key(value: Any) -> str | None:
@@ -148,21 +167,35 @@ def _text(value: Any) -> str:
 
 
 def _is_set(value: Any) -> bool:
-    return value is True or number_of(value) not in (None, 0.0) or str(value).strip().lower() in ("true", "yes")
+    return (
+        value is True
+        or number_of(value) not in (None, 0.0)
+        or str(value).strip().lower() in ("true", "yes")
+    )
 
 
 def _category(row: dict[str, Any]) -> Category:
     names = row.get("keypoints")
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(n, str) for n in names)
+        or len(set(names)) != len(names)
+    ):
         return Category(_text(row.get("name")), (), None)
-    return Category(_text(row.get("name")), tuple(names), _flip_pairs(row.get("flip_indices"), tuple(names)))
+    return Category(
+        _text(row.get("name")), tuple(names), _flip_pairs(row.get("flip_indices"), tuple(names))
+    )
 
 
 def _flip_pairs(flip: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
     """Names that swap; None unless the indices are a swap of some of them."""
     count = len(names)
-    if not isinstance(flip, list) or len(flip) != count or not all(
-            isinstance(i, int) and 0 <= i < count for i in flip) or any(flip[flip[i]] != i for i in range(count)):
+    if (
+        not isinstance(flip, list)
+        or len(flip) != count
+        or not all(isinstance(i, int) and 0 <= i < count for i in flip)
+        or any(flip[flip[i]] != i for i in range(count))
+    ):
         return None
     left = {a for a, _ in recognised_pairs(names)[0]}
     pairs = [(names[i], names[j]) for i, j in enumerate(flip) if i < j]
@@ -172,16 +205,29 @@ def _flip_pairs(flip: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...
 def _image(row: dict[str, Any]) -> ImageEntry:
     width, height = number_of(row.get("width")), number_of(row.get("height"))
     size = (width, height) if width and height and width > 0 and height > 0 else None
-    return ImageEntry(_text(row.get("file_name")).replace("\\", "/").strip(), size, _text(row.get("dataset")),
-                      _text(row.get("group")), _is_set(row.get("near_duplicate_of_test")))
+    return ImageEntry(
+        _text(row.get("file_name")).replace("\\", "/").strip(),
+        size,
+        _text(row.get("dataset")),
+        _text(row.get("group")),
+        _is_set(row.get("near_duplicate_of_test")),
+    )
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     area = number_of(row.get("area"))
-    return Entry(row.get("id"), _key(row.get("image_id")), _key(row.get("category_id")), row.get("keypoints"),
-                 area if area and area > 0 else None, _box(row.get("bbox")), _is_set(row.get("iscrowd")),
-                 None if row.get("eval_ok") is None else _is_set(row["eval_ok"]), _text(row.get("group")),
-                 number_of(row.get("num_keypoints")) == 0 and not _any_flag(row.get("keypoints")))
+    return Entry(
+        row.get("id"),
+        _key(row.get("image_id")),
+        _key(row.get("category_id")),
+        row.get("keypoints"),
+        area if area and area > 0 else None,
+        _box(row.get("bbox")),
+        _is_set(row.get("iscrowd")),
+        None if row.get("eval_ok") is None else _is_set(row["eval_ok"]),
+        _text(row.get("group")),
+        number_of(row.get("num_keypoints")) == 0 and not _any_flag(row.get("keypoints")),
+    )
 
 
 def _any_flag(keypoints: Any) -> bool:
@@ -199,7 +245,10 @@ def _box(value: Any) -> tuple[float, float, float, float] | None:
 
 
 def choose_category(file: CocoFile, wanted: tuple[str, ...]) -> Category:
-    """The category that is meant: annotated, with most names of ``wanted``, a person, with most annotations."""
+    """The category that is meant.
+
+    Annotated, with most names of ``wanted``, a person, with most annotations.
+    """
     counts = collections.Counter(entry.category for entry in file.entries if entry.keypoints)
     shared = set(wanted)
 

@@ -1,4 +1,6 @@
-"""Where the annotations and pictures of a COCO data set lie, whoever laid it out, and how labels fit the pictures."""
+"""Where the annotations and pictures of a COCO data set lie, whoever laid it out, and how labels
+fit the pictures.
+"""
 
 import collections
 import os
@@ -19,33 +21,53 @@ def annotation_file(folder: Path) -> Path:
     """
     if not os.path.isdir(folder):
         if not os.path.isfile(folder):
-            raise BlazePoseError(f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's "
-                                 "format")
+            raise BlazePoseError(
+                f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's "
+                "format"
+            )
         return folder
-    patterns = ("annotations.json", "annotations/person_keypoints_*.json", "annotations/*.json", "*.json")
+    patterns = (
+        "annotations.json",
+        "annotations/person_keypoints_*.json",
+        "annotations/*.json",
+        "*.json",
+    )
     for pattern in patterns:
         found = sorted(p for p in folder.glob(pattern) if p.is_file())
         if len(found) == 1:
             return found[0]
         if found:
-            raise BlazePoseError(f"{str(folder)!r} holds several annotation files ({found[0].name}, {found[1].name}, "
-                                 "...): give the path of one")
-    raise BlazePoseError(f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's format"
-                         if not folder.exists() else
-                         f"{str(folder)!r} holds no annotations.json, and no annotations/*.json: give a folder or file "
-                         "in COCO's format")
+            raise BlazePoseError(
+                f"{str(folder)!r} holds several annotation files ({found[0].name}, {found[1].name},"
+                " ...): give the path of one"
+            )
+    raise BlazePoseError(
+        f"{str(folder)!r} does not exist: give a folder with annotations.json in COCO's format"
+        if not folder.exists()
+        else (
+            f"{str(folder)!r} holds no annotations.json, and no annotations/*.json: give a folder"
+            " or file in COCO's format"
+        )
+    )
 
 
 class Pictures:
     """Where the pictures of a file lie, and their sizes; each is looked for once."""
 
     def __init__(self, file: CocoFile, images: str | Path | None):
-        """Look beside the file, in ``images`` there, as COCO lays them out, and in the folder that is given."""
+        """Look beside the file, in ``images`` there, as COCO lays them out, and in the folder
+        that is given.
+        """
         base, stem = Path(os.path.abspath(file.path.parent)), file.path.stem
         split = stem.rpartition("_")[2]
         roots = [base, base / "images", base / split, base / "images" / split]
         if base.name == "annotations":  # COCO's own layout
-            roots += [base.parent, base.parent / "images", base.parent / split, base.parent / "images" / split]
+            roots += [
+                base.parent,
+                base.parent / "images",
+                base.parent / split,
+                base.parent / "images" / split,
+            ]
         if images is not None:
             given = Path(os.path.abspath(images))
             roots = [given, given / split, *roots]
@@ -55,7 +77,10 @@ class Pictures:
         self._found: dict[str, tuple[Path, tuple[int, int], bool] | str] = {}
 
     def find(self, name: str) -> tuple[Path, tuple[int, int], bool] | str:
-        """Path of a picture, its size as it is shown and whether it is turned for that; or why there is none."""
+        """Path of a picture, its size as it is shown and whether it is turned for that.
+
+        Or why there is none.
+        """
         if name not in self._found:
             self._found[name] = self._look(name)
         return self._found[name]
@@ -83,13 +108,15 @@ class Pictures:
         return f"image file missing (looked in {', '.join(str(root) for root in self._roots[:4])})"
 
 
-def label_scale(stated: tuple[float, float] | None, size: tuple[int, int],
-                turned: bool) -> tuple[float, float] | None:
+def label_scale(
+    stated: tuple[float, float] | None, size: tuple[int, int], turned: bool
+) -> tuple[float, float] | None:
     """What labels are multiplied by; None where the picture is another one than the file describes.
 
-    Tools that read pictures without EXIF's orientation state width and height of a turned one the other way round.
+    Tools that read pictures without EXIF's orientation state width and height of a turned one the
+    other way round.
     """
-    for width, height in ([stated, stated[::-1]][: 1 + turned] if stated else [size]):
+    for width, height in [stated, stated[::-1]][: 1 + turned] if stated else [size]:
         if abs(width - size[0]) <= 1 and abs(height - size[1]) <= 1:
             return 1.0, 1.0
         across, down = size[0] / width, size[1] / height

@@ -17,12 +17,15 @@ from blazepose_jax.structs import ROI
 
 # The farthest joint may be unlabelled; then the circle is a lower bound, and this much is added.
 PARTIAL_MARGIN = 1.1
-# LSP Extended: 74 % of its joints agree with a second annotation within 0.2 torso, where LSP's all do.
+# LSP Extended: 74 % of its joints agree with a second annotation within 0.2 torso, where LSP's all
+# do.
 WEIGHTS = {"lspet": 0.5}
 QUALITY = 92  # of the JPEGs
 
-_square = jax.jit(lambda frame, roi, side: warp.crop(frame, rois.to_affine(roi, side), side, border="replicate"),
-                  static_argnums=2)
+_square = jax.jit(
+    lambda frame, roi, side: warp.crop(frame, rois.to_affine(roi, side), side, border="replicate"),
+    static_argnums=2,
+)
 
 
 def encode_jpeg(square: np.ndarray) -> bytes:
@@ -34,13 +37,19 @@ def encode_jpeg(square: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person], size: int,
-                  circles: dict[int, ROI] | None = None,
-                  groups: dict[int, int] | None = None) -> Iterator[dict[str, Any]]:
+def encode_people(
+    data: Annotations,
+    skeleton: Skeleton,
+    people: Iterable[Person],
+    size: int,
+    circles: dict[int, ROI] | None = None,
+    groups: dict[int, int] | None = None,
+) -> Iterator[dict[str, Any]]:
     """Cut people out.
 
     Args:
-      data: annotations; points are mapped to the skeleton by name, and who is dropped is added to ``dropped``.
+      data: annotations; points are mapped to the skeleton by name, and who is dropped is added to
+        ``dropped``.
       skeleton: of the records.
       people: those of ``data``, perhaps wrapped in a progress bar.
       size: R, px per side.
@@ -48,7 +57,8 @@ def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person
       groups: by id, of ``groups.group_people``; None where each is its own.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), keypoints (K, 2) record px, flags (K,), side, angle, id, group, weight,
+      Rows: ``image`` (a JPEG's bytes), keypoints (K, 2) record px, flags (K,), side, angle, id,
+        group, weight,
       knows_occlusion.
     """
     circles, groups = circles or {}, groups or {}
@@ -76,8 +86,14 @@ def encode_people(data: Annotations, skeleton: Skeleton, people: Iterable[Person
         flags = np.zeros(len(skeleton.keypoints), np.int32)
         points[here] = ((person.keypoints - roi.center) * scale + size / 2)[there]
         flags[here] = person.flags[there]
-        yield {"image": encode_jpeg(square), "keypoints": points, "flags": flags, "side": np.float32(side * scale),
-               "angle": np.float32(roi.angle), "id": np.int32(person.id),
-               "group": np.int32(groups.get(person.id, person.id)),
-               "weight": np.float32(WEIGHTS.get(person.data_set, 1.0)),
-               "knows_occlusion": np.bool_(person.data_set != "lspet")}
+        yield {
+            "image": encode_jpeg(square),
+            "keypoints": points,
+            "flags": flags,
+            "side": np.float32(side * scale),
+            "angle": np.float32(roi.angle),
+            "id": np.int32(person.id),
+            "group": np.int32(groups.get(person.id, person.id)),
+            "weight": np.float32(WEIGHTS.get(person.data_set, 1.0)),
+            "knows_occlusion": np.bool_(person.data_set != "lspet"),
+        }

@@ -1,4 +1,6 @@
-"""Annotated photographs come in, whole scenes with everybody's alignment points leave, one by one."""
+"""Annotated photographs come in, whole scenes with everybody's alignment points leave, one by
+one.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,11 +20,17 @@ from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 
-MOST = 12  # people in a scene; further ones are left out, and with them the scene's certainty about what is nobody
+# people in a scene; further ones are left out, and with them the scene's certainty about what is
+# nobody
+MOST = 12
 PERSON, UNSURE = 1, 2  # as in structs.SceneBatch
 
-_letterbox = jax.jit(lambda frame, side: warp.crop(frame, rois.to_affine(rois.whole_image(frame.size), side), side,
-                                                   border="zero"), static_argnums=1)
+_letterbox = jax.jit(
+    lambda frame, side: warp.crop(
+        frame, rois.to_affine(rois.whole_image(frame.size), side), side, border="zero"
+    ),
+    static_argnums=1,
+)
 _alignment = jax.jit(alignment.from_points)
 
 
@@ -34,8 +42,12 @@ def by_image(people: Iterable[Person]) -> dict[Path, list[Person]]:
     return found
 
 
-def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]], size: int,
-                  groups: dict[int, int] | None = None) -> Iterator[dict[str, Any]]:
+def encode_scenes(
+    data: Annotations,
+    scenes: Iterable[tuple[Path, list[Person]]],
+    size: int,
+    groups: dict[int, int] | None = None,
+) -> Iterator[dict[str, Any]]:
     """Letterbox photographs.
 
     Args:
@@ -45,8 +57,10 @@ def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]]
       groups: by id, of ``groups.group_people``; None where each is its own.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight. Whoever lacks a hip or a
-      shoulder is neither wanted nor refused: a circle round the labelled points is left out of the loss.
+      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight.
+        Whoever lacks a hip or a
+      shoulder is neither wanted nor refused: a circle round the labelled points is left out of the
+      loss.
     """
     groups = groups or {}
     for image, people in scenes:
@@ -66,9 +80,14 @@ def encode_scenes(data: Annotations, scenes: Iterable[tuple[Path, list[Person]]]
         scale = np.float32(size / whole.side)
         points = ((points - whole.center) * scale + size / 2) * (kinds > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
-        yield {"image": encode_jpeg(square), "points": points.astype(np.float32), "kinds": kinds,
-               "id": np.int32(people[0].id), "group": np.int32(groups.get(people[0].id, people[0].id)),
-               "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0))}
+        yield {
+            "image": encode_jpeg(square),
+            "points": points.astype(np.float32),
+            "kinds": kinds,
+            "id": np.int32(people[0].id),
+            "group": np.int32(groups.get(people[0].id, people[0].id)),
+            "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0)),
+        }
 
 
 def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
@@ -82,5 +101,7 @@ def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
         return np.asarray(_alignment(points, labelled, roi.side / (2 * rois.MARGIN))), PERSON
     known = person.keypoints[person.flags > 0]
     middle = known.mean(0)
-    edge = middle + np.array([0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32)
+    edge = middle + np.array(
+        [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
+    )
     return np.stack([middle, edge, middle, edge, middle]), UNSURE

@@ -1,4 +1,7 @@
-"""Groups of people that must not be torn apart: a film's neighbouring frames, a subject, a picture."""
+"""Groups of people that must not be torn apart.
+
+A film's neighbouring frames, a subject, a picture.
+"""
 
 import collections
 import re
@@ -6,21 +9,36 @@ from collections.abc import Sequence
 
 from blazepose_jax.data.coco import Person
 
-# File names like film7_0012.jpg tell films only where there are several of them, none nearly everything, and of several
-# frames each: LSP's im0001.jpg, im0002.jpg, ... are strangers, and so are a camera's IMG_1234.jpg.
+# File names like film7_0012.jpg tell films only where there are several of them, none nearly
+# everything, and of several frames each: LSP's im0001.jpg, im0002.jpg, ... are strangers, and so
+# are a camera's IMG_1234.jpg.
 LEAST_FILMS = 2
 LARGEST_SHARE = 0.8
 LEAST_FRAMES = 2.0  # a film, on average
-CAMERAS = ("img", "dsc", "dscn", "dscf", "pxl", "image", "photo", "picture", "pic", "mvimg", "p", "im")
-_EXPORTED = re.compile(r"[._](?:jpe?g|png|webp|bmp)(?=[._]|$)|\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)  # Roboflow's names
+CAMERAS = (
+    "img",
+    "dsc",
+    "dscn",
+    "dscf",
+    "pxl",
+    "image",
+    "photo",
+    "picture",
+    "pic",
+    "mvimg",
+    "p",
+    "im",
+)
+# Roboflow's names
+_EXPORTED = re.compile(r"[._](?:jpe?g|png|webp|bmp)(?=[._]|$)|\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"\d+(?!.*\d)")
 
 
 def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
     """Number the groups of people.
 
-    A ``group`` of the annotation or image counts; else the file names' common parts, where they look like films; and
-    people of one picture are never torn apart.
+    A ``group`` of the annotation or image counts; else the file names' common parts, where they
+    look like films; and people of one picture are never torn apart.
 
     Args:
       people: with ids that are unique.
@@ -35,25 +53,47 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
     sizes = collections.Counter(film for film in films if film)
     if any(person.group for person in people):
         keys, how = [person.group for person in people], "by the field group"
-    elif (len(sizes) >= LEAST_FILMS and max(sizes.values()) <= LARGEST_SHARE * len(people)
-          and sizes.total() >= LEAST_FRAMES * len(sizes)):
-        keys, how = films, f"by file names, like {next(film for film in films if film).rpartition('/')[2]!r}"
+    elif (
+        len(sizes) >= LEAST_FILMS
+        and max(sizes.values()) <= LARGEST_SHARE * len(people)
+        and sizes.total() >= LEAST_FRAMES * len(sizes)
+    ):
+        keys, how = (
+            films,
+            f"by file names, like {next(film for film in films if film).rpartition('/')[2]!r}",
+        )
     elif len(set(pictures)) == 1:
-        keys, pictures, how = [""] * len(people), [str(p.id) for p in people], "one a person, as all are in one picture"
+        keys, pictures, how = (
+            [""] * len(people),
+            [str(p.id) for p in people],
+            "one a person, as all are in one picture",
+        )
     else:
         keys, how = [""] * len(people), "one a picture"
     numbers = _joined(keys, pictures)
     found = {person.id: number for person, number in zip(people, numbers, strict=True)}
-    return found, f"{len(set(numbers))} groups, {how}; a group is never torn apart into training and validation"
+    return (
+        found,
+        (
+            f"{len(set(numbers))} groups, {how}; a group is never torn apart into training and"
+            " validation"
+        ),
+    )
 
 
 def film_of(person: Person) -> str:
-    """Folder and name of a picture without its last number, a frame's; "" where it has none, or is a camera's."""
+    """Folder and name of a picture without its last number, a frame's.
+
+    "" where it has none, or is a camera's.
+    """
     stem = _EXPORTED.sub("", person.image.stem)
     film = _LAST_NUMBER.sub("#", stem)
     words = re.findall(r"[a-z]+", film.lower())
-    return "" if film == stem or not words or (len(words) == 1 and words[0] in CAMERAS) else \
-        f"{person.image.parent}/{film}"
+    return (
+        ""
+        if film == stem or not words or (len(words) == 1 and words[0] in CAMERAS)
+        else f"{person.image.parent}/{film}"
+    )
 
 
 def _joined(keys: Sequence[str], pictures: Sequence[str]) -> list[int]:

@@ -33,7 +33,9 @@ def unpack(source: Path, folder: Path) -> Path:
         root = folder
     found = sorted(root.rglob("joints.mat"))
     if not found:
-        raise BlazePoseError(f"{str(source)!r} has no joints.mat: give LSP's or LSP Extended's archive")
+        raise BlazePoseError(
+            f"{str(source)!r} has no joints.mat: give LSP's or LSP Extended's archive"
+        )
     return found[0].parent
 
 
@@ -51,30 +53,37 @@ def unpack_pictures(source: Path, folder: Path) -> None:
                 if name.name != "joints.mat" and name.suffix.lower() not in (".jpg", ".jpeg"):
                     continue
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise BlazePoseError(f"{str(source)!r} packs {info.filename!r} by method {info.compress_type}: "
-                                         "stored and deflated members can be read in bounded memory, others not")
+                    raise BlazePoseError(
+                        f"{str(source)!r} packs {info.filename!r} by method {info.compress_type}: "
+                        "stored and deflated members can be read in bounded memory, others not"
+                    )
                 place = folder / ("" if name.name == "joints.mat" else "images") / name.name
                 place.parent.mkdir(exist_ok=True)
                 with archive.open(info) as packed, place.open("wb") as file:
                     while block := packed.read(2**20):
                         total += len(block)
                         if total > MAX_UNPACKED:
-                            raise BlazePoseError(f"{str(source)!r} unpacks to more than {MAX_UNPACKED} bytes: LSP "
-                                                 "Extended has a third of that; fetch the archive again")
+                            raise BlazePoseError(
+                                f"{str(source)!r} unpacks to more than {MAX_UNPACKED} bytes: LSP "
+                                "Extended has a third of that; fetch the archive again"
+                            )
                         file.write(block)
     except BlazePoseError:
         raise
-    except Exception as error:  # of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
+    # of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
+    except Exception as error:
         reason = str(error) or type(error).__name__
-        raise BlazePoseError(f"{str(source)!r} is no folder and no zip archive ({reason}): give LSP's or LSP "
-                             "Extended's archive, or the folder it was unpacked to") from error
+        raise BlazePoseError(
+            f"{str(source)!r} is no folder and no zip archive ({reason}): give LSP's or LSP "
+            "Extended's archive, or the folder it was unpacked to"
+        ) from error
 
 
 def read_lsp(folder: Path, split: str = "train") -> Annotations:
     """Read joints.mat and the images beside it.
 
-    The third row means opposite things: *occluded* in LSP, *labelled* in LSP Extended. The two are told apart by the
-    order of axes: (3, 14, n) and (14, 3, n).
+    The third row means opposite things: *occluded* in LSP, *labelled* in LSP Extended. The two are
+    told apart by the order of axes: (3, 14, n) and (14, 3, n).
 
     Args:
       folder: with joints.mat and images/.
@@ -90,11 +99,15 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
     try:
         joints = read_matrix((folder / "joints.mat").read_bytes(), "joints")
     except (OSError, ValueError) as error:
-        raise BlazePoseError(f"{folder / 'joints.mat'} cannot be read ({error}): fetch the archive again") from error
+        raise BlazePoseError(
+            f"{folder / 'joints.mat'} cannot be read ({error}): fetch the archive again"
+        ) from error
     extended = joints.shape[:2] == (14, 3)
     if joints.ndim != 3 or not (extended or joints.shape[:2] == (3, 14)):
-        raise BlazePoseError(f"{folder / 'joints.mat'} has the shape {joints.shape}: LSP's is (3, 14, n), LSP "
-                             "Extended's (14, 3, n)")
+        raise BlazePoseError(
+            f"{folder / 'joints.mat'} has the shape {joints.shape}: LSP's is (3, 14, n), LSP "
+            "Extended's (14, 3, n)"
+        )
     rows = joints.transpose(2, 0, 1) if extended else joints.transpose(2, 1, 0)  # (n, 14, 3)
     people, dropped = [], {}
     for i, row in enumerate(rows):
@@ -121,8 +134,14 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
             dropped.setdefault(reason, []).append(i + 1)
             continue
         extent = np.ptp(points[labelled], axis=0)
-        people.append(Person(i + 1, image, points, flags, float(extent.prod()), "lspet" if extended else "lsp"))
+        people.append(
+            Person(
+                i + 1, image, points, flags, float(extent.prod()), "lspet" if extended else "lsp"
+            )
+        )
     if not people:
-        raise BlazePoseError(f"{folder}: nobody usable in split {split!r} ({', '.join(dropped) or 'it is empty'}): "
-                             "check the images beside joints.mat")
+        raise BlazePoseError(
+            f"{folder}: nobody usable in split {split!r} ({', '.join(dropped) or 'it is empty'}): "
+            "check the images beside joints.mat"
+        )
     return Annotations(LSP.keypoints, tuple(people), dropped)

@@ -1,4 +1,6 @@
-"""One numeric array of a MATLAB 5 file, read without a native parser: scipy's can crash on a damaged file.
+"""One numeric array of a MATLAB 5 file, read without a native parser.
+
+Scipy's can crash on a damaged file.
 
 The format: "MAT-File Format", The MathWorks, chapter 1 (Level 5).
 """
@@ -13,7 +15,18 @@ HEADER = 128
 MAX_BYTES = 2**28  # of the unpacked array; LSP Extended's joints have 3.4 MB
 MATRIX, COMPRESSED = 14, 15
 # Types of stored numbers; MATLAB stores doubles as the smallest type that holds them.
-NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+NUMBERS = {
+    1: "i1",
+    2: "u1",
+    3: "i2",
+    4: "u2",
+    5: "i4",
+    6: "u4",
+    7: "f4",
+    9: "f8",
+    12: "i8",
+    13: "u8",
+}
 NUMERIC_CLASSES = range(6, 16)  # double to uint64
 COMPLEX = 0x0800
 
@@ -89,6 +102,10 @@ def _array(body: bytes, name: str, order: str) -> np.ndarray | None:
     kind, values, _ = _element(body, at, order)
     if kind not in NUMBERS:
         raise ValueError(f"{name!r} has numbers of the unknown type {kind}")
-    if min(shape, default=0) < 0 or math.prod(shape) * int(NUMBERS[kind][1]) != len(values) or len(shape) > 8:
+    if (
+        min(shape, default=0) < 0
+        or math.prod(shape) * int(NUMBERS[kind][1]) != len(values)
+        or len(shape) > 8
+    ):
         raise ValueError(f"{name!r} has the shape {shape} and {len(values)} bytes")
     return np.frombuffer(values, order + NUMBERS[kind]).astype(np.float64).reshape(shape, order="F")

@@ -1,7 +1,9 @@
-"""What an experiment says of its data comes in; a reader to learn from and one to validate on leave.
+"""What an experiment says of its data comes in.
 
-A reader has ``skeleton``, ``name``, a length, and ``batch(step, size, seed, rows)``; one for validation has
-``take(rows)``; one that streams has ``position()`` and ``restore(position)``.
+A reader to learn from and one to validate on leave.
+
+A reader has ``skeleton``, ``name``, a length, and ``batch(step, size, seed, rows)``; one for
+validation has ``take(rows)``; one that streams has ``position()`` and ``restore(position)``.
 """
 
 import dataclasses
@@ -23,9 +25,12 @@ class DataConfig:
 
     records: str = ""  # folder; "" for rendered people alone
     reader: str = "resident"  # in memory, or "grain", which streams
-    held_out: int = 200  # fully trusted people kept back for validation; at most a fifth of the records
+    held_out: int = (
+        200  # fully trusted people kept back for validation; at most a fifth of the records
+    )
     rendered: float = 0.0  # share of rendered people in a batch; 1.0 where there are no records
-    people: int = 1_000_000  # different rendered people before they come again; up to 10,000 are kept in memory
+    # different rendered people before they come again; up to 10,000 are kept in memory
+    people: int = 1_000_000
     size: int = 320  # px of a rendered record; that of the records it is mixed with
 
 
@@ -39,8 +44,11 @@ def cap_held_out(held_out: int, count: int) -> int:
         raise BlazePoseError(f"data.held_out is {held_out}: it is a number of people, 0 or more")
     if held_out > (most := count // 5):
         if jax.process_index() == 0:
-            print(f"data.held_out={held_out} is more than a fifth of {count} records: about {most} are held out",
-                  flush=True)
+            print(
+                f"data.held_out={held_out} is more than a fifth of {count} records: about {most}"
+                " are held out",
+                flush=True,
+            )
         return most
     return held_out
 
@@ -72,18 +80,24 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Any, Any]:
     if config.reader == "grain":
         from blazepose_jax.data.streams import open_stream
 
-        learn, held_out = open_stream(config.records, lambda count: cap_held_out(config.held_out, count))
+        learn, held_out = open_stream(
+            config.records, lambda count: cap_held_out(config.held_out, count)
+        )
     else:
         data = read_records(config.records)
         learn, held_out = data.split(cap_held_out(config.held_out, len(data)))
     scenes = hasattr(held_out, "labels") and "kinds" in held_out.labels
     if scenes != (kind == "detector"):
-        raise BlazePoseError(f"{config.records} holds {'scenes' if scenes else 'people'}, a {kind} net learns from "
-                             f"{'people' if scenes else 'scenes'}: prepare the data with{'out' if scenes else ''} "
-                             "--scenes")
+        raise BlazePoseError(
+            f"{config.records} holds {'scenes' if scenes else 'people'}, a {kind} net learns from "
+            f"{'people' if scenes else 'scenes'}: prepare the data with{'out' if scenes else ''} "
+            "--scenes"
+        )
     if config.rendered:
         if learn.skeleton.keypoints != rendered.skeleton.keypoints:
-            raise BlazePoseError(f"the records have {learn.skeleton.name} keypoints, rendered people have BlazePose's: "
-                                 "set data.rendered=0")
+            raise BlazePoseError(
+                f"the records have {learn.skeleton.name} keypoints, rendered people have"
+                " BlazePose's: set data.rendered=0"
+            )
         learn = Mixed(learn, rendered, config.rendered)
     return learn, held_out

@@ -1,4 +1,7 @@
-"""A seed comes in, endless batches of rendered people leave; the same interface as resident records."""
+"""A seed comes in, endless batches of rendered people leave.
+
+The same interface as resident records.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +18,15 @@ from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
 
 AT_ONCE = 32  # on accelerators
-SERIES = 1  # first word of the keys of rendered people; jax.random.key(seed), which training uses, has a 0 there
+# first word of the keys of rendered people; jax.random.key(seed), which training uses, has a 0
+# there
+SERIES = 1
 
 
 def series_key(seed: int) -> jax.Array:
-    """The key of a series of rendered people, unlike every key of a training run with the same seed."""
+    """The key of a series of rendered people, unlike every key of a training run with the same
+    seed.
+    """
     return jax.random.wrap_key_data(jnp.array([SERIES, seed], jnp.uint32), impl="threefry2x32")
 
 
@@ -47,15 +54,21 @@ class Rendered:
 
     def take(self, rows: np.ndarray) -> Any:
         """The records at these positions, on the device."""
-        return _in_chunks(rows, lambda ids, at_once: render_records(
-            series_key(self.seed), ids, side=self.size, at_once=at_once))
+        return _in_chunks(
+            rows,
+            lambda ids, at_once: render_records(
+                series_key(self.seed), ids, side=self.size, at_once=at_once
+            ),
+        )
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Any:
         """The batch of a step: the next ``size`` people, whatever the seed of the run.
 
         Args: as for ``Resident.batch``.
         """
-        return self.take((step * size + np.asarray(range(size) if rows is None else rows)) % self.count)
+        return self.take(
+            (step * size + np.asarray(range(size) if rows is None else rows)) % self.count
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +84,12 @@ class RenderedScenes(Rendered):
 
     def take(self, rows: np.ndarray) -> SceneBatch:
         """The scenes at these positions, on the device."""
-        return _in_chunks(rows, lambda ids, at_once: render_scenes(
-            series_key(self.seed), ids, side=self.size, most=self.most, at_once=at_once))
+        return _in_chunks(
+            rows,
+            lambda ids, at_once: render_scenes(
+                series_key(self.seed), ids, side=self.size, most=self.most, at_once=at_once
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +126,9 @@ class Mixed:
         drawn = round(self.share * len(rows))
         real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
         rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
-        return jax.tree.map(lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered))
+        return jax.tree.map(
+            lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered)
+        )
 
 
 def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
@@ -117,8 +136,10 @@ def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
     if isinstance(real, PoseBatch):
         return _widened(real), rendered
     more = real.kinds.shape[1] - rendered.kinds.shape[1]
-    return real, rendered.replace(points=jnp.pad(rendered.points, ((0, 0), (0, more), (0, 0), (0, 0))),
-                                  kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))))
+    return real, rendered.replace(
+        points=jnp.pad(rendered.points, ((0, 0), (0, more), (0, 0), (0, 0))),
+        kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))),
+    )
 
 
 def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], Any]) -> Any:
@@ -132,28 +153,45 @@ def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], Any])
 def _widened(batch: PoseBatch) -> PoseBatch:
     """Real records with empty places for what only rendered ones know."""
     count, points = batch.flags.shape
-    return batch.replace(knows_body=np.zeros(count, bool), depth=np.zeros((count, points), np.float32),
-                         world=np.zeros((count, points, 3), np.float32),
-                         mask=np.zeros(batch.pixels.shape[:3], np.uint8))
+    return batch.replace(
+        knows_body=np.zeros(count, bool),
+        depth=np.zeros((count, points), np.float32),
+        world=np.zeros((count, points, 3), np.float32),
+        mask=np.zeros(batch.pixels.shape[:3], np.uint8),
+    )
 
 
 def rendered_rows(count: int, size: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of rendered people, as ``people.encode_people`` gives them of real ones, and what only a renderer knows."""
+    """Rows of rendered people, as ``people.encode_people`` gives them of real ones, and what
+    only a renderer knows.
+    """
     source, at_once = Rendered(count, size, seed), 8
     for start in range(0, count, at_once):
         batch = jax.device_get(source.take(np.arange(start, min(start + at_once, count))))
         labels = labels_of(batch)
         for i, square in enumerate(batch.pixels):
-            yield {"image": encode_jpeg(square), **{name: values[i] for name, values in labels.items()}}
+            yield {
+                "image": encode_jpeg(square),
+                **{name: values[i] for name, values in labels.items()},
+            }
 
 
 def labels_of(batch: PoseBatch) -> dict[str, np.ndarray]:
     """What ``records.to_batch`` makes a batch of, but for the pixels; masks as bits."""
     mask: Any = batch.mask
-    return {"keypoints": batch.keypoints, "flags": batch.flags, "side": batch.roi.side, "angle": batch.roi.angle,
-            "id": batch.ids, "group": batch.ids, "weight": batch.weight, "knows_occlusion": batch.knows_occlusion,
-            "depth": np.asarray(batch.depth), "world": np.asarray(batch.world),
-            "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1)}
+    return {
+        "keypoints": batch.keypoints,
+        "flags": batch.flags,
+        "side": batch.roi.side,
+        "angle": batch.roi.angle,
+        "id": batch.ids,
+        "group": batch.ids,
+        "weight": batch.weight,
+        "knows_occlusion": batch.knows_occlusion,
+        "depth": np.asarray(batch.depth),
+        "world": np.asarray(batch.world),
+        "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1),
+    }
 
 
 def render_all(source: Rendered, people: Iterable[int]) -> Resident:
@@ -166,4 +204,6 @@ def render_all(source: Rendered, people: Iterable[int]) -> Resident:
     parts = [jax.device_get(source.take(np.arange(i, min(i + 8, source.count)))) for i in people]
     columns = [labels_of(part) for part in parts]
     labels = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-    return Resident(source.skeleton, np.concatenate([part.pixels for part in parts]), labels, source.name)
+    return Resident(
+        source.skeleton, np.concatenate([part.pixels for part in parts]), labels, source.name
+    )

@@ -1,4 +1,7 @@
-"""A records folder or a TFDS data set comes in, batches stream out of grain; its position can be saved."""
+"""A records folder or a TFDS data set comes in, batches stream out of grain.
+
+Its position can be saved.
+"""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -9,17 +12,29 @@ from typing import Any
 import jax
 import numpy as np
 
-from blazepose_jax.data.records import RecordFolder, Resident, decode_jpeg, held_out_rows, open_records, to_batch
+from blazepose_jax.data.records import (
+    RecordFolder,
+    Resident,
+    decode_jpeg,
+    held_out_rows,
+    open_records,
+    to_batch,
+)
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.tensors import load_tensors
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch
 
-COLUMNS = "columns.safetensors"  # beside a data set that TFDS wrote for us: weight and group of every row
+COLUMNS = (  # beside a data set that TFDS wrote for us: weight and group of every row
+    "columns.safetensors"
+)
 
 
 class Stream:
-    """Batches in grain's order: shuffled anew every epoch, sharded by process, read ahead by threads."""
+    """Batches in grain's order.
+
+    Shuffled anew every epoch, sharded by process, read ahead by threads.
+    """
 
     def __init__(self, source: Any, rows: np.ndarray, skeleton: Skeleton, name: str):
         """Nothing is read yet.
@@ -39,7 +54,8 @@ class Stream:
         return len(self._rows)
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
-        """The next batch; the first call says of which size, and which share of it is this process's.
+        """The next batch; the first call says of which size, and which share of it is this
+        process's.
 
         Args: as for ``Resident.batch``; ``step`` is where the stream is, or where it begins.
         """
@@ -59,11 +75,15 @@ class Stream:
     def _open(self, step: int, size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
         import grain
 
-        picked = grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
+        picked = (
+            grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
+        )
         mine = picked[jax.process_index() :: jax.process_count()]
         side = len(decode_jpeg(self._source[int(self._rows[0])]["image"]))
         batches = mine.map(partial(_decode, size=side)).batch(size)
-        iterator: Any = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size)))
+        iterator: Any = iter(
+            batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size))
+        )
         if self._restored:
             iterator.set_state(self._restored)
         elif step:
@@ -88,16 +108,22 @@ def _decode(row: dict[str, Any], size: int | None = None) -> dict[str, Any]:
     """A row with its picture as pixels; ``size`` is what the first row had, as all of them must."""
     pixels = decode_jpeg(row["image"])
     if size is not None and len(pixels) != size:
-        raise BlazePoseError(f"the record {int(row['id'])} has {len(pixels)} px, not {size}: prepare the records again")
+        raise BlazePoseError(
+            f"the record {int(row['id'])} has {len(pixels)} px, not {size}: prepare the records"
+            " again"
+        )
     return {"pixels": pixels, **{k: np.asarray(v) for k, v in row.items() if k != "image"}}
 
 
-def open_stream(folder: str | Path, held_out: int | Callable[[int], int]) -> tuple[Stream, Resident]:
+def open_stream(
+    folder: str | Path, held_out: int | Callable[[int], int]
+) -> tuple[Stream, Resident]:
     """Open a records folder, or a data set that TFDS wrote, for streaming.
 
     Args:
       folder: with records.json, or with TFDS's dataset_info.json.
-      held_out: people kept back for validation, which are read into memory; or a function of the number of records.
+      held_out: people kept back for validation, which are read into memory; or a function of the
+        number of records.
 
     Returns:
       (training, validation).
@@ -106,19 +132,28 @@ def open_stream(folder: str | Path, held_out: int | Callable[[int], int]) -> tup
       BlazePoseError: grain or TFDS is not installed; neither kind of folder.
     """
     if importlib.util.find_spec("grain") is None:
-        raise BlazePoseError("data.reader=grain needs grain: pip install 'blazepose_jax[train]', or use "
-                             "data.reader=resident")
+        raise BlazePoseError(
+            "data.reader=grain needs grain: pip install 'blazepose_jax[train]', or use "
+            "data.reader=resident"
+        )
     folder = Path(folder)
     source: Any
     if (folder / "dataset_info.json").is_file():
         source, skeleton, weights, groups = _open_tfds(folder)
     else:
         found: RecordFolder = open_records(folder)
-        source, skeleton, weights, groups = found, found.skeleton, found.labels["weight"], found.labels.get("group")
-    kept = held_out_rows(weights, held_out(len(source)) if callable(held_out) else held_out, groups=groups)
+        source, skeleton, weights, groups = (
+            found,
+            found.skeleton,
+            found.labels["weight"],
+            found.labels.get("group"),
+        )
+    kept = held_out_rows(
+        weights, held_out(len(source)) if callable(held_out) else held_out, groups=groups
+    )
     rest = np.setdiff1d(np.arange(len(source)), kept)
     rows = [_decode(source[int(i)]) for i in kept] or [_decode(source[0])]
-    columns = {name: np.stack([row[name] for row in rows])[:len(kept)] for name in rows[0]}
+    columns = {name: np.stack([row[name] for row in rows])[: len(kept)] for name in rows[0]}
     validation = Resident(skeleton, columns.pop("pixels"), columns, folder.name)
     return Stream(source, rest, skeleton, folder.name), validation
 
@@ -127,26 +162,40 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | No
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise BlazePoseError(f"{folder} was written by TFDS: pip install 'blazepose_jax[train]' to read it") from error
+        raise BlazePoseError(
+            f"{folder} was written by TFDS: pip install 'blazepose_jax[train]' to read it"
+        ) from error
     try:
         builder = tfds.builder_from_directory(str(folder))
         read: Any = builder.as_data_source
         source = read(split="train", decoders={"image": tfds.decode.SkipDecoding()})
         metadata: Any = builder.info.metadata
         skeleton = Skeleton.from_dict(metadata["skeleton"])
-        columns = load_tensors(folder / COLUMNS) if (folder / COLUMNS).is_file() else read_columns(source)
-        if any(column.shape != (len(source),) for column in columns.values()) or "weight" not in columns:
+        columns = (
+            load_tensors(folder / COLUMNS) if (folder / COLUMNS).is_file() else read_columns(source)
+        )
+        if (
+            any(column.shape != (len(source),) for column in columns.values())
+            or "weight" not in columns
+        ):
             raise ValueError(f"{COLUMNS} is of another data set")
         return source, skeleton, columns["weight"], columns.get("group")
     except BlazePoseError:
         raise
     except Exception as error:  # whatever TFDS makes of a damaged or foreign folder
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-        raise BlazePoseError(f"{folder} is damaged, or no data set of ours ({reason}): prepare it again") from error
+        raise BlazePoseError(
+            f"{folder} is damaged, or no data set of ours ({reason}): prepare it again"
+        ) from error
 
 
 def read_columns(source: Any) -> dict[str, np.ndarray]:
-    """What decides who is held out, of every row; for a TFDS data set this reads its pictures, too."""
-    rows = [{name: row[name] for name in ("weight", "group") if name in row} for row in
-            (source[i] for i in range(len(source)))]
+    """What decides who is held out, of every row.
+
+    For a TFDS data set this reads its pictures, too.
+    """
+    rows = [
+        {name: row[name] for name in ("weight", "group") if name in row}
+        for row in (source[i] for i in range(len(source)))
+    ]
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}

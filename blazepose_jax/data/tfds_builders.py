@@ -1,4 +1,5 @@
-"""TFDS builders: annotation folders, LSP's archives or nothing at all come in, array_record data sets leave.
+"""TFDS builders: annotation folders, LSP's archives or nothing at all come in, array_record data
+sets leave.
 
 Written and read without TensorFlow. By hand:
 
@@ -49,9 +50,13 @@ class _People(tfds.core.GeneratorBasedBuilder):
     """What the three builders share: the features, and one split of rows."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS: ClassVar[list[Any]] = [PeopleConfig(name="blazepose", description="the 33 points of BlazePose")]
+    BUILDER_CONFIGS: ClassVar[list[Any]] = [
+        PeopleConfig(name="blazepose", description="the 33 points of BlazePose")
+    ]
     rows: Iterator[dict[str, Any]] | None = None  # in place of the builder's own
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Give the folder with the photographs and their annotations as manual_dir."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Give the folder with the photographs and their annotations as manual_dir."
+    )
 
     @property
     def _people(self) -> PeopleConfig:
@@ -60,16 +65,29 @@ class _People(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         count = len(self._people.skeleton.keypoints)
-        features = tfds.features.FeaturesDict({
-            "image": tfds.features.Image(shape=(self._people.size, self._people.size, 3), encoding_format="jpeg"),
-            "keypoints": tfds.features.Tensor(shape=(count, 2), dtype=np.float32),
-            "flags": tfds.features.Tensor(shape=(count,), dtype=np.int32),
-            "side": np.float32, "angle": np.float32, "id": np.int32, "group": np.int32, "weight": np.float32,
-            "knows_occlusion": np.bool_, **self._more_features(),
-        })
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(
+                    shape=(self._people.size, self._people.size, 3), encoding_format="jpeg"
+                ),
+                "keypoints": tfds.features.Tensor(shape=(count, 2), dtype=np.float32),
+                "flags": tfds.features.Tensor(shape=(count,), dtype=np.int32),
+                "side": np.float32,
+                "angle": np.float32,
+                "id": np.int32,
+                "group": np.int32,
+                "weight": np.float32,
+                "knows_occlusion": np.bool_,
+                **self._more_features(),
+            }
+        )
         return tfds.core.DatasetInfo(
-            builder=self, description=str(type(self).__doc__), features=features, citation=CITATION,
-            metadata=tfds.core.MetadataDict({"skeleton": self._people.skeleton.to_dict()}))
+            builder=self,
+            description=str(type(self).__doc__),
+            features=features,
+            citation=CITATION,
+            metadata=tfds.core.MetadataDict({"skeleton": self._people.skeleton.to_dict()}),
+        )
 
     def _more_features(self) -> dict[str, Any]:
         return {}
@@ -82,8 +100,13 @@ class _People(tfds.core.GeneratorBasedBuilder):
             yield int(row["id"]), row
 
     def _annotated(self, data: Annotations) -> Iterator[dict[str, Any]]:
-        return encode_people(data, self._people.skeleton, data.people, self._people.size,
-                             groups=group_people(data.people)[0])
+        return encode_people(
+            data,
+            self._people.skeleton,
+            data.people,
+            self._people.size,
+            groups=group_people(data.people)[0],
+        )
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
         raise NotImplementedError
@@ -93,11 +116,16 @@ class CocoKeypoints(_People):
     """People of a folder with COCO keypoint annotations."""
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
-        return self._annotated(read_annotations(str(dl_manager.manual_dir), skeleton=self._people.skeleton))
+        return self._annotated(
+            read_annotations(str(dl_manager.manual_dir), skeleton=self._people.skeleton)
+        )
 
 
 class Lsp(_People):
-    """People of Leeds Sports Pose or LSP Extended: the original archive or folder with joints.mat."""
+    """People of Leeds Sports Pose or LSP Extended.
+
+    The original archive or folder with joints.mat.
+    """
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as scratch:
@@ -111,10 +139,12 @@ class RenderedPeople(_People):
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
 
     def _more_features(self) -> dict[str, Any]:
-        bits = -(-self._people.size**2 // 8)
-        return {"depth": tfds.features.Tensor(shape=(33,), dtype=np.float32),
-                "world": tfds.features.Tensor(shape=(33, 3), dtype=np.float32),
-                "mask": tfds.features.Tensor(shape=(bits,), dtype=np.uint8)}
+        bits = -(-(self._people.size**2) // 8)
+        return {
+            "depth": tfds.features.Tensor(shape=(33,), dtype=np.float32),
+            "world": tfds.features.Tensor(shape=(33, 3), dtype=np.float32),
+            "mask": tfds.features.Tensor(shape=(bits,), dtype=np.uint8),
+        }
 
     def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
         return rendered_rows(self._people.count, self._people.size)
@@ -123,7 +153,9 @@ class RenderedPeople(_People):
 BUILDERS = {"coco_keypoints": CocoKeypoints, "lsp": Lsp, "rendered_people": RenderedPeople}
 
 
-def write_tfds(rows: Iterator[dict[str, Any]], name: str, config: PeopleConfig, output: Path) -> int:
+def write_tfds(
+    rows: Iterator[dict[str, Any]], name: str, config: PeopleConfig, output: Path
+) -> int:
     """Write rows as the data set that a builder would write; returns their number.
 
     Args:
@@ -137,7 +169,9 @@ def write_tfds(rows: Iterator[dict[str, Any]], name: str, config: PeopleConfig, 
         builder = BUILDERS[name](data_dir=part, config=config, file_format="array_record")
         builder.rows = rows
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=part))
-        source = builder.as_data_source(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+        source = builder.as_data_source(
+            split="train", decoders={"image": tfds.decode.SkipDecoding()}
+        )
         save_tensors(read_columns(source), Path(str(builder.data_path)) / COLUMNS)
         Path(str(builder.data_path)).rename(output)
         return builder.info.splits["train"].num_examples

@@ -7,15 +7,26 @@ from jax.typing import ArrayLike
 
 from blazepose_jax.sides import words_of
 
-# COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the limbs' middle.
-OKS_SIGMAS = {"nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
-              "hip": 0.107, "knee": 0.087, "ankle": 0.089}
+# COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the
+# limbs' middle.
+OKS_SIGMAS = {
+    "nose": 0.026,
+    "eye": 0.025,
+    "ear": 0.035,
+    "shoulder": 0.079,
+    "elbow": 0.072,
+    "wrist": 0.062,
+    "hip": 0.107,
+    "knee": 0.087,
+    "ankle": 0.089,
+}
 OTHER_SIGMA = 0.08
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
-def pck(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, torso: ArrayLike,
-        fraction: float) -> tuple[jax.Array, jax.Array]:
+def pck(
+    predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, torso: ArrayLike, fraction: float
+) -> tuple[jax.Array, jax.Array]:
     """Percentage of correct keypoints: how many lie within a fraction of the torso.
 
     Args:
@@ -39,8 +50,13 @@ def oks_sigma(name: str) -> float:
     return next((OKS_SIGMAS[word] for word in words_of(name) if word in OKS_SIGMAS), OTHER_SIGMA)
 
 
-def oks(predicted: ArrayLike, true: ArrayLike, labelled: ArrayLike, area: ArrayLike,
-        names: tuple[str, ...]) -> jax.Array:
+def oks(
+    predicted: ArrayLike,
+    true: ArrayLike,
+    labelled: ArrayLike,
+    area: ArrayLike,
+    names: tuple[str, ...],
+) -> jax.Array:
     """Object keypoint similarity, as COCO defines it.
 
     Args:
@@ -78,12 +94,17 @@ def average_precision(similarity: np.ndarray, scores: np.ndarray) -> float:
         precision = np.maximum.accumulate(precision[::-1])[::-1]  # the envelope
         recall = hits / len(order)
         at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
-        values.append(np.where(at < len(order), precision[np.minimum(at, len(order) - 1)], 0).mean())
+        values.append(
+            np.where(at < len(order), precision[np.minimum(at, len(order) - 1)], 0).mean()
+        )
     return float(np.mean(values))
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Area under the ROC curve: the chance that a positive scores above a negative; None with one class only."""
+    """Area under the ROC curve: the chance that a positive scores above a negative.
+
+    None with one class only.
+    """
     if positive.all() or not positive.any():
         return None
     order = np.argsort(scores, kind="stable")
@@ -96,8 +117,14 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
 
 def calibration_error(scores: np.ndarray, positive: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: mean gap between confidence and frequency over equal bins of confidence."""
+    """Expected calibration error.
+
+    Mean gap between confidence and frequency over equal bins of confidence.
+    """
     which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [abs(scores[which == b].mean() - positive[which == b].mean()) * (which == b).mean()
-            for b in range(bins) if (which == b).any()]
+    gaps = [
+        abs(scores[which == b].mean() - positive[which == b].mean()) * (which == b).mean()
+        for b in range(bins)
+        if (which == b).any()
+    ]
     return float(np.sum(gaps))

@@ -42,16 +42,24 @@ def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
     scale, x, y, turn = rng.uniform(-1, 1, 4)
     shift = np.array([0.08 * x, 0.08 * y], np.float32) * roi.side
-    return ROI(roi.center + shift, roi.side * np.float32(1 + 0.1 * scale),
-               roi.angle + np.float32(np.radians(10) * turn))
+    return ROI(
+        roi.center + shift,
+        roi.side * np.float32(1 + 0.1 * scale),
+        roi.angle + np.float32(np.radians(10) * turn),
+    )
 
 
 def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
-    """The ROI of the one person a detector would follow: the best by score times size, never by the truth."""
+    """The ROI of the one person a detector would follow.
+
+    The best by score times size, never by the truth.
+    """
     found = jax.device_get(engine.detect(to_frame(image)))
     if not found.valid.any():
         return None
-    squares = rois.from_alignment(jnp.asarray(found.keypoints[:, 0]), jnp.asarray(found.keypoints[:, 1]))
+    squares = rois.from_alignment(
+        jnp.asarray(found.keypoints[:, 0]), jnp.asarray(found.keypoints[:, 1])
+    )
     best = int(np.argmax(np.where(found.valid, found.scores * np.asarray(squares.side), -1)))
     return jax.tree.map(lambda a: np.asarray(a)[best], squares)
 
@@ -64,12 +72,16 @@ def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ..
     """
     both = tuple(name for name in engine.skeleton.keypoints if name in names)
     if not both:
-        raise BlazePoseError(f"the data's keypoints ({', '.join(names[:4])}, ...) share no name with the net's "
-                             f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations")
+        raise BlazePoseError(
+            f"the data's keypoints ({', '.join(names[:4])}, ...) share no name with the net's "
+            f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations"
+        )
     return both
 
 
-def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]) -> list[Prediction]:
+def predict(
+    engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]
+) -> list[Prediction]:
     """Run the net on every person that has a torso.
 
     Args:
@@ -87,7 +99,9 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
     kind, _, seed = roi.partition(":")
     has_seed = seed.isascii() and seed.isdigit() and len(seed) < 16
     if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != has_seed:
-        raise BlazePoseError(f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector")
+        raise BlazePoseError(
+            f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector"
+        )
     rng = np.random.default_rng(int(seed)) if seed else None
     names = shared_keypoints(engine, data.names)
     columns = list(engine.skeleton.indices(names))
@@ -111,10 +125,19 @@ def predict(engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[A
             continue
         one = jax.tree.map(lambda a: np.asarray(a, np.float32)[None], square)
         poses = jax.device_get(engine.estimate(to_frame(image), one))
-        found.append(Prediction(person, poses.keypoints[0, columns, :2], poses.visibility[0, columns],
-                                float(poses.presence[0]), square))
+        found.append(
+            Prediction(
+                person,
+                poses.keypoints[0, columns, :2],
+                poses.visibility[0, columns],
+                float(poses.presence[0]),
+                square,
+            )
+        )
     if not found:
         needed = ", ".join(engine.skeleton.center + engine.skeleton.up)
-        raise BlazePoseError(f"nobody in the data has {needed} labelled: without them there is no ROI and no torso to "
-                             "measure by")
+        raise BlazePoseError(
+            f"nobody in the data has {needed} labelled: without them there is no ROI and no torso"
+            " to measure by"
+        )
     return found

@@ -1,4 +1,7 @@
-"""Two .tflite files with metadata come in, a MediaPipe .task leaves: an uncompressed aligned zip."""
+"""Two .tflite files with metadata come in, a MediaPipe .task leaves.
+
+An uncompressed aligned zip.
+"""
 
 import io
 import struct
@@ -10,7 +13,8 @@ MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.
 def task_bytes(detector: bytes, pose: bytes) -> bytes:
     """Zip two .tflite files with metadata the way MediaPipe Tasks wants them.
 
-    Stored, at the root, under fixed names, data aligned to 4 bytes so that a phone can map it (mediapipe.md 4.1).
+    Stored, at the root, under fixed names, data aligned to 4 bytes so that a phone can map it
+    (mediapipe.md 4.1).
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:

@@ -14,8 +14,14 @@ from blazepose_jax.weights import StoredNetwork
 BACKENDS = {"jax2tf": jax2tf_backend.convert, "litert": litert_backend.convert}
 
 
-def to_tflite(graph: Graph, *, backend: str = "jax2tf", precision: str = "float32", crops: np.ndarray | None = None,
-              licence: str = "") -> bytes:
+def to_tflite(
+    graph: Graph,
+    *,
+    backend: str = "jax2tf",
+    precision: str = "float32",
+    crops: np.ndarray | None = None,
+    licence: str = "",
+) -> bytes:
     """Convert, finish, quantise and describe.
 
     Args:
@@ -29,7 +35,8 @@ def to_tflite(graph: Graph, *, backend: str = "jax2tf", precision: str = "float3
       A .tflite.
 
     Raises:
-      BlazePoseError: an unknown backend or precision, a missing package, versions that cannot work together.
+      BlazePoseError: an unknown backend or precision, a missing package, versions that cannot work
+        together.
     """
     check_name(backend, BACKENDS, "backend")
     data = flatbuffer.finish(BACKENDS[backend](graph), graph)

@@ -1,4 +1,7 @@
-"""A converter's .tflite comes in; one with RESIZE_BILINEAR, named tensors and only portable operators leaves."""
+"""A converter's .tflite comes in.
+
+One with RESIZE_BILINEAR, named tensors and only portable operators leaves.
+"""
 
 from collections import Counter
 from typing import Any
@@ -10,13 +13,25 @@ from blazepose_jax.export.graph import Graph
 from blazepose_jax.models.layers import UPSAMPLE_MARK
 from blazepose_jax.weights.tflite import load_schema
 
-# What CPU, web GPU and phone delegates run (export.md). The second row is what reduced precision adds, the third the
-# rows that place the next crop, where the net does not predict them.
+# What CPU, web GPU and phone delegates run (export.md). The second row is what reduced precision
+# adds, the third the rows that place the next crop, where the net does not predict them.
 PORTABLE = {
-    "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "PAD", "MAX_POOL_2D", "RESIZE_BILINEAR", "RESHAPE", "LOGISTIC",
-    "CONCATENATION", "SLICE", "RELU",
-    "DEQUANTIZE", "QUANTIZE",
-    "MUL", "DIV", "SQRT",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "ADD",
+    "PAD",
+    "MAX_POOL_2D",
+    "RESIZE_BILINEAR",
+    "RESHAPE",
+    "LOGISTIC",
+    "CONCATENATION",
+    "SLICE",
+    "RELU",
+    "DEQUANTIZE",
+    "QUANTIZE",
+    "MUL",
+    "DIV",
+    "SQRT",
 }
 MAX_RANK = 4
 
@@ -44,7 +59,11 @@ def write(model: Any) -> bytes:
 def operator_names(model: Any) -> list[str]:
     """The operators of the main graph, in order."""
     schema = load_schema()
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    names = {
+        value: name
+        for name, value in vars(schema.BuiltinOperator).items()
+        if not name.startswith("_")
+    }
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
     return [names[codes[op.opcodeIndex]] for op in model.subgraphs[0].operators]
 
@@ -55,11 +74,13 @@ def histogram(data: bytes) -> Counter[str]:
 
 
 def finish(data: bytes, graph: Graph) -> bytes:
-    """Replace the marks of ``layers.upsample2x`` by RESIZE_BILINEAR; name the outputs, in MediaPipe's order.
+    """Replace the marks of ``layers.upsample2x`` by RESIZE_BILINEAR.
+
+    Name the outputs, in MediaPipe's order.
 
     Args:
-      data: what a backend made of ``graph``, with a signature that names the outputs. Their order is another: the
-        converters sort them as they like.
+      data: what a backend made of ``graph``, with a signature that names the outputs. Their order
+        is another: the converters sort them as they like.
       graph: made with ``convolution="tflite"``.
 
     Returns:
@@ -93,10 +114,16 @@ def _replace_marks(schema: Any, model: Any) -> None:
             continue
         padding = model.buffers[main.tensors[operator.inputs[2]].buffer].data
         if np.frombuffer(bytes(padding), np.float32) != np.float32(UPSAMPLE_MARK):
-            raise BlazePoseError("the graph pads with a constant other than zero: export nets of this package only")
+            raise BlazePoseError(
+                "the graph pads with a constant other than zero: export nets of this package only"
+            )
         size, buffer = schema.TensorT(), schema.BufferT()
         buffer.data = np.asarray(main.tensors[operator.outputs[0]].shape[1:3], np.int32).tobytes()
-        size.shape, size.type, size.name = [2], schema.TensorType.INT32, f"size_{len(main.tensors)}".encode()
+        size.shape, size.type, size.name = (
+            [2],
+            schema.TensorType.INT32,
+            f"size_{len(main.tensors)}".encode(),
+        )
         size.buffer, operator.inputs = len(model.buffers), [operator.inputs[0], len(main.tensors)]
         model.buffers.append(buffer)
         main.tensors.append(size)
@@ -117,8 +144,14 @@ def _drop_unused(graph: Any) -> None:
     place[-1] = -1  # an operand that is left out
     graph.tensors = [graph.tensors[old] for old in sorted(used)]
     for op in graph.operators:
-        op.inputs, op.outputs = [place[int(i)] for i in op.inputs], [place[int(i)] for i in op.outputs]
-    graph.inputs, graph.outputs = [place[int(i)] for i in graph.inputs], [place[int(i)] for i in graph.outputs]
+        op.inputs, op.outputs = (
+            [place[int(i)] for i in op.inputs],
+            [place[int(i)] for i in op.outputs],
+        )
+    graph.inputs, graph.outputs = (
+        [place[int(i)] for i in graph.inputs],
+        [place[int(i)] for i in graph.outputs],
+    )
 
 
 def _signature(schema: Any, main: Any, outputs: tuple[str, ...]) -> Any:
@@ -130,7 +163,9 @@ def _signature(schema: Any, main: Any, outputs: tuple[str, ...]) -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = "serving_default", 0
     signature.inputs = [entry("image", main.inputs[0])]
-    signature.outputs = [entry(name, index) for name, index in zip(outputs, main.outputs, strict=True)]
+    signature.outputs = [
+        entry(name, index) for name, index in zip(outputs, main.outputs, strict=True)
+    ]
     return signature
 
 
@@ -144,10 +179,14 @@ def check_portable(model: Any) -> None:
       BlazePoseError: an operator outside of ``PORTABLE``, or a tensor above 4-D.
     """
     if unknown := sorted(set(operator_names(model)) - PORTABLE):
-        raise BlazePoseError(f"the exported graph uses {unknown[0]}, which not every phone and browser runs: known to "
-                             f"run are {', '.join(sorted(PORTABLE))}")
+        raise BlazePoseError(
+            f"the exported graph uses {unknown[0]}, which not every phone and browser runs: known"
+            f" to run are {', '.join(sorted(PORTABLE))}"
+        )
     for tensor in model.subgraphs[0].tensors:
         axes = 0 if tensor.shape is None else len(tensor.shape)
         if axes > MAX_RANK:
-            raise BlazePoseError(f"the exported graph holds {tensor.name!r} with {axes} axes: GPU "
-                                 f"delegates refuse more than {MAX_RANK}")
+            raise BlazePoseError(
+                f"the exported graph holds {tensor.name!r} with {axes} axes: GPU "
+                f"delegates refuse more than {MAX_RANK}"
+            )

@@ -1,4 +1,7 @@
-"""A stored network comes in; the function that a phone runs leaves, with what its inputs and outputs mean."""
+"""A stored network comes in.
+
+The function that a phone runs leaves, with what its inputs and outputs mean.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,7 +20,10 @@ from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork
 
 # In the order by which MediaPipe binds them (mediapipe.md 4.2, 4.3).
-OUTPUTS = {"detector": ("boxes", "scores"), "pose": ("landmarks", "presence", "mask", "heatmap", "world")}
+OUTPUTS = {
+    "detector": ("boxes", "scores"),
+    "pose": ("landmarks", "presence", "mask", "heatmap", "world"),
+}
 MEDIAPIPE_DETECTOR = (224, 2254)  # input px and anchors, hard-wired
 ROI_ROWS = (33, 34)
 
@@ -56,18 +62,21 @@ class Graph:
         return (self.batch, self.side, self.side, 3)
 
 
-def make_graph(net: StoredNetwork, *, batch: int = 1, mediapipe: bool = True, convolution: str = "tflite") -> Graph:
+def make_graph(
+    net: StoredNetwork, *, batch: int = 1, mediapipe: bool = True, convolution: str = "tflite"
+) -> Graph:
     """Build the function to export.
 
-    A detector gives boxes (B, A, 12) and scores (B, A, 1), logits. A pose net gives landmarks (B, K' · F), presence
-    (B, 1), a probability, mask (B, M, M, 1), heatmap (B, G, G, K'), logits, world (B, 3K').
+    A detector gives boxes (B, A, 12) and scores (B, A, 1), logits. A pose net gives landmarks (B,
+    K' · F), presence (B, 1), a probability, mask (B, M, M, 1), heatmap (B, G, G, K'), logits, world
+    (B, 3K').
 
     Args:
       net: batch normalisation is folded.
       batch: B, fixed.
-      mediapipe: pose nets: 39 rows of 5 fields and all five outputs, whatever the net predicts. A head that it does
-        not have is a constant: mask and heatmap -10 (nobody; nothing to refine), world 0. Otherwise own keypoint sets
-        keep their rows and only existing heads are outputs.
+      mediapipe: pose nets: 39 rows of 5 fields and all five outputs, whatever the net predicts. A
+        head that it does not have is a constant: mask and heatmap -10 (nobody; nothing to refine),
+        world 0. Otherwise own keypoint sets keep their rows and only existing heads are outputs.
       convolution: of ``Form``: ``tflite`` leaves marks for ``flatbuffer``, ``xla`` is complete.
 
     Returns:
@@ -84,16 +93,27 @@ def make_graph(net: StoredNetwork, *, batch: int = 1, mediapipe: bool = True, co
     form = Form("folded", convolution=convolution)
     if spec.kind == "detector":
         if mediapipe and (spec.side, spec.anchors) != MEDIAPIPE_DETECTOR:
-            raise BlazePoseError(f"{net.model} has {spec.side} px and {spec.anchors} anchors: MediaPipe hard-wires "
-                                 f"{MEDIAPIPE_DETECTOR[0]} px and {MEDIAPIPE_DETECTOR[1]} anchors; use a detector "
-                                 "like 'detector', or export this one with --part detector as a .tflite")
+            raise BlazePoseError(
+                f"{net.model} has {spec.side} px and {spec.anchors} anchors: MediaPipe hard-wires "
+                f"{MEDIAPIPE_DETECTOR[0]} px and {MEDIAPIPE_DETECTOR[1]} anchors; use a detector "
+                "like 'detector', or export this one with --part detector as a .tflite"
+            )
         module = create_model(net.model, form, **net.arguments)
 
         def detect(images: jax.Array) -> tuple[jax.Array, ...]:
             outputs: Any = module.apply(net.variables, images, train=False)
             return outputs.boxes, outputs.logits
 
-        return Graph("detector", net.model, detect, batch, spec.side, spec.mean, spec.std, OUTPUTS["detector"])
+        return Graph(
+            "detector",
+            net.model,
+            detect,
+            batch,
+            spec.side,
+            spec.mean,
+            spec.std,
+            OUTPUTS["detector"],
+        )
     return _pose_graph(net, form, batch, mediapipe)
 
 
@@ -106,40 +126,65 @@ def _pose_graph(net: StoredNetwork, form: Form, batch: int, mediapipe: bool) -> 
     module = create_model(net.model, form, **net.arguments)
     names = (net.skeleton or BLAZEPOSE).keypoints + (net.skeleton or BLAZEPOSE).auxiliary
     side = net.arguments.get("side", spec.side)
-    shapes = jax.eval_shape(lambda x: module.apply(net.variables, x, train=False),
-                            jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32))
-    outputs = tuple(name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None)
-    constants = {"mask": (1, 1, -10.0), "heatmap": (4, len(ROWS), NO_HEATMAP), "world": (side, 3 * len(ROWS), 0.0)}
+    shapes = jax.eval_shape(
+        lambda x: module.apply(net.variables, x, train=False),
+        jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32),
+    )
+    outputs = tuple(
+        name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None
+    )
+    constants = {
+        "mask": (1, 1, -10.0),
+        "heatmap": (4, len(ROWS), NO_HEATMAP),
+        "world": (side, 3 * len(ROWS), 0.0),
+    }
 
     def estimate(images: jax.Array) -> tuple[jax.Array, ...]:
         found: Any = module.apply(net.variables, images, train=False)
         rows = with_roi_rows(found.landmarks, known, side) if computes_roi else found.landmarks
-        values = {"landmarks": rows.reshape(batch, -1), "presence": jax.nn.sigmoid(found.presence),
-                  "mask": found.mask, "heatmap": found.heatmap, "world": found.world}
+        values = {
+            "landmarks": rows.reshape(batch, -1),
+            "presence": jax.nn.sigmoid(found.presence),
+            "mask": found.mask,
+            "heatmap": found.heatmap,
+            "world": found.world,
+        }
         for name, (stride, channels, value) in constants.items():
             if name in outputs and values[name] is None:
                 values[name] = constant_map(images, stride, channels, value)
         values["world"] = None if values["world"] is None else values["world"].reshape(batch, -1)
         return tuple(values[name] for name in outputs)
 
-    return Graph("pose", net.model, estimate, batch, side, spec.mean, spec.std, outputs, names,
-                 tuple(net.arguments.get("fields", FIELDS)))
+    return Graph(
+        "pose",
+        net.model,
+        estimate,
+        batch,
+        side,
+        spec.mean,
+        spec.std,
+        outputs,
+        names,
+        tuple(net.arguments.get("fields", FIELDS)),
+    )
 
 
 def constant_map(images: jax.Array, stride: int, channels: int, value: float) -> jax.Array:
     """(B, S/stride, S/stride, channels) of one value, as a convolution that ignores its input.
 
-    An output without an operator behind it is dropped by the GPU delegate, and the outputs after it move up.
+    An output without an operator behind it is dropped by the GPU delegate, and the outputs after it
+    move up.
     """
     with jax.named_scope("heads/constant"):
         return _conv(images, jnp.zeros((3, channels)), stride) + jnp.full(channels, value)
 
 
 def with_roi_rows(landmarks: jax.Array, known: list[int], side: int) -> jax.Array:
-    """Fill rows 33 and 34, which place the next crop, as ``rois.from_keypoints`` places it without them.
+    """Fill rows 33 and 34, which place the next crop, as ``rois.from_keypoints`` places it
+    without them.
 
-    Convolutions, a maximum over a window and one root, since GPU delegates refuse reductions and slices of anything
-    else than images; in units of the crop, so that squares fit into float16.
+    Convolutions, a maximum over a window and one root, since GPU delegates refuse reductions and
+    slices of anything else than images; in units of the crop, so that squares fit into float16.
 
     Args:
       landmarks: (B, 39, 5), crop px.
@@ -147,25 +192,34 @@ def with_roi_rows(landmarks: jax.Array, known: list[int], side: int) -> jax.Arra
       side: of the crop, px.
 
     Returns:
-      (B, 39, 5): row 33 is the mid-hip, row 34 lies as far from it as the farthest point, towards the mid-shoulder.
+      (B, 39, 5): row 33 is the mid-hip, row 34 lies as far from it as the farthest point, towards
+      the mid-shoulder.
     """
     batch, rows, width = landmarks.shape
     flat = landmarks.reshape(batch, 1, 1, rows * width)
-    pick = np.eye(rows * width, dtype=np.float32).reshape(rows, width, -1)[:, :2]  # [row, x or y] -> its channel
+    # [row, x or y] -> its channel
+    pick = np.eye(rows * width, dtype=np.float32).reshape(rows, width, -1)[:, :2]
     hips, shoulders = ([ROWS.index(name) for name in pair] for pair in (NEEDED[:2], NEEDED[2:]))
     center, up = pick[hips].mean(0), pick[shoulders].mean(0) - pick[hips].mean(0)  # (2, 195) each
     apart = pick[known] - center  # (n, 2, 195)
     with jax.named_scope("heads/roi"):
         squares = _conv(flat, apart.reshape(-1, rows * width).T / side) ** 2  # (B, 1, 1, 2n)
         distances = _conv(squares, np.repeat(np.eye(len(known), dtype=np.float32), 2, 0))
-        farthest = lax.reduce_window(distances.reshape(batch, 1, -1, 1), -jnp.inf, lax.max, (1, 1, len(known), 1),
-                                     (1, 1, len(known), 1), "VALID")  # (B, 1, 1, 1)
+        # (B, 1, 1, 1)
+        farthest = lax.reduce_window(
+            distances.reshape(batch, 1, -1, 1),
+            -jnp.inf,
+            lax.max,
+            (1, 1, len(known), 1),
+            (1, 1, len(known), 1),
+            "VALID",
+        )
         direction = _conv(flat, up.T / side)  # (B, 1, 1, 2)
         length = _conv(direction**2, np.ones((2, 1), np.float32)) + jnp.full(1, 1e-6)
         offset = direction * jnp.sqrt(farthest / length)
         keep = np.eye(rows * width, dtype=np.float32)
         for row in ROI_ROWS:
-            keep[:, row * width:row * width + 2] = center.T
+            keep[:, row * width : row * width + 2] = center.T
         placed = np.zeros((2, rows * width), np.float32)
         placed[[0, 1], [ROI_ROWS[1] * width, ROI_ROWS[1] * width + 1]] = side
         return (_conv(flat, keep) + _conv(offset, placed)).reshape(batch, rows, width)
@@ -173,5 +227,10 @@ def with_roi_rows(landmarks: jax.Array, known: list[int], side: int) -> jax.Arra
 
 def _conv(x: jax.Array, matrix: np.ndarray | jax.Array, stride: int = 1) -> jax.Array:
     """A matrix over the channels of (B, H, W, C), as a 1x1 convolution."""
-    return lax.conv_general_dilated(x, jnp.asarray(matrix)[None, None], (stride, stride), "VALID",
-                                    dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(
+        x,
+        jnp.asarray(matrix)[None, None],
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )

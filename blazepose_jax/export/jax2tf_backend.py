@@ -1,4 +1,7 @@
-"""A graph comes in; TensorFlow's converter gives a .tflite, or TensorFlow a SavedModel. The only user of TensorFlow."""
+"""A graph comes in.
+
+TensorFlow's converter gives a .tflite, or TensorFlow a SavedModel. The only user of TensorFlow.
+"""
 
 import contextlib
 import os
@@ -25,7 +28,9 @@ def convert(graph: Graph) -> bytes:
     """
     tf = _tensorflow()
     module = _module(tf, graph)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.named.get_concrete_function()], module)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [module.named.get_concrete_function()], module
+    )
     try:
         with _silenced():
             return bytes(converter.convert())
@@ -45,7 +50,9 @@ def save(graph: Graph, directory: Path) -> None:
     """
     tf = _tensorflow()
     module = _module(tf, graph)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.absolute().parent))
+    temporary = Path(
+        tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.absolute().parent)
+    )
     try:
         with _silenced():
             tf.saved_model.save(module, str(temporary), signatures=module.named)
@@ -66,15 +73,22 @@ def run_saved(directory: Path, graph: Graph, crops: np.ndarray) -> list[tuple[np
 
 
 def _module(tf: Any, graph: Graph) -> Any:
-    """A tf.Module whose function ``named`` gives the outputs by name; their order does not survive, names do."""
+    """A tf.Module whose function ``named`` gives the outputs by name.
+
+    Their order does not survive, names do.
+    """
     try:
         from jax.experimental import jax2tf
     except ImportError as error:
-        raise BlazePoseError(f"jax {jax.__version__} has no jax2tf: install {WORKING_PAIR}, or use --backend "
-                             "litert") from error
+        raise BlazePoseError(
+            f"jax {jax.__version__} has no jax2tf: install {WORKING_PAIR}, or use --backend litert"
+        ) from error
     function = jax2tf.convert(graph.call, with_gradient=False)
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec(graph.input_shape, tf.float32, name="image")])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec(graph.input_shape, tf.float32, name="image")],
+    )
     def named(image: Any) -> dict[str, Any]:
         return dict(zip(graph.outputs, function(image), strict=True))
 
@@ -85,7 +99,10 @@ def _module(tf: Any, graph: Graph) -> Any:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """TensorFlow's C++ half writes warnings of its own to file descriptor 2; what matters is raised."""
+    """TensorFlow's C++ half writes warnings of its own to file descriptor 2.
+
+    What matters is raised.
+    """
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -101,12 +118,18 @@ def _tensorflow() -> Any:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise BlazePoseError("the jax2tf backend needs TensorFlow: pip install 'blazepose_jax[export]', or use "
-                             "--backend litert") from error
+        raise BlazePoseError(
+            "the jax2tf backend needs TensorFlow: pip install 'blazepose_jax[export]', or use "
+            "--backend litert"
+        ) from error
     return tf
 
 
 def _explained(tf: Any, error: Exception) -> BlazePoseError:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return BlazePoseError(f"tensorflow {tf.__version__} cannot convert what jax {jax.__version__} writes "
-                          f"({reason[:200]}): install {WORKING_PAIR}, or use --backend litert")
+    reason = next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
+    return BlazePoseError(
+        f"tensorflow {tf.__version__} cannot convert what jax {jax.__version__} writes "
+        f"({reason[:200]}): install {WORKING_PAIR}, or use --backend litert"
+    )

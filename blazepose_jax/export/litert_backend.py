@@ -16,29 +16,38 @@ WORKING_VERSION = "0.5"
 def convert(graph: Graph) -> bytes:
     """Convert to a float32 .tflite, whose marks ``flatbuffer`` has yet to replace.
 
-    Source: litert-torch's own use of the converter; there is no public interface, so the version is pinned.
+    Source: litert-torch's own use of the converter; there is no public interface, so the version is
+    pinned.
 
     Raises:
       BlazePoseError: litert-converter is missing, another version, or refuses the graph.
     """
     api, ir, stablehlo, passmanager = _converter()
     call = jax.jit(graph.call)
-    exported = jax.export.export(call, platforms=["cpu"])(jax.ShapeDtypeStruct(graph.input_shape, jnp.float32))
+    exported = jax.export.export(call, platforms=["cpu"])(
+        jax.ShapeDtypeStruct(graph.input_shape, jnp.float32)
+    )
     context = ir.Context()
     api.prepare_mlir_context(context)
     config = api.ConvertToTFLConfig()
     config.model_origin_framework = "JAX"
     try:
         with context:
-            module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
-            main = next(op for op in module.body.operations if op.attributes["sym_name"].value == "main")
+            module = stablehlo.deserialize_portable_artifact(
+                context, exported.mlir_module_serialized
+            )
+            main = next(
+                op for op in module.body.operations if op.attributes["sym_name"].value == "main"
+            )
             api.set_signature(main.operation, "serving_default", ["image"], list(graph.outputs))
             api.run_convert_to_tfl_passes(module, passmanager.PassManager(), config)
             return bytes(api.export_flatbuffer_to_bytes(module.operation))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BlazePoseError(f"litert-converter {importlib.metadata.version('litert-converter')} refuses what jax "
-                             f"{jax.__version__} writes ({reason[:200]}): use --backend jax2tf") from error
+        raise BlazePoseError(
+            f"litert-converter {importlib.metadata.version('litert-converter')} refuses what jax "
+            f"{jax.__version__} writes ({reason[:200]}): use --backend jax2tf"
+        ) from error
 
 
 def _converter() -> tuple[Any, Any, Any, Any]:
@@ -48,9 +57,13 @@ def _converter() -> tuple[Any, Any, Any, Any]:
         from litert_converter.mlir import ir, passmanager
         from litert_converter.mlir.dialects import stablehlo
     except ImportError as error:
-        raise BlazePoseError("the litert backend needs litert-converter: pip install 'blazepose_jax[export]', or use "
-                             "--backend jax2tf") from error
+        raise BlazePoseError(
+            "the litert backend needs litert-converter: pip install 'blazepose_jax[export]', or use"
+            " --backend jax2tf"
+        ) from error
     if not version.startswith(WORKING_VERSION):
-        raise BlazePoseError(f"litert-converter is {version}: this version knows {WORKING_VERSION}; install "
-                             f"litert-converter=={WORKING_VERSION}.0, or use --backend jax2tf")
+        raise BlazePoseError(
+            f"litert-converter is {version}: this version knows {WORKING_VERSION}; install "
+            f"litert-converter=={WORKING_VERSION}.0, or use --backend jax2tf"
+        )
     return api, ir, stablehlo, passmanager

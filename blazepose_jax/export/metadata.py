@@ -1,4 +1,7 @@
-"""A finished .tflite comes in; the same with TFLite metadata leaves: what MediaPipe needs, and what people read."""
+"""A finished .tflite comes in.
+
+The same with TFLite metadata leaves: what MediaPipe needs, and what people read.
+"""
 
 import io
 import zipfile
@@ -10,7 +13,10 @@ from blazepose_jax.weights.tflite import load_schema
 LABELS = "keypoints.txt"
 DESCRIPTIONS = {
     "image": "RGB, square; the pipeline crops and rotates it",
-    "boxes": "per anchor: centre x, y, width, height, then mid-hip, body circle, mid-shoulder, upper-body circle, px",
+    "boxes": (
+        "per anchor: centre x, y, width, height, then mid-hip, body circle, mid-shoulder,"
+        " upper-body circle, px"
+    ),
     "scores": "per anchor: logit that a person is there",
     "landmarks": "per keypoint: {fields}; x, y, z in input px, the rest logits",
     "presence": "probability that a person is there",
@@ -21,7 +27,8 @@ DESCRIPTIONS = {
 
 
 def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
-    """Add a TFLITE_METADATA buffer with everything that is known, and the keypoint names as an associated file.
+    """Add a TFLITE_METADATA buffer with everything that is known, and the keypoint names as an
+    associated file.
 
     Args:
       data: a .tflite file made of ``graph``.
@@ -34,12 +41,24 @@ def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
     fields = ", ".join(graph.fields)
     labels = LABELS if graph.keypoints else None
     buffer = _Metadata().build(
-        name=f"BlazePose {graph.kind} ({graph.model})", licence=licence,
-        description=("Finds people by their faces and predicts alignment points." if graph.kind == "detector" else
-                     f"{len(graph.keypoints)} rows of {fields}."),
-        mean=graph.mean, std=graph.std,
-        outputs=[(name, DESCRIPTIONS[name].format(fields=fields), labels if name in ("landmarks", "world", "heatmap")
-                  else None) for name in graph.outputs])
+        name=f"BlazePose {graph.kind} ({graph.model})",
+        licence=licence,
+        description=(
+            "Finds people by their faces and predicts alignment points."
+            if graph.kind == "detector"
+            else f"{len(graph.keypoints)} rows of {fields}."
+        ),
+        mean=graph.mean,
+        std=graph.std,
+        outputs=[
+            (
+                name,
+                DESCRIPTIONS[name].format(fields=fields),
+                labels if name in ("landmarks", "world", "heatmap") else None,
+            )
+            for name in graph.outputs
+        ],
+    )
     packed = _with_buffer(data, buffer)
     if labels is None:
         return packed
@@ -50,7 +69,8 @@ def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
 
 
 def add_normalization(data: bytes, mean: float, std: float) -> bytes:
-    """Add nothing but NormalizationOptions for input 0, without which MediaPipe Tasks refuses a model.
+    """Add nothing but NormalizationOptions for input 0, without which MediaPipe Tasks refuses a
+    model.
 
     Args:
       data: a .tflite file, such as Google's own.
@@ -70,15 +90,20 @@ def _with_buffer(data: bytes, content: bytes) -> bytes:
     buffer.data = content
     entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers)
     model.buffers.append(buffer)
-    model.metadata = [m for m in model.metadata or [] if m.name not in (b"TFLITE_METADATA", "TFLITE_METADATA")]
+    model.metadata = [
+        m for m in model.metadata or [] if m.name not in (b"TFLITE_METADATA", "TFLITE_METADATA")
+    ]
     model.metadata.append(entry)
     return flatbuffer.write(model)
 
 
 class _Metadata:
-    """Writes metadata_schema.fbs by field position: its generated classes are in no package that we need.
+    """Writes metadata_schema.fbs by field position.
 
-    Fields are written in the order of their offsets; a nested object must be complete before its parent starts.
+    Its generated classes are in no package that we need.
+
+    Fields are written in the order of their offsets; a nested object must be complete before its
+    parent starts.
     """
 
     def __init__(self):
@@ -86,8 +111,15 @@ class _Metadata:
 
         self._b = flatbuffers.Builder(1024)
 
-    def build(self, name: str, description: str, licence: str, mean: float, std: float,
-              outputs: list[tuple[str, str, str | None]]) -> bytes:
+    def build(
+        self,
+        name: str,
+        description: str,
+        licence: str,
+        mean: float,
+        std: float,
+        outputs: list[tuple[str, str, str | None]],
+    ) -> bytes:
         """Build a ModelMetadata; each output is (name, description, labels file)."""
         b = self._b
         normalization = self._table(2, {0: self._floats(mean), 1: self._floats(std)})
@@ -95,13 +127,26 @@ class _Metadata:
         b.StartObject(2)  # ImageProperties
         b.PrependInt8Slot(0, 1, 0)  # RGB
         content = self._union(2, b.EndObject())  # Content with ImageProperties
-        image = self._table(7, {**self._texts({0: "image", 1: DESCRIPTIONS["image"]}), 3: content,
-                                4: self._vector([unit])})
-        rows = [self._table(7, {**self._texts({0: text, 1: told}), **self._labels(file)})
-                for text, told, file in outputs]
+        image = self._table(
+            7,
+            {
+                **self._texts({0: "image", 1: DESCRIPTIONS["image"]}),
+                3: content,
+                4: self._vector([unit]),
+            },
+        )
+        rows = [
+            self._table(7, {**self._texts({0: text, 1: told}), **self._labels(file)})
+            for text, told, file in outputs
+        ]
         subgraph = self._table(10, {2: self._vector([image]), 3: self._vector(rows)})
-        root = self._table(8, {**self._texts({0: name, 1: description, 5: licence, 7: "1.0.0"}),
-                               3: self._vector([subgraph])})
+        root = self._table(
+            8,
+            {
+                **self._texts({0: name, 1: description, 5: licence, 7: "1.0.0"}),
+                3: self._vector([subgraph]),
+            },
+        )
         b.Finish(root, b"M001")
         return bytes(b.Output())
 

@@ -22,7 +22,9 @@ def convert(data: bytes) -> bytes:
     try:
         import tf2onnx
     except ImportError as error:
-        raise BlazePoseError("ONNX needs tf2onnx and onnxruntime: pip install 'blazepose_jax[onnx]'") from error
+        raise BlazePoseError(
+            "ONNX needs tf2onnx and onnxruntime: pip install 'blazepose_jax[onnx]'"
+        ) from error
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -30,8 +32,10 @@ def convert(data: bytes) -> bytes:
         try:
             model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
         except Exception as error:  # it raises whatever its many parts raise
-            raise BlazePoseError(f"tf2onnx {tf2onnx.__version__} refuses the graph ({type(error).__name__}: {error}): "
-                                 "export a .tflite") from error
+            raise BlazePoseError(
+                f"tf2onnx {tf2onnx.__version__} refuses the graph ({type(error).__name__}:"
+                f" {error}): export a .tflite"
+            ) from error
     return model.SerializeToString()
 
 
@@ -44,8 +48,12 @@ def run(data: bytes, graph: Graph, crops: np.ndarray) -> list[Outputs]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise BlazePoseError("the parity report of an .onnx needs onnxruntime: pip install "
-                             "'blazepose_jax[onnx]'") from error
+        raise BlazePoseError(
+            "the parity report of an .onnx needs onnxruntime: pip install 'blazepose_jax[onnx]'"
+        ) from error
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    found = [session.run(list(graph.outputs), {"image": np.repeat(crop[None], graph.batch, 0)}) for crop in crops]
+    found = [
+        session.run(list(graph.outputs), {"image": np.repeat(crop[None], graph.batch, 0)})
+        for crop in crops
+    ]
     return [tuple(np.asarray(value) for value in values) for values in found]

@@ -1,4 +1,7 @@
-"""An exported file, its graph and real crops come in; how far the file's outputs lie from JAX's leaves."""
+"""An exported file, its graph and real crops come in.
+
+How far the file's outputs lie from JAX's leaves.
+"""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,9 +12,15 @@ import numpy as np
 from blazepose_jax.export.graph import Graph
 
 Outputs = tuple[np.ndarray, ...]
-# Largest allowed mean error of the points, px of the crop, and of probabilities. float32 differs by rounding alone;
-# reduced precision is judged by PCK where photographs with truth are given, and these bounds catch a broken file.
-TOLERANCES = {"float32": (0.01, 1e-3), "float16": (0.5, 0.05), "dynamic": (6.0, 0.2), "int8": (8.0, 0.3)}
+# Largest allowed mean error of the points, px of the crop, and of probabilities. float32 differs by
+# rounding alone; reduced precision is judged by PCK where photographs with truth are given, and
+# these bounds catch a broken file.
+TOLERANCES = {
+    "float32": (0.01, 1e-3),
+    "float16": (0.5, 0.05),
+    "dynamic": (6.0, 0.2),
+    "int8": (8.0, 0.3),
+}
 LOGITS = ("mask", "heatmap", "scores")
 
 
@@ -40,9 +49,15 @@ class Difference:
 
 
 def run_jax(graph: Graph, crops: np.ndarray) -> list[Outputs]:
-    """The graph in JAX, crop by crop; made with ``convolution="auto"`` it compiles and runs fastest."""
+    """The graph in JAX, crop by crop.
+
+    Made with ``convolution="auto"`` it compiles and runs fastest.
+    """
     call = jax.jit(graph.call)
-    return [tuple(np.asarray(value) for value in call(np.repeat(crop[None], graph.batch, 0))) for crop in crops]
+    return [
+        tuple(np.asarray(value) for value in call(np.repeat(crop[None], graph.batch, 0)))
+        for crop in crops
+    ]
 
 
 def run_tflite(data: bytes, graph: Graph, crops: np.ndarray, threads: int = 2) -> list[Outputs]:
@@ -62,7 +77,9 @@ def run_tflite(data: bytes, graph: Graph, crops: np.ndarray, threads: int = 2) -
     return [run(crop) for crop in crops]
 
 
-def compare(graph: Graph, ours: list[Outputs], expected: list[Outputs], precision: str) -> list[Difference]:
+def compare(
+    graph: Graph, ours: list[Outputs], expected: list[Outputs], precision: str
+) -> list[Difference]:
     """Compare output by output.
 
     Args:
@@ -72,7 +89,8 @@ def compare(graph: Graph, ours: list[Outputs], expected: list[Outputs], precisio
       precision: of the file.
 
     Returns:
-      Differences, in the order of the outputs; landmarks as distances of the points, then their logits.
+      Differences, in the order of the outputs; landmarks as distances of the points, then their
+      logits.
     """
     points, rest = TOLERANCES[precision]
     allowed = {"px": points, "probability": rest, "m": rest}
@@ -82,21 +100,41 @@ def compare(graph: Graph, ours: list[Outputs], expected: list[Outputs], precisio
             for label, unit, errors in _errors(graph, name, a, b, i):
                 found.setdefault((label, unit), []).append(errors.ravel())
     joined = {key: np.concatenate(parts) for key, parts in found.items()}
-    return [Difference(label, unit, float(errors.max(initial=0)), float(errors.mean()) if errors.size else 0.0,
-                       allowed[unit]) for (label, unit), errors in joined.items()]
+    return [
+        Difference(
+            label,
+            unit,
+            float(errors.max(initial=0)),
+            float(errors.mean()) if errors.size else 0.0,
+            allowed[unit],
+        )
+        for (label, unit), errors in joined.items()
+    ]
 
 
-def _errors(graph: Graph, name: str, ours: Outputs, expected: Outputs,
-            i: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(label, unit, errors) of output ``name``, the i-th, on one crop; a NaN counts as infinitely far."""
-    a, b = (np.nan_to_num(outputs[i].astype(np.float64), nan=np.inf) for outputs in (ours, expected))
+def _errors(
+    graph: Graph, name: str, ours: Outputs, expected: Outputs, i: int
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(label, unit, errors) of output ``name``, the i-th, on one crop.
+
+    A NaN counts as infinitely far.
+    """
+    a, b = (
+        np.nan_to_num(outputs[i].astype(np.float64), nan=np.inf) for outputs in (ours, expected)
+    )
     if name == "landmarks":
         # Of MediaPipe's 39 rows nobody reads the last four.
         a, b = (v.reshape(-1, len(graph.keypoints), len(graph.fields))[:, :35] for v in (a, b))
         xy = [graph.fields.index("x"), graph.fields.index("y")]
         yield name, "px", np.linalg.norm(a[..., xy] - b[..., xy], axis=-1)
-        if flags := [graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields]:
-            yield "visibility", "probability", np.abs(sigmoid(a[..., flags]) - sigmoid(b[..., flags]))
+        if flags := [
+            graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields
+        ]:
+            yield (
+                "visibility",
+                "probability",
+                np.abs(sigmoid(a[..., flags]) - sigmoid(b[..., flags])),
+            )
     elif name == "boxes":  # of anchors that see somebody
         seen = sigmoid(expected[graph.outputs.index("scores")][..., 0]) > 0.5
         yield name, "px", np.abs(a - b)[seen]

@@ -1,4 +1,7 @@
-"""A float32 .tflite comes in; one in reduced precision leaves, its inputs and outputs still float32."""
+"""A float32 .tflite comes in.
+
+One in reduced precision leaves, its inputs and outputs still float32.
+"""
 
 import contextlib
 import io
@@ -14,26 +17,35 @@ from blazepose_jax.weights.tflite import load_schema
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-# What int8 would ruin, by tensor name: heads, the regression encoder, and the encoder down to an eighth of the side
-# compute in float32 with int8 weights. Chosen on people of LSP's training half; what each step is worth stands in
-# docs/results.md.
-KEPT_FLOAT = r"heads/|/regression_|/(stem|half|quarter\w*|eighth\w*)/|/encoder_[248]_|/(logits|boxes)_"
+# What int8 would ruin, by tensor name: heads, the regression encoder, and the encoder down to an
+# eighth of the side compute in float32 with int8 weights. Chosen on people of LSP's training half;
+# what each step is worth stands in docs/results.md.
+KEPT_FLOAT = (
+    r"heads/|/regression_|/(stem|half|quarter\w*|eighth\w*)/|/encoder_[248]_|/(logits|boxes)_"
+)
 LEVELS = 127  # int8 weights are symmetric
 
 
-def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept: str = KEPT_FLOAT,
-             corrected: bool = True) -> bytes:
+def quantize(
+    data: bytes,
+    precision: str,
+    crops: np.ndarray | None = None,
+    kept: str = KEPT_FLOAT,
+    corrected: bool = True,
+) -> bytes:
     """Reduce the precision of a finished float32 .tflite.
 
-    ``float16`` stores weights in half the bytes. ``dynamic`` stores them in int8, computes in float32. ``int8``
-    computes in int8 where that costs little; the ranges of activations are those of ``crops``. With int8 weights the
-    biases take back the mean error that rounding the weights makes on ``crops`` (Nagel et al., 1906.04721, 4.2).
+    ``float16`` stores weights in half the bytes. ``dynamic`` stores them in int8, computes in
+    float32. ``int8`` computes in int8 where that costs little; the ranges of activations are those
+    of ``crops``. With int8 weights the biases take back the mean error that rounding the weights
+    makes on ``crops`` (Nagel et al., 1906.04721, 4.2).
 
     Args:
       data: from ``flatbuffer.finish``.
       precision: one of ``PRECISIONS``.
       crops: (N, 1, S, S, 3) float32 normalised images; ``dynamic`` does without, worse.
-      kept: of int8: what computes in float32, as a regular expression on tensor names; empty for nothing.
+      kept: of int8: what computes in float32, as a regular expression on tensor names; empty for
+        nothing.
       corrected: False leaves the biases as they are, to measure what that costs.
 
     Returns:
@@ -46,12 +58,16 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
     if precision == "float32":
         return data
     if precision == "int8" and crops is None:
-        raise BlazePoseError("int8 needs the ranges of activations on real people: give --calibration DIR")
+        raise BlazePoseError(
+            "int8 needs the ranges of activations on real people: give --calibration DIR"
+        )
     try:
         from ai_edge_quantizer import qtyping, quantizer
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
     except ImportError as error:
-        raise BlazePoseError(f"{precision} needs ai-edge-quantizer: pip install 'blazepose_jax[export]'") from error
+        raise BlazePoseError(
+            f"{precision} needs ai-edge-quantizer: pip install 'blazepose_jax[export]'"
+        ) from error
     if precision != "float16" and crops is not None and corrected:
         data = correct_biases(data, crops)
     names = [qtyping.TFLOperationName[name] for name in CONVOLUTIONS]
@@ -59,8 +75,12 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
     with _quiet():
         if precision == "float16":
             half = qtyping.OpQuantizationConfig(
-                weight_tensor_config=qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT),
-                compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True)
+                weight_tensor_config=qtyping.TensorQuantizationConfig(
+                    16, dtype=qtyping.TensorDataType.FLOAT
+                ),
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            )
             for name in names:
                 work.update_quantization_recipe(".*", name, half, AlgorithmName.FLOAT_CASTING)
         elif precision == "dynamic":
@@ -72,11 +92,16 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
             for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
                 work.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
             if kept:
-                work.update_quantization_recipe(kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE)
+                work.update_quantization_recipe(
+                    kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE
+                )
                 for name in names:
                     work.add_weight_only_config(kept, name, 8)
-        ranges = (work.calibrate({"serving_default": [{"image": crop} for crop in crops]}, num_threads=2)
-                  if work.need_calibration and crops is not None else None)
+        ranges = (
+            work.calibrate({"serving_default": [{"image": crop} for crop in crops]}, num_threads=2)
+            if work.need_calibration and crops is not None
+            else None
+        )
         quantized = work.quantize(ranges).quantized_model or b""
     return flatbuffer.write(flatbuffer.read(bytes(quantized)))
 
@@ -84,8 +109,11 @@ def quantize(data: bytes, precision: str, crops: np.ndarray | None = None, kept:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The quantiser prints its sizes, its progress and a warning for people who debug."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), \
-            warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         yield
 
@@ -102,8 +130,11 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
     """
     schema, model = load_schema(), flatbuffer.read(data)
     graph = model.subgraphs[0]
-    wanted = [(kind, op) for kind, op in zip(flatbuffer.operator_names(model), graph.operators, strict=True)
-              if kind in CONVOLUTIONS]
+    wanted = [
+        (kind, op)
+        for kind, op in zip(flatbuffer.operator_names(model), graph.operators, strict=True)
+        if kind in CONVOLUTIONS
+    ]
     means = mean_activations(data, {int(op.inputs[0]) for _, op in wanted}, crops)
     for kind, op in wanted:
         kernel = _values(model, graph.tensors[op.inputs[1]])  # OHWI, or 1HWC if depthwise
@@ -128,8 +159,11 @@ def mean_activations(data: bytes, tensors: set[int], crops: np.ndarray) -> dict[
 
     with _quiet():
         interpreter = Interpreter(
-            model_content=data, num_threads=2, experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+            model_content=data,
+            num_threads=2,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
         interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
     totals: dict[int, Any] = dict.fromkeys(tensors, 0.0)
@@ -137,7 +171,9 @@ def mean_activations(data: bytes, tensors: set[int], crops: np.ndarray) -> dict[
         interpreter.set_tensor(image, crop)
         interpreter.invoke()
         for tensor in tensors:
-            totals[tensor] = totals[tensor] + interpreter.get_tensor(tensor).astype(np.float64).mean((0, 1, 2))
+            totals[tensor] = totals[tensor] + interpreter.get_tensor(tensor).astype(
+                np.float64
+            ).mean((0, 1, 2))
     return {tensor: total / len(crops) for tensor, total in totals.items()}
 
 

@@ -7,9 +7,12 @@ from jax import lax
 from blazepose_jax.geometry.boxes import iou
 
 
-def weighted_nms(boxes_xyxy: jax.Array, values: jax.Array, scores: jax.Array, count: int,
-                 threshold: float) -> tuple[jax.Array, jax.Array]:
-    """MediaPipe's weighted suppression: each cluster becomes its score-weighted mean, with its best score.
+def weighted_nms(
+    boxes_xyxy: jax.Array, values: jax.Array, scores: jax.Array, count: int, threshold: float
+) -> tuple[jax.Array, jax.Array]:
+    """MediaPipe's weighted suppression.
+
+    Each cluster becomes its score-weighted mean, with its best score.
 
     Args:
       boxes_xyxy: (A, 4) candidates.

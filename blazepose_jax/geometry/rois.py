@@ -1,4 +1,7 @@
-"""Points that place a person come in, rotated squares leave; and between the two frames, points go both ways."""
+"""Points that place a person come in, rotated squares leave.
+
+And between the two frames, points go both ways.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +11,8 @@ from blazepose_jax.structs import ROI
 
 # The circle round the body is widened by this factor (mediapipe.md 3.5).
 MARGIN = 1.25
-# A training record shows this many times the side of its ROI, so that a disturbed crop still sees the surroundings.
+# A training record shows this many times the side of its ROI, so that a disturbed crop still sees
+# the surroundings.
 CONTEXT = 1.4
 
 
@@ -17,7 +21,8 @@ def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN)
 
     Args:
       center: (..., 2) image frame, px; mid-hip.
-      circle: (..., 2) image frame, px; where the circle round the body meets the line mid-hip -> mid-shoulder.
+      circle: (..., 2) image frame, px; where the circle round the body meets the line mid-hip ->
+        mid-shoulder.
       margin: factor on the circle.
 
     Returns:
@@ -39,8 +44,9 @@ def from_keypoints(points: jax.Array, skeleton: Skeleton, margin: float = MARGIN
 
     Args:
       points: (..., K', 2) image frame, px: keypoints, then auxiliary points.
-      skeleton: with ROI points its first two auxiliary points place the ROI, as in MediaPipe; else its centre and up
-        points do, and the circle's radius is the distance from the centre to the farthest keypoint.
+      skeleton: with ROI points its first two auxiliary points place the ROI, as in MediaPipe; else
+        its centre and up points do, and the circle's radius is the distance from the centre to the
+        farthest keypoint.
       margin: factor on the circle.
 
     Returns:
@@ -76,7 +82,8 @@ def whole_image(size: jax.Array) -> ROI:
 def to_affine(roi: ROI, side: int) -> jax.Array:
     """(..., 2, 3) matrices from crop px of a crop of ``side`` px to image px.
 
-    Crop pixel (0, 0) lies on the corner of the ROI, without half-pixel shift, as in MediaPipe (mediapipe.md 3.7).
+    Crop pixel (0, 0) lies on the corner of the ROI, without half-pixel shift, as in MediaPipe
+    (mediapipe.md 3.7).
     """
     scale = roi.side / side
     cos, sin = jnp.cos(roi.angle) * scale, jnp.sin(roi.angle) * scale
@@ -87,7 +94,10 @@ def to_affine(roi: ROI, side: int) -> jax.Array:
 
 def crop_to_image(points_crop: jax.Array, roi: ROI) -> jax.Array:
     """(..., K, 2) points from the crop frame (the ROI is the unit square) to image px."""
-    return _rotate((points_crop - 0.5) * roi.side[..., None, None], roi.angle) + roi.center[..., None, :]
+    return (
+        _rotate((points_crop - 0.5) * roi.side[..., None, None], roi.angle)
+        + roi.center[..., None, :]
+    )
 
 
 def image_to_crop(points: jax.Array, roi: ROI) -> jax.Array:

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 from blazepose_jax.structs import ROI, Frame
 
-# MediaPipe's CPU path calls OpenCV's warpPerspective on 8-bit images, which rounds coordinates to 1/32 px and results
-# to whole grey levels. The released nets amplify such noise where they are unsure: without it the astronaut's hidden
-# joints move by up to 14 px, with it all 33 points stay within a fraction of one.
+# MediaPipe's CPU path calls OpenCV's warpPerspective on 8-bit images, which rounds coordinates to
+# 1/32 px and results to whole grey levels. The released nets amplify such noise where they are
+# unsure: without it the astronaut's hidden joints move by up to 14 px, with it all 33 points stay
+# within a fraction of one.
 SUBPIXELS = 32
 
 
@@ -42,7 +43,9 @@ def _sample(frame: Frame, points: jax.Array, border: str) -> jax.Array:
     def tap(dx: int, dy: int) -> jax.Array:
         wanted = low + jnp.array([dx, dy])
         inside = jnp.clip(wanted, 0, last)
-        colours = jnp.take(frame.pixels, inside[..., 1] * frame.size[0] + inside[..., 0], axis=0, mode="clip")
+        colours = jnp.take(
+            frame.pixels, inside[..., 1] * frame.size[0] + inside[..., 0], axis=0, mode="clip"
+        )
         colours = colours.astype(jnp.float32)
         return colours * (wanted == inside).all(-1, keepdims=True) if border == "zero" else colours
 
@@ -60,7 +63,8 @@ def paste_mask(mask: jax.Array, roi: ROI, frame: Frame) -> jax.Array:
       frame: the image that the ROI lies in.
 
     Returns:
-      (P,) float32 in the order of ``frame.pixels``; the first width * height entries mean something.
+      (P,) float32 in the order of ``frame.pixels``; the first width * height entries mean
+      something.
     """
     side = mask.shape[0]
     index = jnp.arange(frame.pixels.shape[0])

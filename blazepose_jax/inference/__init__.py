@@ -17,5 +17,19 @@ from blazepose_jax.inference.pipeline import (
     track,
 )
 
-__all__ = ["Settings", "associate", "check_settings", "detect", "detector_input", "estimate", "follow", "initial_state",
-           "no_detections", "pose_input", "read_detections", "read_poses", "run_pose", "track"]
+__all__ = [
+    "Settings",
+    "associate",
+    "check_settings",
+    "detect",
+    "detector_input",
+    "estimate",
+    "follow",
+    "initial_state",
+    "no_detections",
+    "pose_input",
+    "read_detections",
+    "read_poses",
+    "run_pose",
+    "track",
+]

@@ -1,4 +1,7 @@
-"""Weights come in, an engine leaves: track, detect, estimate, by JAX or by LiteRT round the same jitted steps."""
+"""Weights come in, an engine leaves.
+
+Track, detect, estimate, by JAX or by LiteRT round the same jitted steps.
+"""
 
 import dataclasses
 import warnings
@@ -16,7 +19,16 @@ from blazepose_jax.inference import pipeline
 from blazepose_jax.inference.litert import litert_networks
 from blazepose_jax.inference.pipeline import Settings
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Detections, DetectorOutputs, Frame, Network, PoseOutputs, Poses, TrackState
+from blazepose_jax.structs import (
+    ROI,
+    Detections,
+    DetectorOutputs,
+    Frame,
+    Network,
+    PoseOutputs,
+    Poses,
+    TrackState,
+)
 from blazepose_jax.weights import Weights, load_weights, read_tflite_files
 
 RUNTIMES = ("jax", "litert")
@@ -30,14 +42,25 @@ class JaxEngine:
       model: the networks' names.
     """
 
-    def __init__(self, detector: Network | None, pose: Network | None, settings: Settings, model: str):
-        self._detector, self._pose, self._settings, self.model = detector, required(pose, "pose net"), settings, model
+    def __init__(
+        self, detector: Network | None, pose: Network | None, settings: Settings, model: str
+    ):
+        self._detector, self._pose, self._settings, self.model = (
+            detector,
+            required(pose, "pose net"),
+            settings,
+            model,
+        )
         if self._pose.skeleton is None:
-            raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
+            raise BlazePoseError(
+                "the pose net has no skeleton: its model.json must name its keypoints"
+            )
         self.skeleton: Skeleton = self._pose.skeleton
         if settings.flip and not self.skeleton.mirrors:
-            warnings.warn(f"flip does nothing for {self.skeleton.name!r}: {self.skeleton.describe_sides()}",
-                          stacklevel=2)
+            warnings.warn(
+                f"flip does nothing for {self.skeleton.name!r}: {self.skeleton.describe_sides()}",
+                stacklevel=2,
+            )
 
     @property
     def detector(self) -> Network:
@@ -46,7 +69,9 @@ class JaxEngine:
 
     def step(self, state: TrackState, frame: Frame, elapsed: Any) -> tuple[TrackState, Poses]:
         """``inference.track``."""
-        return pipeline.track(self.detector, self._pose, state, frame, elapsed, settings=self._settings)
+        return pipeline.track(
+            self.detector, self._pose, state, frame, elapsed, settings=self._settings
+        )
 
     def detect(self, frame: Frame) -> Detections:
         """``inference.detect``."""
@@ -60,7 +85,9 @@ class JaxEngine:
 class LiteRTEngine(JaxEngine):
     """The pipeline's own steps, jitted one by one, round calls of LiteRT."""
 
-    def __init__(self, detector: Network | None, pose: Network | None, settings: Settings, model: str):
+    def __init__(
+        self, detector: Network | None, pose: Network | None, settings: Settings, model: str
+    ):
         super().__init__(detector, pose, settings, model)
         eyes, body = _without_calls(detector), _without_calls(pose)
         self._letterbox = jax.jit(lambda frame: pipeline.detector_input(eyes, frame))
@@ -77,19 +104,31 @@ class LiteRTEngine(JaxEngine):
             return pipeline.associate(state, detections, settings=settings)
 
         @jax.jit
-        def follow(state: TrackState, outputs: PoseOutputs, elapsed: Any) -> tuple[TrackState, Poses]:
+        def follow(
+            state: TrackState, outputs: PoseOutputs, elapsed: Any
+        ) -> tuple[TrackState, Poses]:
             return pipeline.follow(body, state, outputs, elapsed, settings=settings)
 
         @jax.jit
         def read(outputs: PoseOutputs, roi: ROI) -> Poses:
             count = roi.side.shape[0]
-            return pipeline.read_poses(body, outputs, roi, jnp.ones(count, bool), jnp.arange(count), settings)[0]
+            return pipeline.read_poses(
+                body, outputs, roi, jnp.ones(count, bool), jnp.arange(count), settings
+            )[0]
 
         @jax.jit
         def average(outputs: PoseOutputs, mirrored: PoseOutputs) -> PoseOutputs:
-            return landmarks.average_mirrored(outputs, mirrored, body.skeleton.flip, body.fields, body.side)
+            return landmarks.average_mirrored(
+                outputs, mirrored, body.skeleton.flip, body.fields, body.side
+            )
 
-        self._found, self._admit, self._follow, self._read, self._average = found, admit, follow, read, average
+        self._found, self._admit, self._follow, self._read, self._average = (
+            found,
+            admit,
+            follow,
+            read,
+            average,
+        )
 
     def step(self, state: TrackState, frame: Frame, elapsed: Any) -> tuple[TrackState, Poses]:
         """One frame, as ``inference.track``."""
@@ -115,10 +154,16 @@ class LiteRTEngine(JaxEngine):
         """The pose net on the crops of active slots; the others get zeros."""
         wanted = crops if active.all() else crops[active]
         if not len(wanted):
-            wanted, active = crops[:1], np.arange(len(crops)) < 1  # nobody: any answer, which nobody reads
+            # nobody: any answer, which nobody reads
+            wanted, active = (
+                crops[:1],
+                np.arange(len(crops)) < 1,
+            )
         outputs = self._drop(self._pose(wanted))
         if self._settings.flip and self.skeleton.mirrors:
-            outputs = self._average(outputs, self._drop(self._pose(np.asarray(self._mirror(wanted)))))
+            outputs = self._average(
+                outputs, self._drop(self._pose(np.asarray(self._mirror(wanted))))
+            )
 
         def spread(rows: Any) -> np.ndarray:
             out = np.zeros((len(active), *rows.shape[1:]), rows.dtype)
@@ -129,20 +174,28 @@ class LiteRTEngine(JaxEngine):
 
     def _drop(self, outputs: PoseOutputs) -> PoseOutputs:
         """Leave out what the settings do not ask for, rather than copy it to JAX."""
-        return outputs.replace(mask=outputs.mask if self._settings.mask else None,
-                               world=outputs.world if self._settings.world else None,
-                               heatmap=None if self._settings.decode == "regression" else outputs.heatmap)
+        return outputs.replace(
+            mask=outputs.mask if self._settings.mask else None,
+            world=outputs.world if self._settings.world else None,
+            heatmap=None if self._settings.decode == "regression" else outputs.heatmap,
+        )
 
 
-def load_engine(weights: Weights | str | Path, detector: str | Path | None, settings: Settings, runtime: str = "jax",
-                threads: int | None = None) -> JaxEngine:
+def load_engine(
+    weights: Weights | str | Path,
+    detector: str | Path | None,
+    settings: Settings,
+    runtime: str = "jax",
+    threads: int | None = None,
+) -> JaxEngine:
     """Load networks.
 
     Args:
       weights: a weights directory, a .task, or what ``load_weights`` gave.
       detector: another directory or .task to take the detector from.
       settings: static.
-      runtime: ``jax``, or ``litert`` for the .tflite files; networks without one are converted in memory.
+      runtime: ``jax``, or ``litert`` for the .tflite files; networks without one are converted in
+        memory.
       threads: of LiteRT; None for as many as there are cores.
 
     Returns:
@@ -154,15 +207,21 @@ def load_engine(weights: Weights | str | Path, detector: str | Path | None, sett
     check_name(runtime, RUNTIMES, "runtime")
     if runtime == "litert":
         if isinstance(weights, Weights):
-            raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
+            raise BlazePoseError(
+                "the litert runtime reads .tflite files: give the path of the weights"
+            )
         nets = litert_networks(read_tflite_files(weights, detector, to_native_tflite), threads)
-        return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, f"{Path(weights).name} (litert)")
+        return LiteRTEngine(
+            nets.get("detector"), nets.get("pose"), settings, f"{Path(weights).name} (litert)"
+        )
     if not isinstance(weights, Weights):
         loaded = load_weights(weights, detector)
     elif detector is None:
         loaded = weights
     else:
-        loaded = dataclasses.replace(weights, detector=required(load_weights(detector).detector, "detector"))
+        loaded = dataclasses.replace(
+            weights, detector=required(load_weights(detector).detector, "detector")
+        )
     return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
 
 

@@ -27,26 +27,33 @@ class LiteRTModel:
           threads: of the CPU; None for as many as there are cores.
 
         Raises:
-          BlazePoseError: LiteRT is missing or refuses the file, or it is neither a detector nor a pose net.
+          BlazePoseError: LiteRT is missing or refuses the file, or it is neither a detector nor a
+            pose net.
         """
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise BlazePoseError("the litert runtime needs ai-edge-litert: pip install "
-                                 "'blazepose_jax[litert]'") from error
+            raise BlazePoseError(
+                "the litert runtime needs ai-edge-litert: pip install 'blazepose_jax[litert]'"
+            ) from error
         check_tflite(file.data, name, load_schema())
         try:
-            self._interpreter = Interpreter(model_content=file.data, num_threads=threads or os.cpu_count())
+            self._interpreter = Interpreter(
+                model_content=file.data, num_threads=threads or os.cpu_count()
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BlazePoseError(f"LiteRT refuses {name} ({reason}): fetch or export the file again") from error
+            raise BlazePoseError(
+                f"LiteRT refuses {name} ({reason}): fetch or export the file again"
+            ) from error
         self._input = self._interpreter.get_input_details()[0]
         details = self._interpreter.get_output_details()
         self._indices, self._fields = [d["index"] for d in details], file.fields
         self._names = tuple(str(d["name"]) for d in details)
         shapes = tuple(tuple(int(n) for n in d["shape"]) for d in details)
-        # Our files name their outputs, and leave out what the net does not predict; Google's go by index.
+        # Our files name their outputs, and leave out what the net does not predict; Google's go by
+        # index.
         named = self._named_outputs()
         self.kind = next((kind for kind, names in OUTPUTS.items() if names[0] in named), None)
         if self.kind is not None:
@@ -58,11 +65,16 @@ class LiteRTModel:
             self._names = OUTPUTS[self.kind][::-1] if swapped else OUTPUTS[self.kind]
         self.side = int(self._input["shape"][1])
         if int(self._input["shape"][0]) != 1:
-            raise BlazePoseError(f"{name} takes {self._input['shape'][0]} images at once: the tracker needs one; "
-                                 "export it with --batch 1")
+            raise BlazePoseError(
+                f"{name} takes {self._input['shape'][0]} images at once: the tracker needs one; "
+                "export it with --batch 1"
+            )
 
     def _named_outputs(self) -> dict[str, int]:
-        """{name: tensor} by the file's signature, as a quantiser renames tensors; else by the tensors' own names."""
+        """{name: tensor} by the file's signature, as a quantiser renames tensors.
+
+        Else by the tensors' own names.
+        """
         keys = list(self._interpreter.get_signature_list())
         if len(keys) != 1:
             return dict(zip(self._names, self._indices, strict=True))
@@ -70,9 +82,16 @@ class LiteRTModel:
         return {name: int(detail["index"]) for name, detail in details.items()}
 
     def __call__(self, images: np.ndarray) -> Any:
-        """Run on (B, S, S, 3) float32 normalised images; returns DetectorOutputs or PoseOutputs of numpy arrays."""
+        """Run on (B, S, S, 3) float32 normalised images.
+
+        Returns DetectorOutputs or PoseOutputs of numpy arrays.
+        """
         runs = [self._run(np.asarray(image)[None]) for image in images]
-        tensors = runs[0] if len(runs) == 1 else [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+        tensors = (
+            runs[0]
+            if len(runs) == 1
+            else [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+        )
         found = dict(zip(self._names, tensors, strict=False))
         if self.kind == "detector":
             return DetectorOutputs(found["boxes"], found["scores"])
@@ -81,8 +100,14 @@ class LiteRTModel:
         p = np.clip(found["presence"].astype(np.float64), 1e-15, 1 - 1e-7)
         logit = np.log(p / (1 - p)).astype(np.float32)
         world = found.get("world")
-        return PoseOutputs(found["landmarks"].reshape(batch, -1, len(self._fields)), logit, found.get("mask"),
-                           found.get("heatmap"), None, None if world is None else world.reshape(batch, -1, 3))
+        return PoseOutputs(
+            found["landmarks"].reshape(batch, -1, len(self._fields)),
+            logit,
+            found.get("mask"),
+            found.get("heatmap"),
+            None,
+            None if world is None else world.reshape(batch, -1, 3),
+        )
 
     def _run(self, image: np.ndarray) -> list[np.ndarray]:
         self._interpreter.set_tensor(self._input["index"], image)
@@ -91,13 +116,23 @@ class LiteRTModel:
 
 
 def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) -> dict[str, Network]:
-    """Wrap .tflite files as Networks; these cannot be traced by JAX, ``engine.LiteRTEngine`` calls them."""
+    """Wrap .tflite files as Networks.
+
+    These cannot be traced by JAX, ``engine.LiteRTEngine`` calls them.
+    """
     networks = {}
     for kind, file in files.items():
         model = LiteRTModel(file, f"the {kind} .tflite", threads)
         if model.kind != kind:
             raise BlazePoseError(f"the {kind} .tflite holds a {model.kind} net: swap the two files")
         spec = MODELS["detector" if kind == "detector" else "full"]
-        networks[kind] = Network(None, lambda _, images, model=model: model(images), model.side, spec.mean, spec.std,
-                                 file.skeleton, file.fields if kind == "pose" else ())
+        networks[kind] = Network(
+            None,
+            lambda _, images, model=model: model(images),
+            model.side,
+            spec.mean,
+            spec.std,
+            file.skeleton,
+            file.fields if kind == "pose" else (),
+        )
     return networks

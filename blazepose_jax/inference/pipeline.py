@@ -1,4 +1,6 @@
-"""A frame and what the tracker remembers come in, people and what to remember leave; pure and jitted.
+"""A frame and what the tracker remembers come in, people and what to remember leave.
+
+Pure and jitted.
 
 Constants are those of MediaPipe Tasks (mediapipe.md, section 3) unless a line says otherwise.
 """
@@ -89,18 +91,33 @@ def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:
         return OneEuro(jnp.zeros((n, k, 3)), jnp.zeros((n, k, 3)), jnp.zeros((n, k, 3)))
 
     return TrackState(
-        active=jnp.zeros(n, bool), ids=jnp.full(n, -1, jnp.int32), next_id=jnp.int32(0), detector_runs=jnp.int32(0),
-        roi=ROI(jnp.zeros((n, 2)), jnp.ones(n), jnp.zeros(n)), started=jnp.zeros(n, bool),
-        keypoints=filter_state(), world=filter_state(), visibility=LowPass(jnp.zeros((n, k))))
+        active=jnp.zeros(n, bool),
+        ids=jnp.full(n, -1, jnp.int32),
+        next_id=jnp.int32(0),
+        detector_runs=jnp.int32(0),
+        roi=ROI(jnp.zeros((n, 2)), jnp.ones(n), jnp.zeros(n)),
+        started=jnp.zeros(n, bool),
+        keypoints=filter_state(),
+        world=filter_state(),
+        visibility=LowPass(jnp.zeros((n, k))),
+    )
 
 
 @partial(jax.jit, static_argnames="settings")
-def track(detector: Network, pose: Network, state: TrackState, frame: Frame, elapsed: jax.Array | float, *,
-          settings: Settings = Settings()) -> tuple[TrackState, Poses]:
+def track(
+    detector: Network,
+    pose: Network,
+    state: TrackState,
+    frame: Frame,
+    elapsed: jax.Array | float,
+    *,
+    settings: Settings = Settings(),
+) -> tuple[TrackState, Poses]:
     """Follow people from one frame to the next; the detector runs only while a slot is free.
 
-    A video is a Python loop or a ``lax.scan`` over this function. For many streams write a batched door rather than
-    ``vmap``, which would run the detector on every frame. Same input, same machine, same versions: same bits.
+    A video is a Python loop or a ``lax.scan`` over this function. For many streams write a batched
+    door rather than ``vmap``, which would run the detector on every frame. Same input, same
+    machine, same versions: same bits.
 
     Args:
       detector: a detector network.
@@ -113,9 +130,16 @@ def track(detector: Network, pose: Network, state: TrackState, frame: Frame, ela
     Returns:
       The state for the next frame, and Poses in image px.
     """
-    free = lax.cond(state.active.all(), lambda: no_detections(settings.max_people),
-                    lambda: detect(detector, frame, settings=settings))
-    state = associate(state.replace(detector_runs=state.detector_runs + ~state.active.all()), free, settings=settings)
+    free = lax.cond(
+        state.active.all(),
+        lambda: no_detections(settings.max_people),
+        lambda: detect(detector, frame, settings=settings),
+    )
+    state = associate(
+        state.replace(detector_runs=state.detector_runs + ~state.active.all()),
+        free,
+        settings=settings,
+    )
     outputs = run_pose(pose, pose_input(pose, frame, state.roi), state.active, settings)
     return follow(pose, state, outputs, elapsed, settings=settings)
 
@@ -161,21 +185,35 @@ def estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings = Sett
 def detector_input(detector: Network, frame: Frame) -> jax.Array:
     """The letterboxed image, (1, S, S, 3), normalised; outside of the image it is black."""
     affine = rois.to_affine(rois.whole_image(frame.size), detector.side)
-    return (warp.crop(frame, affine, detector.side, border="zero")[None] - detector.mean) / detector.std
+    return (
+        warp.crop(frame, affine, detector.side, border="zero")[None] - detector.mean
+    ) / detector.std
 
 
-def read_detections(detector: Network, outputs: DetectorOutputs, frame: Frame, *, settings: Settings) -> Detections:
+def read_detections(
+    detector: Network, outputs: DetectorOutputs, frame: Frame, *, settings: Settings
+) -> Detections:
     """Raw detector tensors to Detections in image px."""
-    found = anchors.decode(outputs, detector.side, count=settings.max_people,
-                           min_score=settings.min_detection_confidence, nms_threshold=settings.nms_threshold)
+    found = anchors.decode(
+        outputs,
+        detector.side,
+        count=settings.max_people,
+        min_score=settings.min_detection_confidence,
+        nms_threshold=settings.nms_threshold,
+    )
     box = rois.whole_image(frame.size)
-    corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)  # the letterbox is not rotated
-    return found.replace(boxes_xyxy=corners.reshape(-1, 4), keypoints=rois.crop_to_image(found.keypoints, box))
+    # the letterbox is not rotated
+    corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)
+    return found.replace(
+        boxes_xyxy=corners.reshape(-1, 4), keypoints=rois.crop_to_image(found.keypoints, box)
+    )
 
 
 def no_detections(count: int) -> Detections:
     """What the detector returns when it does not run."""
-    return Detections(jnp.zeros((count, 4)), jnp.zeros((count, 4, 2)), jnp.zeros(count), jnp.zeros(count, bool))
+    return Detections(
+        jnp.zeros((count, 4)), jnp.zeros((count, 4, 2)), jnp.zeros(count), jnp.zeros(count, bool)
+    )
 
 
 def associate(state: TrackState, found: Detections, *, settings: Settings) -> TrackState:
@@ -196,24 +234,31 @@ def associate(state: TrackState, found: Detections, *, settings: Settings) -> Tr
     new_valid = found.valid & (new.side > 0)
     age = jnp.argsort(jnp.where(state.active, state.ids, jnp.iinfo(jnp.int32).max))
     squares = jnp.concatenate([rois.bounding_xyxy(state.roi)[age], rois.bounding_xyxy(new)])
-    kept = nms.keep_first(squares, jnp.concatenate([state.active[age], new_valid]), settings.association_threshold)
+    kept = nms.keep_first(
+        squares, jnp.concatenate([state.active[age], new_valid]), settings.association_threshold
+    )
     active = jnp.zeros_like(state.active).at[age].set(kept[:n])
     # The r-th kept detection goes to the r-th free slot.
     rank_of_detection = jnp.where(kept[n:], jnp.cumsum(kept[n:]) - 1, -1)
     rank_of_slot = jnp.where(active, -2, jnp.cumsum(~active) - 1)
     matches = rank_of_slot[:, None] == rank_of_detection[None]  # (N, M)
     taken, source = matches.any(1), jnp.argmax(matches, 1)
-    pick = partial(jax.tree.map, lambda a, b: jnp.where(taken.reshape((-1,) + (1,) * (a.ndim - 1)), b[source], a))
+    pick = partial(
+        jax.tree.map,
+        lambda a, b: jnp.where(taken.reshape((-1,) + (1,) * (a.ndim - 1)), b[source], a),
+    )
     return state.replace(
         active=active | taken,
         ids=jnp.where(taken, state.next_id + rank_of_slot, jnp.where(active, state.ids, -1)),
         next_id=state.next_id + taken.sum(dtype=jnp.int32),
         roi=pick(state.roi, new),
-        started=state.started & active)
+        started=state.started & active,
+    )
 
 
 def pose_input(pose: Network, frame: Frame, roi: ROI) -> jax.Array:
     """The crops, (N, S, S, 3), normalised; outside of the image its edge is repeated."""
+
     def one(square):
         return warp.crop(frame, rois.to_affine(square, pose.side), pose.side, border="replicate")
 
@@ -222,11 +267,13 @@ def pose_input(pose: Network, frame: Frame, roi: ROI) -> jax.Array:
 
 def run_pose(pose: Network, crops: jax.Array, active: jax.Array, settings: Settings) -> PoseOutputs:
     """Run the pose net on the crops of active slots; the rest stay zero."""
+
     def run(images):
         outputs = pose(images)
         if settings.flip and pose.skeleton.mirrors:
-            outputs = landmarks.average_mirrored(outputs, pose(landmarks.mirror(images)), pose.skeleton.flip,
-                                                 pose.fields, pose.side)
+            outputs = landmarks.average_mirrored(
+                outputs, pose(landmarks.mirror(images)), pose.skeleton.flip, pose.fields, pose.side
+            )
         return outputs
 
     if crops.shape[0] == 1:
@@ -236,17 +283,27 @@ def run_pose(pose: Network, crops: jax.Array, active: jax.Array, settings: Setti
         crop, wanted = slot
         shapes = jax.eval_shape(run, crop[None])
         nothing = partial(jax.tree.map, lambda s: jnp.zeros(s.shape, s.dtype))
-        return jax.tree.map(lambda a: a[0], lax.cond(wanted, lambda: run(crop[None]), lambda: nothing(shapes)))
+        return jax.tree.map(
+            lambda a: a[0], lax.cond(wanted, lambda: run(crop[None]), lambda: nothing(shapes))
+        )
 
     # One by one: an empty slot costs nothing, where a batch would always pay for N.
     return lax.map(one, (crops, active))
 
 
-def read_poses(pose: Network, outputs: PoseOutputs, roi: ROI, active: jax.Array, ids: jax.Array,
-               settings: Settings) -> tuple[Poses, ROI]:
+def read_poses(
+    pose: Network,
+    outputs: PoseOutputs,
+    roi: ROI,
+    active: jax.Array,
+    ids: jax.Array,
+    settings: Settings,
+) -> tuple[Poses, ROI]:
     """Raw pose tensors to Poses in image px, and the ROIs to look at in the next frame."""
     body = len(pose.skeleton.keypoints)
-    decoded = jax.vmap(lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body))(outputs)
+    decoded = jax.vmap(
+        lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body)
+    )(outputs)
     xy = rois.crop_to_image(decoded.points[..., :2], roi)  # (N, K', 2)
     points = jnp.concatenate([xy, decoded.points[..., 2:] * roi.side[:, None, None]], -1)
     presence = jax.nn.sigmoid(outputs.presence[:, 0])
@@ -256,13 +313,28 @@ def read_poses(pose: Network, outputs: PoseOutputs, roi: ROI, active: jax.Array,
         world = rois.rotate_world(outputs.world[:, :body], roi)
     if settings.mask and outputs.mask is not None:
         mask = jax.nn.sigmoid(outputs.mask[..., 0])
-    poses = Poses(present, jnp.where(present, ids, -1), jnp.where(active, presence, 0), points[:, :body],
-                  decoded.visibility[:, :body], decoded.presence[:, :body], roi, world, mask)
+    poses = Poses(
+        present,
+        jnp.where(present, ids, -1),
+        jnp.where(active, presence, 0),
+        points[:, :body],
+        decoded.visibility[:, :body],
+        decoded.presence[:, :body],
+        roi,
+        world,
+        mask,
+    )
     return poses, rois.from_keypoints(xy, pose.skeleton)
 
 
-def follow(pose: Network, state: TrackState, outputs: PoseOutputs, elapsed: jax.Array | float, *,
-           settings: Settings) -> tuple[TrackState, Poses]:
+def follow(
+    pose: Network,
+    state: TrackState,
+    outputs: PoseOutputs,
+    elapsed: jax.Array | float,
+    *,
+    settings: Settings,
+) -> tuple[TrackState, Poses]:
     """Read the poses of this frame, smooth them, and aim at the next frame."""
     poses, next_roi = read_poses(pose, outputs, state.roi, state.active, state.ids, settings)
     alive = poses.present & jnp.isfinite(next_roi.side) & (next_roi.side > 0)
@@ -275,12 +347,22 @@ def follow(pose: Network, state: TrackState, outputs: PoseOutputs, elapsed: jax.
 def _smooth(state: TrackState, poses: Poses, elapsed: jax.Array) -> tuple[TrackState, Poses]:
     started, size = state.started, jnp.maximum(state.roi.side, 1e-6)
     keypoints_state, keypoints = smoothing.one_euro(
-        state.keypoints, poses.keypoints, started, elapsed, 1 / size, min_cutoff=0.05, beta=80.0)
-    visibility_state, visibility = smoothing.low_pass(state.visibility, poses.visibility, started, 0.1)
+        state.keypoints, poses.keypoints, started, elapsed, 1 / size, min_cutoff=0.05, beta=80.0
+    )
+    visibility_state, visibility = smoothing.low_pass(
+        state.visibility, poses.visibility, started, 0.1
+    )
     state = state.replace(keypoints=keypoints_state, visibility=visibility_state)
     poses = poses.replace(keypoints=keypoints, visibility=visibility)
     if poses.world is not None:
         world_state, world = smoothing.one_euro(
-            state.world, poses.world, started, elapsed, jnp.ones_like(size), min_cutoff=0.1, beta=40.0)
+            state.world,
+            poses.world,
+            started,
+            elapsed,
+            jnp.ones_like(size),
+            min_cutoff=0.1,
+            beta=40.0,
+        )
         state, poses = state.replace(world=world_state), poses.replace(world=world)
     return state, poses

@@ -15,11 +15,16 @@ def blend(cutoff_hz: jax.Array | float, period: jax.Array) -> jax.Array:
 
 
 def usable_period(elapsed: jax.Array) -> jax.Array:
-    """Seconds between two frames; a clock that stands still, runs back or says nothing counts as 1/30 s."""
+    """Seconds between two frames.
+
+    A clock that stands still, runs back or says nothing counts as 1/30 s.
+    """
     return jnp.where(jnp.isfinite(elapsed) & (elapsed > 0), elapsed, NOMINAL_PERIOD)
 
 
-def low_pass(state: LowPass, value: jax.Array, started: jax.Array, alpha: float) -> tuple[LowPass, jax.Array]:
+def low_pass(
+    state: LowPass, value: jax.Array, started: jax.Array, alpha: float
+) -> tuple[LowPass, jax.Array]:
     """Exponential moving average.
 
     Args:
@@ -36,8 +41,16 @@ def low_pass(state: LowPass, value: jax.Array, started: jax.Array, alpha: float)
     return LowPass(out), out
 
 
-def one_euro(state: OneEuro, value: jax.Array, started: jax.Array, elapsed: jax.Array, scale: jax.Array, *,
-             min_cutoff: float, beta: float) -> tuple[OneEuro, jax.Array]:
+def one_euro(
+    state: OneEuro,
+    value: jax.Array,
+    started: jax.Array,
+    elapsed: jax.Array,
+    scale: jax.Array,
+    *,
+    min_cutoff: float,
+    beta: float,
+) -> tuple[OneEuro, jax.Array]:
     """One-Euro filter: a low pass whose cutoff grows with speed.
 
     Args:
@@ -50,7 +63,8 @@ def one_euro(state: OneEuro, value: jax.Array, started: jax.Array, elapsed: jax.
       beta: Hz per unit of scaled speed.
 
     Returns:
-      The next state and (N, ...) filtered values. Source: mediapipe/util/filtering/one_euro_filter.cc.
+      The next state and (N, ...) filtered values. Source:
+      mediapipe/util/filtering/one_euro_filter.cc.
     """
     shape = started.shape + (1,) * (value.ndim - 1)
     first, period = ~started.reshape(shape), usable_period(elapsed)

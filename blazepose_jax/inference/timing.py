@@ -30,8 +30,9 @@ def median_ms(call: Callable[[], Any], repeats: int = 30) -> float:
     return float(np.median(times))
 
 
-def stage_times(weights: str | Path, image: np.ndarray, runtime: str, *,
-                settings: Settings = Settings()) -> dict[str, float]:
+def stage_times(
+    weights: str | Path, image: np.ndarray, runtime: str, *, settings: Settings = Settings()
+) -> dict[str, float]:
     """Time every stage of the pipeline alone, on one image with a person.
 
     Args:
@@ -60,8 +61,11 @@ def stage_times(weights: str | Path, image: np.ndarray, runtime: str, *,
     crops = crop(frame, state.roi)
     outputs = run["pose"](crops)
     follow = jax.jit(partial(pipeline.follow, pose, settings=settings))
-    host = {"detector": np.asarray(seen), "pose": np.asarray(crops)} if runtime == "litert" else {
-        "detector": seen, "pose": crops}
+    host = (
+        {"detector": np.asarray(seen), "pose": np.asarray(crops)}
+        if runtime == "litert"
+        else {"detector": seen, "pose": crops}
+    )
     return {
         "copy the frame": median_ms(lambda: to_frame(image).pixels),
         "letterbox": median_ms(lambda: letterbox(frame)),
@@ -73,14 +77,20 @@ def stage_times(weights: str | Path, image: np.ndarray, runtime: str, *,
     }
 
 
-def _jax_nets(detector: Network, pose: Network, weights: str | Path) -> dict[str, Callable[[Any], Any]]:
+def _jax_nets(
+    detector: Network, pose: Network, weights: str | Path
+) -> dict[str, Callable[[Any], Any]]:
     def without_mask(images):
         return pose(images).replace(mask=None)
 
     return {"detector": jax.jit(lambda images: detector(images)), "pose": jax.jit(without_mask)}
 
 
-def _litert_nets(detector: Network, pose: Network, weights: str | Path) -> dict[str, Callable[[Any], Any]]:
+def _litert_nets(
+    detector: Network, pose: Network, weights: str | Path
+) -> dict[str, Callable[[Any], Any]]:
     nets = litert_networks(read_tflite_files(weights, convert=to_native_tflite))
-    return {"detector": lambda x: nets["detector"](np.asarray(x)),
-            "pose": lambda x: nets["pose"](np.asarray(x)).replace(mask=None)}
+    return {
+        "detector": lambda x: nets["detector"](np.asarray(x)),
+        "pose": lambda x: nets["pose"](np.asarray(x)).replace(mask=None),
+    }

@@ -1,4 +1,7 @@
-"""The shell's tracker: images come in one after another, people leave; it keeps the state and the clock."""
+"""The shell's tracker: images come in one after another, people leave.
+
+It keeps the state and the clock.
+"""
 
 import math
 from pathlib import Path
@@ -33,8 +36,15 @@ class Tracker:
       state: what is remembered; a pytree.
     """
 
-    def __init__(self, weights: Weights | str | Path, detector: str | Path | None = None, *,
-                 settings: Settings = Settings(), runtime: str = "jax", threads: int | None = None):
+    def __init__(
+        self,
+        weights: Weights | str | Path,
+        detector: str | Path | None = None,
+        *,
+        settings: Settings = Settings(),
+        runtime: str = "jax",
+        threads: int | None = None,
+    ):
         """Load networks and start with an empty memory.
 
         Args:
@@ -64,7 +74,8 @@ class Tracker:
 
         Args:
           image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes. Its size may change.
-          time: seconds; None, a repeated or an earlier time count as 1/30 s after the previous frame.
+          time: seconds; None, a repeated or an earlier time count as 1/30 s after the previous
+            frame.
 
         Returns:
           Poses with numpy leaves; rows where ``present`` is False hold nobody.

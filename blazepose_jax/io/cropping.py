@@ -1,7 +1,9 @@
-"""The part of a film's pictures that its container says to show: Matroska's PixelCrop, MP4's clean aperture.
+"""The part of a film's pictures that its container says to show.
 
-FFmpeg passes it on and PyAV does not, so these few numbers are read here: matroska.org's element list; ISO/IEC
-14496-12, 12.1.4.
+Matroska's PixelCrop, MP4's clean aperture.
+
+FFmpeg passes it on and PyAV does not, so these few numbers are read here: matroska.org's element
+list; ISO/IEC 14496-12, 12.1.4.
 """
 
 import struct
@@ -15,11 +17,18 @@ MOST = 2**24  # bytes of a header
 SEGMENT, TRACKS, ENTRY, VIDEO, CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x1F43B675
 LEFT, TOP, RIGHT, BOTTOM = 0x54CC, 0x54BB, 0x54DD, 0x54AA
 INSIDE = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
-SAMPLE_HEADER, LIST_HEADER = 78, 8  # bytes before the boxes of a picture's sample entry, and of a list of them
+# bytes before the boxes of a picture's sample entry, and of a list of them
+SAMPLE_HEADER, LIST_HEADER = (
+    78,
+    8,
+)
 
 
 def declared_cropping(path: Path, number: int) -> Cropping:
-    """What to cut off the pictures of a file's film ``number``; nothing where the container does not say."""
+    """What to cut off the pictures of a file's film ``number``.
+
+    Nothing where the container does not say.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -46,7 +55,8 @@ def _elements(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
             raise ValueError("no EBML")
         size = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
         at += width
-        stop = end if size == (1 << 7 * width) - 1 else min(at + size, end)  # all ones: of unknown size
+        # all ones: of unknown size
+        stop = end if size == (1 << 7 * width) - 1 else min(at + size, end)
         yield name, at, stop
         at = stop
 
@@ -67,8 +77,16 @@ def _matroska(data: bytes) -> Iterator[Cropping]:
 def _matroska_film(data: bytes, begin: int, end: int) -> Iterator[Cropping]:
     for name, start, stop in _elements(data, begin, end):
         if name == VIDEO:
-            values = {n: float(int.from_bytes(data[a:b], "big")) for n, a, b in _elements(data, start, stop)}
-            yield values.get(LEFT, 0.0), values.get(TOP, 0.0), values.get(RIGHT, 0.0), values.get(BOTTOM, 0.0)
+            values = {
+                n: float(int.from_bytes(data[a:b], "big"))
+                for n, a, b in _elements(data, start, stop)
+            }
+            yield (
+                values.get(LEFT, 0.0),
+                values.get(TOP, 0.0),
+                values.get(RIGHT, 0.0),
+                values.get(BOTTOM, 0.0),
+            )
 
 
 def _movie_header(file: BinaryIO) -> bytes:
@@ -112,7 +130,9 @@ def _aperture(data: bytes, begin: int, end: int) -> Cropping:
                 for box, at, _ in _boxes(data, first + SAMPLE_HEADER, last):
                     if box == b"clap":
                         numbers = struct.unpack_from(">IIIIiIiI", data, at)
-                        wide, high, right, down = (numbers[i] / numbers[i + 1] for i in (0, 2, 4, 6))
+                        wide, high, right, down = (
+                            numbers[i] / numbers[i + 1] for i in (0, 2, 4, 6)
+                        )
                         left, top = (width - wide) / 2 + right, (height - high) / 2 + down
                         return left, top, width - wide - left, height - high - top
         elif name in INSIDE:

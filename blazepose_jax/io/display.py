@@ -10,7 +10,10 @@ MAX_ASPECT = 10.0  # of a pixel; more is damage
 
 
 def as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
-    """(H, W, 3) uint8: cropped, of square pixels, turned and mirrored as the display matrix says."""
+    """(H, W, 3) uint8.
+
+    Cropped, of square pixels, turned and mirrored as the display matrix says.
+    """
     stored = (frame.width, frame.height)
     aspect = float(stream.sample_aspect_ratio or 1)
     if 1 / MAX_ASPECT < aspect < MAX_ASPECT and abs(aspect - 1) > 0.001:
@@ -21,15 +24,22 @@ def as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
     if cropping != NOTHING:
         across, down = image.shape[1] / stored[0], image.shape[0] / stored[1]
         left, top, right, bottom = cropping
-        rows = slice(max(round(top * down), 0), max(image.shape[0] - max(round(bottom * down), 0), 0))
-        columns = slice(max(round(left * across), 0), max(image.shape[1] - max(round(right * across), 0), 0))
+        rows = slice(
+            max(round(top * down), 0), max(image.shape[0] - max(round(bottom * down), 0), 0)
+        )
+        columns = slice(
+            max(round(left * across), 0), max(image.shape[1] - max(round(right * across), 0), 0)
+        )
         image = image[rows, columns] if image[rows, columns].size else image
     matrix = display_matrix(frame)
     return np.ascontiguousarray(image if matrix is None else turned(image, matrix))
 
 
 def display_matrix(frame: Any) -> np.ndarray | None:
-    """(2, 2) of a frame: image axes (x right, y down) to those of the screen; None where there is none."""
+    """(2, 2) of a frame: image axes (x right, y down) to those of the screen.
+
+    None where there is none.
+    """
     try:
         found = [data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
     except ValueError:  # PyAV does not know every kind of side data, such as EXIF's
@@ -42,7 +52,10 @@ def display_matrix(frame: Any) -> np.ndarray | None:
 
 
 def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror (H, W, ...) by the nearest of the eight that keep pixels; libavutil/display.h has the matrix."""
+    """Turn and mirror (H, W, ...) by the nearest of the eight that keep pixels.
+
+    Libavutil/display.h has the matrix.
+    """
     (a, c), (b, d) = matrix
     if abs(a) + abs(d) < abs(b) + abs(c):
         image, a, d = image.swapaxes(0, 1), c, b

@@ -12,11 +12,25 @@ from blazepose_jax.structs import Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
 # Twelve people can be told apart by the ring round their keypoints.
-PEOPLE = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188), (0, 172, 193),
-          (255, 112, 67), (158, 157, 36), (92, 107, 192), (240, 98, 146), (0, 121, 107), (194, 24, 91))
+PEOPLE = (
+    (66, 133, 244),
+    (219, 68, 55),
+    (244, 180, 0),
+    (15, 157, 88),
+    (171, 71, 188),
+    (0, 172, 193),
+    (255, 112, 67),
+    (158, 157, 36),
+    (92, 107, 192),
+    (240, 98, 146),
+    (0, 121, 107),
+    (194, 24, 91),
+)
 
 
-def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visibility: float = 0.5) -> np.ndarray:
+def draw_poses(
+    image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visibility: float = 0.5
+) -> np.ndarray:
     """Draw skeletons: left orange, right cyan, as the person's own sides.
 
     Args:
@@ -35,7 +49,9 @@ def draw_poses(image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visib
     size = max(2, round(min(image.shape[:2]) / 180))
     for slot in np.flatnonzero(poses.present):
         points = [tuple(float(v) for v in p) for p in poses.keypoints[slot, :, :2]]
-        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(poses.keypoints[slot]).all(-1)
+        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(poses.keypoints[slot]).all(
+            -1
+        )
         for a, b in skeleton.bone_indices:
             if shown[a] and shown[b]:
                 pen.line([points[a], points[b]], fill=_colour(skeleton, a, b), width=size)
@@ -72,7 +88,10 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * tile, rows * tile))
     for i, image in enumerate(images):
-        sheet.paste(ImageOps.pad(Image.fromarray(image), (tile, tile)), (i % columns * tile, i // columns * tile))
+        sheet.paste(
+            ImageOps.pad(Image.fromarray(image), (tile, tile)),
+            (i % columns * tile, i // columns * tile),
+        )
     return np.array(sheet)
 
 
@@ -90,7 +109,9 @@ def save_image(image: np.ndarray, path: Path) -> None:
     except (ValueError, KeyError, OSError) as error:
         if isinstance(error, BlazePoseError) or (isinstance(error, OSError) and error.errno):
             raise
-        raise BlazePoseError(f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg") from error
+        raise BlazePoseError(
+            f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg"
+        ) from error
 
 
 def check_picture_name(path: Path) -> None:
@@ -102,5 +123,7 @@ def check_picture_name(path: Path) -> None:
     from PIL import Image
 
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise BlazePoseError(f"picture {str(path)!r} ends in {path.suffix!r}, which cannot be written: name a .png or "
-                             ".jpg")
+        raise BlazePoseError(
+            f"picture {str(path)!r} ends in {path.suffix!r}, which cannot be written: name a .png"
+            " or .jpg"
+        )

@@ -22,9 +22,11 @@ except ImportError:  # Windows, which refuses to remove a file that somebody hol
 
 PART = ".part"  # of temporary names: .NAME.RANDOM.part
 LONGEST = 120  # bytes of NAME in there
-UMASK = os.umask(0)  # read once: it can only be read by changing it, and other threads may be writing
+# read once: it can only be read by changing it, and other threads may be writing
+UMASK = os.umask(0)
 os.umask(UMASK)
-OPEN_FILES = re.compile(r"/dev/(std(in|out|err)|fd/\d+)$|/proc/[^/]+/fd/")  # of this process, or another one
+# of this process, or another one
+OPEN_FILES = re.compile(r"/dev/(std(in|out|err)|fd/\d+)$|/proc/[^/]+/fd/")
 
 
 class _Locked:
@@ -41,8 +43,9 @@ class _Locked:
 class Output(_Locked):
     """A file that takes its name when it is complete.
 
-    Writing goes to a temporary name beside it; what a killed run left there is removed at the next start. A link is
-    written through; what is no regular file, such as a device or a pipe, is written to directly.
+    Writing goes to a temporary name beside it; what a killed run left there is removed at the next
+    start. A link is written through; what is no regular file, such as a device or a pipe, is
+    written to directly.
 
     Attributes:
       path: as the user gave it.
@@ -72,7 +75,9 @@ class Output(_Locked):
         """Give the file its name."""
         if self._target is None:
             return
-        mode = stat.S_IMODE(self._target.stat().st_mode) if self._target.exists() else 0o666 & ~UMASK
+        mode = (
+            stat.S_IMODE(self._target.stat().st_mode) if self._target.exists() else 0o666 & ~UMASK
+        )
         self.part.chmod(mode)
         self.part.replace(self._target)
         self._release()
@@ -107,8 +112,8 @@ class OutputFolder(_Locked):
         """Give the folder its name.
 
         Args:
-          replace: take the place of a folder that is there, in one step where the system can; else only that of an
-            empty one.
+          replace: take the place of a folder that is there, in one step where the system can; else
+            only that of an empty one.
         """
         self.part.chmod(0o777 & ~UMASK)
         try:
@@ -135,7 +140,10 @@ class OutputFolder(_Locked):
 
 @contextlib.contextmanager
 def written(path: str | Path) -> Iterator[Path]:
-    """A name to write a whole file under; the file takes its own when the block ends, and none after an error."""
+    """A name to write a whole file under.
+
+    The file takes its own when the block ends, and none after an error.
+    """
     out = Output(path)
     try:
         yield out.part
@@ -158,7 +166,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path names a device, a pipe or an open file, which must be written to and not replaced."""
+    """Whether a path names a device, a pipe or an open file, which must be written to and not
+    replaced.
+    """
     if OPEN_FILES.match(os.path.abspath(path)):
         return True
     try:
@@ -178,13 +188,19 @@ def remove_leftovers(target: Path) -> None:
         return
     start = _start(target)
     for old in sorted(target.parent.iterdir()):
-        if not (old.name.startswith(start) and old.name.removesuffix(target.suffix).endswith(PART)
-                and "." not in old.name.removeprefix(start).removesuffix(target.suffix).removesuffix(PART)):
+        if not (
+            old.name.startswith(start)
+            and old.name.removesuffix(target.suffix).endswith(PART)
+            and "."
+            not in old.name.removeprefix(start).removesuffix(target.suffix).removesuffix(PART)
+        ):
             continue
         lock, busy = _hold(old)
         if busy:
-            raise BlazePoseError(f"output {str(target)!r} is being written by another run: wait for it, or name "
-                                 "another")
+            raise BlazePoseError(
+                f"output {str(target)!r} is being written by another run: wait for it, or name "
+                "another"
+            )
         if lock is not None:
             os.close(lock)
         elif fcntl is not None:
@@ -202,7 +218,9 @@ def _start(target: Path) -> str:
 
 
 def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
-    """A new temporary file or folder beside the target, and the lock on it, where there are locks."""
+    """A new temporary file or folder beside the target, and the lock on it, where there are
+    locks.
+    """
     while True:
         try:
             if folder:
@@ -211,8 +229,10 @@ def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
                 file, name = tempfile.mkstemp(PART + target.suffix, _start(target), target.parent)
                 os.close(file)
         except OSError as error:
-            raise BlazePoseError(f"output {str(target)!r} cannot be written ({error.strerror or error}): check the "
-                                 "path, the permissions and the free space") from error
+            raise BlazePoseError(
+                f"output {str(target)!r} cannot be written ({error.strerror or error}): check the "
+                "path, the permissions and the free space"
+            ) from error
         lock, busy = _hold(Path(name))
         # A run that started in the same instant may have taken the new file for a leftover.
         if not busy and Path(name).exists():
@@ -222,7 +242,10 @@ def _reserve(target: Path, *, folder: bool) -> tuple[Path, int | None]:
 
 
 def _hold(path: Path) -> tuple[int | None, bool]:
-    """Lock a path for as long as this process lives: the lock or None, and whether another process holds it."""
+    """Lock a path for as long as this process lives.
+
+    The lock or None, and whether another process holds it.
+    """
     if fcntl is None:
         return None, False
     try:
@@ -266,7 +289,8 @@ def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | Path | N
       inputs: files, and folders all of whose files are inputs, such as weights directories.
 
     Raises:
-      BlazePoseError: an output is a folder, lies in a folder that does not exist, is an input, or is named twice.
+      BlazePoseError: an output is a folder, lies in a folder that does not exist, is an input, or
+        is named twice.
     """
     sources = [Path(path) for path in inputs if path is not None]
     taken: set[str] = set()
@@ -277,17 +301,23 @@ def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | Path | N
             raise BlazePoseError(f"output {path!r} is a folder: name a file")
         place = os.path.realpath(path) if os.path.islink(path) else os.path.abspath(path)
         if not os.path.isdir(os.path.dirname(place)):
-            raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
+            raise BlazePoseError(
+                f"output {path!r} lies in a folder that does not exist: make it first"
+            )
         if is_special(Path(path)):
             continue
         if os.path.exists(path):
             for source in sources:
                 if _is_input(Path(path), source):
-                    raise BlazePoseError(f"output {path!r} is the input: name another file"
-                                         + (f" (it belongs to {str(source)!r})" if source.is_dir() else ""))
+                    raise BlazePoseError(
+                        f"output {path!r} is the input: name another file"
+                        + (f" (it belongs to {str(source)!r})" if source.is_dir() else "")
+                    )
         place = os.path.normcase(os.path.realpath(path))
         if place in taken:
-            raise BlazePoseError(f"two outputs have the name {path!r}: name another file for one of them")
+            raise BlazePoseError(
+                f"two outputs have the name {path!r}: name another file for one of them"
+            )
         taken.add(place)
 
 

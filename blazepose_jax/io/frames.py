@@ -13,7 +13,8 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     """Turn an image into 8-bit RGB.
 
     Args:
-      image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, or uint16 of full range. Alpha is dropped.
+      image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, or uint16 of full range. Alpha is
+        dropped.
 
     Returns:
       (H, W, 3) uint8.
@@ -25,12 +26,16 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
-        raise BlazePoseError(f"an image has the shape {image.shape}: it must be (H, W), (H, W, 1), (H, W, 3) or "
-                             "(H, W, 4) with H and W at least 1")
+        raise BlazePoseError(
+            f"an image has the shape {image.shape}: it must be (H, W), (H, W, 1), (H, W, 3) or "
+            "(H, W, 4) with H and W at least 1"
+        )
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
-        raise BlazePoseError(f"an image has the type {image.dtype}: convert it to uint8 (0 to 255) or uint16")
+        raise BlazePoseError(
+            f"an image has the type {image.dtype}: convert it to uint8 (0 to 255) or uint16"
+        )
     if image.shape[2] == 1:
         return np.repeat(image, 3, 2)
     return np.ascontiguousarray(image[:, :, :3])
@@ -39,7 +44,8 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 def capacity(pixels: int) -> int:
     """The next of 2^k and 1.5 * 2^k pixels, at least 2^16.
 
-    Code is compiled once per capacity, whatever the width and height: at most 19 times for anything up to 8K video.
+    Code is compiled once per capacity, whatever the width and height: at most 19 times for anything
+    up to 8K video.
     """
     size = SMALLEST_CAPACITY
     while size < pixels:
@@ -62,8 +68,10 @@ def to_frame(image: np.ndarray) -> Frame:
     rgb = as_rgb(image)
     height, width, _ = rgb.shape
     if height * width > LARGEST_CAPACITY:
-        raise BlazePoseError(f"an image has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
-                             "scale it down")
+        raise BlazePoseError(
+            f"an image has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
+            "scale it down"
+        )
     pixels = np.zeros((capacity(height * width), 3), np.uint8)
     pixels[: height * width] = rgb.reshape(-1, 3)
     return Frame(pixels, np.array([width, height], np.int32))

@@ -1,4 +1,6 @@
-"""Picture files: what a file holds by its content, upright 8-bit RGB whatever it stores, frames of animations."""
+"""Picture files: what a file holds by its content, upright 8-bit RGB whatever it stores, frames
+of animations.
+"""
 
 import contextlib
 import math
@@ -13,23 +15,68 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.frames import LARGEST_CAPACITY, as_rgb
 
 # What Pillow may open, and nothing else: EPS, say, would start another program.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000", "TGA", "PCX",
-           "SGI", "QOI", "DDS", "ICO")
-ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # their frames follow each other in time; a TIFF's pages need not
-# Brands of ISO files that hold pictures, ISO/IEC 23008-12; FFmpeg would give the first tile of a grid.
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "WEBP",
+    "TIFF",
+    "PPM",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "TGA",
+    "PCX",
+    "SGI",
+    "QOI",
+    "DDS",
+    "ICO",
+)
+# their frames follow each other in time; a TIFF's pages need not
+ANIMATED = (
+    "GIF",
+    "PNG",
+    "WEBP",
+    "AVIF",
+)
+# Brands of ISO files that hold pictures, ISO/IEC 23008-12; FFmpeg would give the first tile of a
+# grid.
 PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif", b"avis")
 # Suffixes of pictures: only to name outputs by, and to tell people what a folder is searched for.
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif",
-            ".heic")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".avif",
+    ".heic",
+)
 LONGEST_FRAME = 60.0  # seconds; an animation's frame is not shown longer
 DEFAULT_FRAME = 0.1  # seconds, of frames that say 0, as browsers show them
 ORIENTATION = 0x0112  # EXIF and TIFF
-# TIFF tags of the range of values. MaxSampleValue, 281, is none: it may be what the picture happens to hold.
+# TIFF tags of the range of values. MaxSampleValue, 281, is none: it may be what the picture happens
+# to hold.
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT, SMIN_SAMPLE, SMAX_SAMPLE = 258, 262, 339, 340, 341
 WHITE_IS_ZERO = 0
 SIGNED = 2  # a SAMPLE_FORMAT
-_TRANSPOSED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
-               7: "TRANSVERSE", 8: "ROTATE_90"}
+_TRANSPOSED = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 class TooLargeError(BlazePoseError):
@@ -61,7 +108,8 @@ def picture_size(path: str | Path) -> tuple[int, int]:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Whether a picture is stored on its side, with width and height the other way round than it is shown.
+    """Whether a picture is stored on its side, with width and height the other way round than it
+    is shown.
 
     Raises:
       BlazePoseError: not a readable picture.
@@ -99,8 +147,8 @@ def is_animated(path: Path) -> bool:
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture upright: (H, W, 3) uint8 RGB; grey, alpha, float and 16 bit are converted.
 
-    Of an animation the first frame. Float values lie within 0 to 1, whole ones within the bits that the file declares,
-    unless its tags say otherwise.
+    Of an animation the first frame. Float values lie within 0 to 1, whole ones within the bits that
+    the file declares, unless its tags say otherwise.
 
     Raises:
       BlazePoseError: not a readable picture, or values outside of the range.
@@ -117,7 +165,8 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
       Seconds from the beginning (pages: their number), and (H, W, 3) uint8 RGB upright.
 
     Raises:
-      BlazePoseError: not a readable picture. What follows a damaged frame is left out, with a warning.
+      BlazePoseError: not a readable picture. What follows a damaged frame is left out, with a
+        warning.
     """
     count, time = count_frames(path), 0.0
     with _opened(path) as image:
@@ -133,8 +182,11 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
                     raise
                 if i == 0:
                     raise _unreadable(path, error) from error
-                warnings.warn(f"{path.name} is cut: {i} of {count} frames could be decoded; results cover these",
-                              stacklevel=2)
+                warnings.warn(
+                    f"{path.name} is cut: {i} of {count} frames could be decoded; results cover"
+                    " these",
+                    stacklevel=2,
+                )
                 return
             yield time, shown
             time += min(duration, LONGEST_FRAME) if duration > 0 else DEFAULT_FRAME
@@ -161,16 +213,22 @@ def _opened(path: Path) -> Iterator[Any]:
         raise BlazePoseError(f"{path} does not exist: give a picture") from error
     except Image.DecompressionBombError as error:
         raise TooLargeError(f"{path} is too large ({error}): scale it down") from error
-    except Exception as error:  # decoders raise what they like: struct.error, SyntaxError, zlib.error, ...
+    except (
+        Exception
+    ) as error:  # decoders raise what they like: struct.error, SyntaxError, zlib.error, ...
         if not heif and _is_iso_picture(path):
-            raise BlazePoseError(f"{path} is a HEIC picture: pip install 'blazepose_jax[video]', or convert it to "
-                                 "JPEG") from error
+            raise BlazePoseError(
+                f"{path} is a HEIC picture: pip install 'blazepose_jax[video]', or convert it to "
+                "JPEG"
+            ) from error
         raise _unreadable(path, error) from error
     with image:
         width, height = image.size
         if width * height > LARGEST_CAPACITY:
-            raise TooLargeError(f"{path} has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; scale "
-                                "it down")
+            raise TooLargeError(
+                f"{path} has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported;"
+                " scale it down"
+            )
         yield image
 
 
@@ -239,19 +297,29 @@ def _pixels(image: Any, path: Path) -> np.ndarray:
 
 
 def _to_bytes(values: np.ndarray, image: Any, path: Path) -> np.ndarray:
-    """(H, W) float or whole numbers to uint8 by the range that the file declares, never by what it contains."""
+    """(H, W) float or whole numbers to uint8 by the range that the file declares, never by what
+    it contains.
+    """
     low, high = _declared_range(image)
     if high is None:
-        raise BlazePoseError(f"{path} holds 32-bit whole numbers of no declared range: convert it to 8 or 16 bit")
+        raise BlazePoseError(
+            f"{path} holds 32-bit whole numbers of no declared range: convert it to 8 or 16 bit"
+        )
     if values.dtype == np.int32 and high > np.iinfo(np.int32).max:
         values = values.view(np.uint32)
     values = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     share = (values - low) / (high - low)
     if share.min(initial=0) < -0.5 or share.max(initial=0) > 1.5:
-        raise BlazePoseError(f"{path} has values from {values.min():g} to {values.max():g}: they must lie within "
-                             f"{low:g} to {high:g}; scale it, or set TIFF's SMinSampleValue and SMaxSampleValue")
+        raise BlazePoseError(
+            f"{path} has values from {values.min():g} to {values.max():g}: they must lie within "
+            f"{low:g} to {high:g}; scale it, or set TIFF's SMinSampleValue and SMaxSampleValue"
+        )
     # Of 16 bit the upper eight.
-    grey = 255 * share.clip(0, 1) + 0.5 if image.mode == "F" else 256 * (values - low) / (high - low + 1)
+    grey = (
+        255 * share.clip(0, 1) + 0.5
+        if image.mode == "F"
+        else 256 * (values - low) / (high - low + 1)
+    )
     grey = grey.clip(0, 255).astype(np.uint8)
     return 255 - grey if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO else grey
 

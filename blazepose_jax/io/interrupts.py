@@ -9,7 +9,10 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked; the second one stops at once."""
+    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked.
+
+    The second one stops at once.
+    """
     caught = []
 
     def note(number: int, frame: Any) -> None:

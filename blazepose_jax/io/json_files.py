@@ -1,4 +1,7 @@
-"""JSON files, checked: any Unicode encoding, bounded size, and what is no JSON is one clear error."""
+"""JSON files, checked.
+
+Any Unicode encoding, bounded size, and what is no JSON is one clear error.
+"""
 
 import contextlib
 import json
@@ -22,7 +25,10 @@ def parse_json(data: bytes, name: str) -> Any:
     """
     try:
         return json.loads(data)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise BlazePoseError(f"{name} is no JSON ({error}): export it again") from error
 
 
@@ -39,11 +45,16 @@ def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
     except (OSError, ValueError) as error:
         if isinstance(error, BlazePoseError):
             raise
-        raise BlazePoseError(f"{path} cannot be read ({error}): check the path and the permissions") from error
+        raise BlazePoseError(
+            f"{path} cannot be read ({error}): check the path and the permissions"
+        ) from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines; a line that a crash has cut, or that is no object, is left out."""
+    """The objects of a file of JSON lines.
+
+    A line that a crash has cut, or that is no object, is left out.
+    """
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):

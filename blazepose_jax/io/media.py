@@ -1,4 +1,7 @@
-"""Sources of pictures: videos, images, animations, folders, cameras, URLs and pipes as one stream of Pictures."""
+"""Sources of pictures.
+
+Videos, images, animations, folders, cameras, URLs and pipes as one stream of Pictures.
+"""
 
 import contextlib
 import dataclasses
@@ -17,13 +20,37 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io import images, video
 
-CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}"), "Windows": ("dshow", "video={}")}
+CAMERAS = {
+    "Linux": ("v4l2", "/dev/video{}"),
+    "Darwin": ("avfoundation", "{}"),
+    "Windows": ("dshow", "video={}"),
+}
 URL_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 FOLDER_FPS = 30.0  # of a folder's pictures that follow each other
-IGNORED = ("thumbs.db", "desktop.ini")  # what systems leave in folders, besides names that begin with a dot
+# what systems leave in folders, besides names that begin with a dot
+IGNORED = (
+    "thumbs.db",
+    "desktop.ini",
+)
 # Pictures that are not read; named where they lie in a folder, even if they are text.
-OTHER_PICTURES = (".svg", ".eps", ".ps", ".pdf", ".jxl", ".jp2", ".psd", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng",
-                  ".exr", ".hdr", ".heif")
+OTHER_PICTURES = (
+    ".svg",
+    ".eps",
+    ".ps",
+    ".pdf",
+    ".jxl",
+    ".jp2",
+    ".psd",
+    ".raw",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".dng",
+    ".exr",
+    ".hdr",
+    ".heif",
+)
 MAX_LISTED = 10
 
 
@@ -61,16 +88,18 @@ class Media:
         return self.pictures()
 
 
-def read_media(source: str | Path, *, start: float = 0.0, end: float | None = None,
-               sequence: bool = False) -> Media:
+def read_media(
+    source: str | Path, *, start: float = 0.0, end: float | None = None, sequence: bool = False
+) -> Media:
     """Open a source; what it is is told by its content, not by its suffix.
 
     Args:
-      source: a video file, an image or animation, a folder of images (in natural order: 2 before 10), ``camera:0``, a
-        URL such as ``rtsp://...``, or ``-`` for standard input.
+      source: a video file, an image or animation, a folder of images (in natural order: 2 before
+        10), ``camera:0``, a URL such as ``rtsp://...``, or ``-`` for standard input.
       start: seconds since the first frame; earlier ones are skipped.
       end: seconds; frames from then on are left out. None for all.
-      sequence: a folder's pictures, or a TIFF's pages, follow each other at 30 per second; else each stands alone.
+      sequence: a folder's pictures, or a TIFF's pages, follow each other at 30 per second; else
+        each stands alone.
 
     Returns:
       Media: iterate over it for Pictures; a video is streamed, never held.
@@ -79,13 +108,17 @@ def read_media(source: str | Path, *, start: float = 0.0, end: float | None = No
       BlazePoseError: missing, empty or unreadable, or a range of something that has no time.
     """
     if not (start >= 0 and (end is None or end > start)):
-        raise BlazePoseError(f"the range {start} to {end} s is empty: start must be at least 0 and below end")
+        raise BlazePoseError(
+            f"the range {start} to {end} s is empty: start must be at least 0 and below end"
+        )
     media = _open(str(source), sequence)
     if start == 0 and end is None:
         return media
     if not media.is_sequence:
-        raise BlazePoseError(f"{media.name!r} has no time, so no range {start} to {end} s: leave out --start and --end"
-                             + (", or add --sequence" if Path(source).is_dir() else ""))
+        raise BlazePoseError(
+            f"{media.name!r} has no time, so no range {start} to {end} s: leave out --start and"
+            " --end" + (", or add --sequence" if Path(source).is_dir() else "")
+        )
     return dataclasses.replace(media, count=None, pictures=lambda: _between(media, start, end))
 
 
@@ -99,15 +132,18 @@ def _open(name: str, sequence: bool) -> Media:
         name = url2pathname(urlsplit(name).path)
     elif separator:
         if scheme.lower() not in URL_SCHEMES:
-            raise BlazePoseError(f"URLs of the kind {scheme}:// are not supported: give {', '.join(URL_SCHEMES)}, or a "
-                                 "file")
+            raise BlazePoseError(
+                f"URLs of the kind {scheme}:// are not supported: give {', '.join(URL_SCHEMES)}, or"
+                " a file"
+            )
         return _stream(name, name)
     path = Path(name)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise BlazePoseError(f"input {name!r} does not exist: give a video, an image, a folder, a URL or camera:0") \
-            from error
+        raise BlazePoseError(
+            f"input {name!r} does not exist: give a video, an image, a folder, a URL or camera:0"
+        ) from error
     if stat.S_ISDIR(mode):
         return _folder(path, sequence)
     if not stat.S_ISREG(mode):
@@ -142,15 +178,23 @@ def _between(media: Media, start: float, end: float | None) -> Iterator[Picture]
             found = True
             yield picture
     if not found:
-        raise BlazePoseError(f"{media.name!r} has no frame between {start} and {end} s: it "
-                             + (f"ends at {last + 1 / media.fps:.2f} s" if whole else f"has one at {last:.2f} s"))
+        raise BlazePoseError(
+            f"{media.name!r} has no frame between {start} and {end} s: it "
+            + (f"ends at {last + 1 / media.fps:.2f} s" if whole else f"has one at {last:.2f} s")
+        )
 
 
 def _image(path: Path, sequence: bool) -> Media:
     count = images.count_frames(path)
     if count == 1:
-        return Media(path.name, 0.0, 1, False, lambda: iter([Picture(0, 0.0, images.read_image(path), path.name)]),
-                     (path,))
+        return Media(
+            path.name,
+            0.0,
+            1,
+            False,
+            lambda: iter([Picture(0, 0.0, images.read_image(path), path.name)]),
+            (path,),
+        )
     animated = images.is_animated(path)
     scale = 1.0 if animated or not sequence else 1 / FOLDER_FPS
 
@@ -165,20 +209,37 @@ def _image(path: Path, sequence: bool) -> Media:
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
     """Sort key of file names: numbers by value, so that frame2 comes before frame10."""
     parts = re.split(r"(\d+)", path.name)
-    return [(1, int(part), part) if i % 2 else (0, 0, part.casefold()) for i, part in enumerate(parts)]
+    return [
+        (1, int(part), part) if i % 2 else (0, 0, part.casefold()) for i, part in enumerate(parts)
+    ]
 
 
 def _folder(path: Path, sequence: bool) -> Media:
-    found = sorted((p for p in path.iterdir() if not p.is_dir() and not p.name.startswith(".")
-                    and p.name.lower() not in IGNORED), key=natural_order)
-    files = tuple(p for p in found if p.is_file() and (p.suffix.lower() in images.SUFFIXES or images.is_picture(p)))
+    found = sorted(
+        (
+            p
+            for p in path.iterdir()
+            if not p.is_dir() and not p.name.startswith(".") and p.name.lower() not in IGNORED
+        ),
+        key=natural_order,
+    )
+    files = tuple(
+        p
+        for p in found
+        if p.is_file() and (p.suffix.lower() in images.SUFFIXES or images.is_picture(p))
+    )
     if not files:
-        raise BlazePoseError(f"the folder {str(path)!r} holds no images: they are known by their content, such as "
-                             "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF")
+        raise BlazePoseError(
+            f"the folder {str(path)!r} holds no images: they are known by their content, such as "
+            "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF"
+        )
     chosen = set(files)
     if other := [p.name for p in found if p not in chosen and not _is_text(p)]:
         listed = ", ".join(other[:MAX_LISTED]) + (", ..." if len(other) > MAX_LISTED else "")
-        warnings.warn(f"{path.name}: {len(other)} files are no pictures and are left out: {listed}", stacklevel=2)
+        warnings.warn(
+            f"{path.name}: {len(other)} files are no pictures and are left out: {listed}",
+            stacklevel=2,
+        )
 
     def pictures() -> Iterator[Picture]:
         several, read = [], 0
@@ -192,11 +253,16 @@ def _folder(path: Path, sequence: bool) -> Media:
             read += 1
             yield Picture(i, i / FOLDER_FPS if sequence else float(i), image, file.name)
         if not read:
-            raise BlazePoseError(f"none of the {len(files)} pictures in {str(path)!r} could be read: convert them to "
-                                 "JPEG or PNG")
+            raise BlazePoseError(
+                f"none of the {len(files)} pictures in {str(path)!r} could be read: convert them to"
+                " JPEG or PNG"
+            )
         if several:
-            warnings.warn(f"of {len(several)} files only the first frame was read ({', '.join(several[:MAX_LISTED])}): "
-                          "track each of them alone for all", stacklevel=2)
+            warnings.warn(
+                f"of {len(several)} files only the first frame was read"
+                f" ({', '.join(several[:MAX_LISTED])}): track each of them alone for all",
+                stacklevel=2,
+            )
 
     return Media(path.name, FOLDER_FPS if sequence else 0.0, len(files), sequence, pictures, files)
 
@@ -220,13 +286,17 @@ def _camera(name: str) -> Media:
     number = name.removeprefix("camera:")
     form, pattern = CAMERAS.get(platform.system(), CAMERAS["Linux"])
     if form == "dshow" and number.isdecimal():
-        raise BlazePoseError(f"camera {name!r} is a number, and Windows knows cameras by name: write camera:NAME, like "
-                             "camera:Integrated Camera")
+        raise BlazePoseError(
+            f"camera {name!r} is a number, and Windows knows cameras by name: write camera:NAME,"
+            " like camera:Integrated Camera"
+        )
     if form != "dshow" and not (number.isdecimal() and number.isascii()):
         raise BlazePoseError(f"camera {name!r} is no number: write camera:0")
     device = pattern.format(number)
     if form == "v4l2" and not os.path.exists(device):
-        raise BlazePoseError(f"camera {name!r} does not exist ({device} is missing): plug it in or give a file")
+        raise BlazePoseError(
+            f"camera {name!r} does not exist ({device} is missing): plug it in or give a file"
+        )
 
     def pictures() -> Iterator[Picture]:
         film = video.open_film(device, name=name, once=True, format=form)
@@ -234,5 +304,3 @@ def _camera(name: str) -> Media:
             yield from _numbered(frames)
 
     return Media(name, 30.0, None, True, pictures)
-
-

@@ -17,13 +17,25 @@ DECIMALS = 4
 
 
 def people(poses: Poses) -> list[dict[str, Any]]:
-    """The people of one frame as plain data: id, presence, keypoints, and world where there is one."""
+    """The people of one frame as plain data.
+
+    Id, presence, keypoints, and world where there is one.
+    """
     found = []
     for slot in np.flatnonzero(poses.present):
-        rows = np.concatenate([poses.keypoints[slot], poses.visibility[slot, :, None],
-                               poses.point_presence[slot, :, None]], -1)
-        person = {"id": int(poses.ids[slot]), "presence": round(float(poses.presence[slot]), DECIMALS),
-                  "keypoints": _rounded(rows)}
+        rows = np.concatenate(
+            [
+                poses.keypoints[slot],
+                poses.visibility[slot, :, None],
+                poses.point_presence[slot, :, None],
+            ],
+            -1,
+        )
+        person = {
+            "id": int(poses.ids[slot]),
+            "presence": round(float(poses.presence[slot]), DECIMALS),
+            "keypoints": _rounded(rows),
+        }
         if poses.world is not None:
             person["world"] = _rounded(poses.world[slot])
         found.append(person)
@@ -48,8 +60,14 @@ class JsonWriter:
         self.path, self._out = Path(path), Output(path)
         self._file: IO[str] = self._out.open()
         self._head: dict[str, Any] = {
-            "source": source, "width": 0, "height": 0, "fps": fps, "model": model,
-            "keypoint_names": list(skeleton.keypoints), "bones": [list(b) for b in skeleton.bone_indices]}
+            "source": source,
+            "width": 0,
+            "height": 0,
+            "fps": fps,
+            "model": model,
+            "keypoint_names": list(skeleton.keypoints),
+            "bones": [list(b) for b in skeleton.bone_indices],
+        }
         self._frames = 0
 
     def write(self, picture: Picture, poses: Poses) -> None:
@@ -85,19 +103,48 @@ class CsvWriter:
 
     def __init__(self, path: str | Path, skeleton: Skeleton, world: bool):
         """Open a file and write its header."""
-        self.path, self._out, self._names, self._world = Path(path), Output(path), skeleton.keypoints, world
+        self.path, self._out, self._names, self._world = (
+            Path(path),
+            Output(path),
+            skeleton.keypoints,
+            world,
+        )
         self._file: IO[str] = self._out.open()
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(["index", "time", "file", "id", "person_presence", "keypoint", "x", "y", "z", "visibility",
-                             "presence", *(["world_x", "world_y", "world_z"] if world else [])])
+        self._rows.writerow(
+            [
+                "index",
+                "time",
+                "file",
+                "id",
+                "person_presence",
+                "keypoint",
+                "x",
+                "y",
+                "z",
+                "visibility",
+                "presence",
+                *(["world_x", "world_y", "world_z"] if world else []),
+            ]
+        )
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""
         for person in people(poses):
             world = person.get("world", [["", "", ""]] * len(self._names))
             for name, point, metres in zip(self._names, person["keypoints"], world, strict=True):
-                self._rows.writerow([picture.index, round(picture.time, 6), picture.file or "", person["id"],
-                                     person["presence"], name, *point, *(metres if self._world else [])])
+                self._rows.writerow(
+                    [
+                        picture.index,
+                        round(picture.time, 6),
+                        picture.file or "",
+                        person["id"],
+                        person["presence"],
+                        name,
+                        *point,
+                        *(metres if self._world else []),
+                    ]
+                )
 
     def close(self) -> None:
         """Finish the file and give it its name."""

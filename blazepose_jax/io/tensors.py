@@ -1,4 +1,7 @@
-"""Tensors in safetensors files: written as they are, read with what is damaged or named twice refused."""
+"""Tensors in safetensors files.
+
+Written as they are, read with what is damaged or named twice refused.
+"""
 
 import json
 from pathlib import Path
@@ -45,7 +48,14 @@ def parse_tensors(data: bytes) -> dict[str, np.ndarray]:
             raise ValueError(f"a header of {length} bytes in a file of {len(data)}")
         json.loads(data[8 : 8 + length], object_pairs_hook=_once)
         return load(data)
-    except (SafetensorError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (
+        SafetensorError,
+        RecursionError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

@@ -17,9 +17,19 @@ from blazepose_jax.io.display import as_shown
 from blazepose_jax.io.files import Output, is_special
 
 TIMEOUT = 15.0  # seconds, of what comes over a network
-SET_BACK = 0.5  # seconds: a stamp that lies farther back than this starts the clock anew from where it is
-TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # text and terminal art, which FFmpeg takes for films
-NO_ORDER = ("avi",)  # containers that store no presentation times: those of decoding are right, of B-frames, too
+SET_BACK = (
+    0.5  # seconds: a stamp that lies farther back than this starts the clock anew from where it is
+)
+# text and terminal art, which FFmpeg takes for films
+TEXT_FORMATS = (
+    "tty",
+    "bin",
+    "xbin",
+    "adf",
+    "idf",
+)
+# containers that store no presentation times: those of decoding are right, of B-frames, too
+NO_ORDER = ("avi",)
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # of overlays; others are MP4
 
 
@@ -51,11 +61,15 @@ class Film:
         """Decode: seconds since the first frame, and (H, W, 3) uint8 RGB as it is shown.
 
         Raises:
-          BlazePoseError: no decodable frame, or what can be read once is read again. What is cut gives a warning.
+          BlazePoseError: no decodable frame, or what can be read once is read again. What is cut
+            gives a warning.
         """
         if self.once and self.container is None:
             raise BlazePoseError(f"{self.name!r} can be read once: open it again")
-        container, self.container = self.container or _open(self.source, self.name, **self.options), None
+        container, self.container = (
+            self.container or _open(self.source, self.name, **self.options),
+            None,
+        )
         with contextlib.closing(container):
             yield from _decode(container, self.name, self.fps, self.cropping)
 
@@ -124,19 +138,23 @@ def _import_av(what: str) -> Any:
     try:
         import av
     except ImportError as error:
-        raise BlazePoseError(f"{what} video needs PyAV: pip install 'blazepose_jax[video]'") from error
+        raise BlazePoseError(
+            f"{what} video needs PyAV: pip install 'blazepose_jax[video]'"
+        ) from error
     return av
 
 
 def _open(source: str, name: str, **options: Any) -> Any:
     av = _import_av("reading")
-    # FFmpeg's log stays off, as PyAV leaves it: its handler takes the GIL, and a decoder thread that logs while a
-    # container closes waits for ever.
+    # FFmpeg's log stays off, as PyAV leaves it: its handler takes the GIL, and a decoder thread
+    # that logs while a container closes waits for ever.
     try:
         return av.open(source, **options)
     except Exception as error:  # of FFmpeg, or of Python where a path is strange
-        raise BlazePoseError(f"{name!r} cannot be opened as a video or image ({_reason(error)}): "
-                             "is it complete, and of a usual format?") from error
+        raise BlazePoseError(
+            f"{name!r} cannot be opened as a video or image ({_reason(error)}): "
+            "is it complete, and of a usual format?"
+        ) from error
 
 
 def _film_stream(container: Any, name: str) -> Any:
@@ -144,7 +162,9 @@ def _film_stream(container: Any, name: str) -> Any:
     from av.stream import Disposition
 
     if container.format.name in TEXT_FORMATS:
-        raise BlazePoseError(f"{name!r} is a text, which FFmpeg would draw as a terminal: give a video or an image")
+        raise BlazePoseError(
+            f"{name!r} is a text, which FFmpeg would draw as a terminal: give a video or an image"
+        )
     aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
     films = [stream for stream in container.streams.video if not stream.disposition & aside]
     if not films:
@@ -153,8 +173,11 @@ def _film_stream(container: Any, name: str) -> Any:
     chosen = (marked or films)[0]
     if len(films) > 1:
         why = "marked as default" if marked else "the first"
-        warnings.warn(f"{Path(name).name} holds {len(films)} films: number {films.index(chosen)} is read, {why}",
-                      stacklevel=3)
+        warnings.warn(
+            f"{Path(name).name} holds {len(films)} films: number {films.index(chosen)} is read,"
+            f" {why}",
+            stacklevel=3,
+        )
     return chosen
 
 
@@ -166,7 +189,9 @@ def _shown_frames(stream: Any, fps: float) -> int | None:
     return min(stored, max(1, round(float(stream.duration * stream.time_base) * fps)))
 
 
-def _decode(container: Any, name: str, fps: float, cropping: Cropping) -> Iterator[tuple[float, np.ndarray]]:
+def _decode(
+    container: Any, name: str, fps: float, cropping: Cropping
+) -> Iterator[tuple[float, np.ndarray]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # several films: said when it was opened
         stream = _film_stream(container, name)
@@ -178,22 +203,40 @@ def _decode(container: Any, name: str, fps: float, cropping: Cropping) -> Iterat
             stored += packet.size > 0
             for frame in packet.decode():
                 ticks = frame.dts if by_order else frame.pts
-                stamp = None if ticks is None or frame.time_base is None else float(ticks * frame.time_base)
+                stamp = (
+                    None
+                    if ticks is None or frame.time_base is None
+                    else float(ticks * frame.time_base)
+                )
                 end = end if stamp is None else stamp
                 yield clock(stamp), as_shown(frame, stream, cropping)
                 shown += 1
     except Exception as error:  # of FFmpeg, or PyAV on what it does not expect
         broken = _reason(error)
     if shown == 0:
-        raise BlazePoseError(f"{name!r} has no decodable frame ({broken or 'it is empty'}): record or convert it again")
+        raise BlazePoseError(
+            f"{name!r} has no decodable frame ({broken or 'it is empty'}): record or convert it"
+            " again"
+        )
     declared = int(stream.frames)
-    if broken or (stored < declared and _ends_early(stream, end, fps)) or _is_short(container, stream, end):
-        warnings.warn(f"{Path(name).name} is cut: {shown} of {declared or 'unknown'} frames could be decoded"
-                      + (f" ({broken})" if broken else "") + "; results cover these", stacklevel=2)
+    if (
+        broken
+        or (stored < declared and _ends_early(stream, end, fps))
+        or _is_short(container, stream, end)
+    ):
+        warnings.warn(
+            f"{Path(name).name} is cut: {shown} of {declared or 'unknown'} frames could be decoded"
+            + (f" ({broken})" if broken else "")
+            + "; results cover these",
+            stacklevel=2,
+        )
 
 
 def _ends_early(stream: Any, end: float | None, fps: float) -> bool:
-    """Whether the last frame lies before the end that the container declares; one with an edit list does not."""
+    """Whether the last frame lies before the end that the container declares.
+
+    One with an edit list does not.
+    """
     if end is None or stream.duration is None:
         return True
     beginning = float((stream.start_time or 0) * stream.time_base)
@@ -201,7 +244,10 @@ def _ends_early(stream: Any, end: float | None, fps: float) -> bool:
 
 
 def _is_short(container: Any, stream: Any, end: float | None) -> bool:
-    """Whether a container that counts no frames says that it lasts much longer than its frames; sound may, a little."""
+    """Whether a container that counts no frames says that it lasts much longer than its frames.
+
+    Sound may, a little.
+    """
     if stream.frames or end is None or not container.duration or container.format.name == "mpegts":
         return False
     lasts, lasted = container.duration / 1e6, end - (container.start_time or 0) / 1e6
@@ -213,9 +259,12 @@ def _reason(error: BaseException) -> str:
 
 
 class VideoWriter:
-    """Writes H.264 that browsers play: yuv420p, even sizes, the original times from the first frame on.
+    """Writes H.264 that browsers play.
 
-    Frames of another size are scaled to that of the first. The file takes its name when it is complete.
+    Yuv420p, even sizes, the original times from the first frame on.
+
+    Frames of another size are scaled to that of the first. The file takes its name when it is
+    complete.
     """
 
     def __init__(self, path: str | Path, fps: float):
@@ -228,24 +277,39 @@ class VideoWriter:
         self._last, self._began = -1, 0.0
 
     def write(self, image: np.ndarray, time: float) -> None:
-        """Append (H, W, 3) uint8 RGB at ``time`` seconds; times that do not grow are moved by a tick."""
+        """Append (H, W, 3) uint8 RGB at ``time`` seconds.
+
+        Times that do not grow are moved by a tick.
+        """
         av = _import_av("writing")
         height, width = image.shape[0] & ~1, image.shape[1] & ~1
         if not (height and width):
-            raise BlazePoseError(f"a video of {image.shape[1]}x{image.shape[0]} pixels cannot be written: "
-                                 "each side needs at least 2")
+            raise BlazePoseError(
+                f"a video of {image.shape[1]}x{image.shape[0]} pixels cannot be written: "
+                "each side needs at least 2"
+            )
         if self._container is None:
             self._began = time
             form = FORMATS.get(self._out.path.suffix.lower(), "mp4")
             # What cannot be rewound is written in pieces.
             flags = "frag_keyframe+empty_moov" if is_special(self._out.path) else "+faststart"
-            self._container = av.open(str(self._out.part), "w", format=form,
-                                      options={"movflags": flags} if form in ("mp4", "mov") else {})
-            self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "23"})
+            self._container = av.open(
+                str(self._out.part),
+                "w",
+                format=form,
+                options={"movflags": flags} if form in ("mp4", "mov") else {},
+            )
+            self._stream = self._container.add_stream(
+                "libx264", rate=self._fps, options={"crf": "23"}
+            )
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.time_base = self._base
-            self._stream.codec_context.thread_count = 4  # whatever the machine: the bytes depend on it
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+            self._stream.codec_context.thread_count = (
+                4  # whatever the machine: the bytes depend on it
+            )
+        frame = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(image[:height, :width]), format="rgb24"
+        )
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p")
         self._last = max(round((time - self._began) / self._base), self._last + 1)
         frame.pts, frame.time_base = self._last, self._base

@@ -18,8 +18,18 @@ from blazepose_jax.structs import Network
 MAX_ROWS = MAX_KEYPOINTS + 6  # of a skeleton, and auxiliary ones
 MAX_SIDE = 1024  # input px
 
-__all__ = ["ALL_HEADS", "FIELDS", "FOLDED", "MODELS", "PAPER_HEADS", "Form", "ModelSpec", "create_model",
-           "create_network", "spec_of"]
+__all__ = [
+    "ALL_HEADS",
+    "FIELDS",
+    "FOLDED",
+    "MODELS",
+    "PAPER_HEADS",
+    "Form",
+    "ModelSpec",
+    "create_model",
+    "create_network",
+    "spec_of",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +45,23 @@ class ModelSpec:
 
 
 def _released(name: str) -> ModelSpec:
-    return ModelSpec(lambda form, **kw: released_pose.PoseNet(form, released_pose.SIZES[name], **kw), "pose", 256, 0.0,
-                     255.0)
+    return ModelSpec(
+        lambda form, **kw: released_pose.PoseNet(form, released_pose.SIZES[name], **kw),
+        "pose",
+        256,
+        0.0,
+        255.0,
+    )
 
 
 def _paper(name: str) -> ModelSpec:
-    return ModelSpec(lambda form, **kw: paper_pose.PaperPose(form, paper_pose.SIZES[name], **kw), "pose", 256, 0.0,
-                     255.0)
+    return ModelSpec(
+        lambda form, **kw: paper_pose.PaperPose(form, paper_pose.SIZES[name], **kw),
+        "pose",
+        256,
+        0.0,
+        255.0,
+    )
 
 
 MODELS = {
@@ -58,7 +78,9 @@ _TINY = ((1, 8, 0), (2, 16, 0), (4, 24, 1), (8, 32, 1), (16, 48, 1))
 TEST_MODELS = {
     "demo": _paper("demo"),
     "smoke": _paper("smoke"),
-    "smoke_detector": ModelSpec(lambda form: PaperDetector(form, _TINY), "detector", 128, 127.5, 127.5, anchors=896),
+    "smoke_detector": ModelSpec(
+        lambda form: PaperDetector(form, _TINY), "detector", 128, 127.5, 127.5, anchors=896
+    ),
 }
 
 
@@ -85,7 +107,8 @@ def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
       A Flax module: ``module.apply(variables, images, train=False)``.
 
     Raises:
-      BlazePoseError: unknown name, the message suggests the nearest; or an argument that no network takes.
+      BlazePoseError: unknown name, the message suggests the nearest; or an argument that no network
+        takes.
     """
     spec = spec_of(name)
     check_arguments(name, spec.kind, arguments)
@@ -101,21 +124,34 @@ def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
     known = ("keypoints", "fields", "heads", "side") if kind == "pose" else ()
     for argument, value in arguments.items():
         if argument not in known:
-            raise BlazePoseError(f"network {name!r} has no argument {argument!r}: known are "
-                                 f"{', '.join(known) or 'none'}")
+            raise BlazePoseError(
+                f"network {name!r} has no argument {argument!r}: known are "
+                f"{', '.join(known) or 'none'}"
+            )
         if argument == "keypoints":
-            valid, rule = _is_whole(value) and 1 <= value <= MAX_ROWS, f"a whole number from 1 to {MAX_ROWS}"
+            valid, rule = (
+                _is_whole(value) and 1 <= value <= MAX_ROWS,
+                f"a whole number from 1 to {MAX_ROWS}",
+            )
         elif argument == "side":
-            valid = _is_whole(value) and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
+            valid = (
+                _is_whole(value) and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
+            )
             rule = f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"
         else:
             words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
-            valid = isinstance(value, list | tuple) and all(word in words for word in value) and \
-                len(set(value)) == len(value) and (argument == "heads" or {"x", "y"} <= set(value))
+            valid = (
+                isinstance(value, list | tuple)
+                and all(word in words for word in value)
+                and len(set(value)) == len(value)
+                and (argument == "heads" or {"x", "y"} <= set(value))
+            )
             rule = f"different ones of {', '.join(dict.fromkeys(words))}"
             rule += ", x and y among them" if argument == "fields" else ""
         if not valid:
-            raise BlazePoseError(f"network {name!r} cannot have {argument} {value!r}: it must be {rule}")
+            raise BlazePoseError(
+                f"network {name!r} cannot have {argument} {value!r}: it must be {rule}"
+            )
 
 
 def _is_whole(value: Any) -> bool:
@@ -124,7 +160,10 @@ def _is_whole(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
-    """A module's inference function; equal modules are equal, so that loading twice compiles once."""
+    """A module's inference function.
+
+    Equal modules are equal, so that loading twice compiles once.
+    """
 
     module: nn.Module
 
@@ -133,8 +172,9 @@ class Inference:
         return self.module.apply(variables, images, train=False)
 
 
-def create_network(name: str, variables: Any, form: Form, skeleton: Skeleton | None = None,
-                   **arguments) -> Network:
+def create_network(
+    name: str, variables: Any, form: Form, skeleton: Skeleton | None = None, **arguments
+) -> Network:
     """Bind variables to a named network, as the pipeline takes it.
 
     Args:
@@ -152,5 +192,12 @@ def create_network(name: str, variables: Any, form: Form, skeleton: Skeleton | N
     """
     module = create_model(name, form, **arguments)
     spec = spec_of(name)
-    return Network(variables=variables, apply=Inference(module), side=getattr(module, "side", spec.side),
-                   mean=spec.mean, std=spec.std, skeleton=skeleton, fields=getattr(module, "fields", ()))
+    return Network(
+        variables=variables,
+        apply=Inference(module),
+        side=getattr(module, "side", spec.side),
+        mean=spec.mean,
+        std=spec.std,
+        skeleton=skeleton,
+        fields=getattr(module, "fields", ()),
+    )

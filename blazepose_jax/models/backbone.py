@@ -13,7 +13,8 @@ class BackboneSizes:
     """Channels per stage (c0..c5) and residual blocks per stage; ReLU6 throughout."""
 
     channels: tuple[int, int, int, int, int, int]
-    quarter_expansions: tuple[int, ...]  # expansion of each residual block at 1/4; elsewhere it is 6
+    # expansion of each residual block at 1/4; elsewhere it is 6
+    quarter_expansions: tuple[int, ...]
     blocks: tuple[int, int, int, int]  # residual blocks after c2, c3, c4, c5
 
 
@@ -44,8 +45,9 @@ class Backbone(nn.Module):
         n2, n3, n4, n5 = self.sizes.blocks
 
         def inverted(x, name, features, kernel, expansion=6, stride=1, residual=False):
-            return InvertedResidual(self.form, features, kernel, expansion, stride, residual, name=name)(
-                x, train=train)
+            return InvertedResidual(
+                self.form, features, kernel, expansion, stride, residual, name=name
+            )(x, train=train)
 
         def residuals(x, name, features, kernel, count):
             for i in range(count):
@@ -53,8 +55,9 @@ class Backbone(nn.Module):
             return x
 
         taps = {}
-        x = Conv(self.form, 24, kernel=3, stride=2, padding=symmetric(3), activation="relu6", name="stem")(
-            images, train=train)
+        x = Conv(
+            self.form, 24, kernel=3, stride=2, padding=symmetric(3), activation="relu6", name="stem"
+        )(images, train=train)
         taps[2] = x = Separable(self.form, c0, None, "relu6", name="half")(x, train=train)
         x = inverted(x, "quarter_down", c1, 3, expansion=4, stride=2)
         for i, expansion in enumerate(self.sizes.quarter_expansions):
@@ -69,5 +72,7 @@ class Backbone(nn.Module):
         x = inverted(x, "last_down", c5, 5, stride=2)
         x = residuals(x, "last", c5, 5, n5)
         x = Conv(self.form, 6 * c5, activation="relu6", name="last_expand")(x, train=train)
-        taps[32] = Conv(self.form, kernel=3, activation="relu6", name="last_depthwise")(x, train=train)
+        taps[32] = Conv(self.form, kernel=3, activation="relu6", name="last_depthwise")(
+            x, train=train
+        )
         return taps

@@ -1,4 +1,7 @@
-"""The person detectors, today's and the paper's: a letterboxed image comes in, DetectorOutputs leave."""
+"""The person detectors, today's and the paper's.
+
+A letterboxed image comes in, DetectorOutputs leave.
+"""
 
 from typing import Any
 
@@ -7,7 +10,15 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.models.backbone import DETECTOR, Backbone
-from blazepose_jax.models.layers import BlazeResidual, Conv, Form, Separable, depth_to_space2x, symmetric, upsample2x
+from blazepose_jax.models.layers import (
+    BlazeResidual,
+    Conv,
+    Form,
+    Separable,
+    depth_to_space2x,
+    symmetric,
+    upsample2x,
+)
 from blazepose_jax.structs import DetectorOutputs
 
 RARE = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody
@@ -21,7 +32,10 @@ def usual_box(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) 
 
 
 def gather_heads(maps: list[tuple[jax.Array, jax.Array]]) -> DetectorOutputs:
-    """Flatten (logits, boxes) maps, (B, g, g, a) and (B, g, g, 12a), into anchor order: map, y, x, anchor."""
+    """Flatten (logits, boxes) maps, (B, g, g, a) and (B, g, g, 12a), into anchor order.
+
+    Map, y, x, anchor.
+    """
     batch = maps[0][0].shape[0]
     logits = jnp.concatenate([m.reshape(batch, -1, 1) for m, _ in maps], 1)  # (B, A, 1)
     boxes = jnp.concatenate([m.reshape(batch, -1, VALUES) for _, m in maps], 1)  # (B, A, 12)
@@ -29,7 +43,10 @@ def gather_heads(maps: list[tuple[jax.Array, jax.Array]]) -> DetectorOutputs:
 
 
 class Detector(nn.Module):
-    """The released detector: backbone, a small feature pyramid, heads at strides 8, 16, 32 (2, 2, 6 anchors)."""
+    """The released detector.
+
+    Backbone, a small feature pyramid, heads at strides 8, 16, 32 (2, 2, 6 anchors).
+    """
 
     form: Form
 
@@ -48,24 +65,40 @@ class Detector(nn.Module):
         pyramid = {32: taps[32]}
         for stride, features in ((16, 192), (8, 96)):
             above = upsample2x(pyramid[2 * stride], self.form)
-            above = Conv(self.form, features, activation="relu6", name=f"pyramid_up_{stride}")(above, train=train)
-            lateral = Separable(self.form, features, "relu6", depthwise_norm=False, name=f"pyramid_tap_{stride}")(
-                taps[stride], train=train)
+            above = Conv(self.form, features, activation="relu6", name=f"pyramid_up_{stride}")(
+                above, train=train
+            )
+            lateral = Separable(
+                self.form, features, "relu6", depthwise_norm=False, name=f"pyramid_tap_{stride}"
+            )(taps[stride], train=train)
             x = lateral + above
             for i in range(2):
-                x = BlazeResidual(self.form, features, between=None, depthwise_norm=False,
-                                  name=f"pyramid_{stride}_residual{i}")(x, train=train)
+                x = BlazeResidual(
+                    self.form,
+                    features,
+                    between=None,
+                    depthwise_norm=False,
+                    name=f"pyramid_{stride}_residual{i}",
+                )(x, train=train)
             pyramid[stride] = x
         maps = []
         for stride, anchors in ((8, 2), (16, 2), (32, 6)):
             x = depth_to_space2x(pyramid[stride])
             logits = self._head(x, f"logits_{stride}", anchors, train, RARE)
-            maps.append((logits, self._head(x, f"boxes_{stride}", anchors * VALUES, train, usual_box)))
+            maps.append(
+                (logits, self._head(x, f"boxes_{stride}", anchors * VALUES, train, usual_box))
+            )
         return gather_heads(maps)
 
     def _head(self, x, name: str, features: int, train: bool, bias_init=NEUTRAL):
-        x = Conv(self.form, kernel=3, stride=2, padding=symmetric(3), norm=False, name=f"{name}_depthwise")(
-            x, train=train)
+        x = Conv(
+            self.form,
+            kernel=3,
+            stride=2,
+            padding=symmetric(3),
+            norm=False,
+            name=f"{name}_depthwise",
+        )(x, train=train)
         return Conv(self.form, features, norm=False, bias_init=bias_init, name=name)(x, train=train)
 
 
@@ -74,7 +107,13 @@ class PaperDetector(nn.Module):
 
     form: Form
     # Stride, channels, residual blocks.
-    stages: tuple[tuple[int, int, int], ...] = ((1, 48, 3), (2, 64, 3), (4, 96, 6), (8, 128, 7), (16, 256, 6))
+    stages: tuple[tuple[int, int, int], ...] = (
+        (1, 48, 3),
+        (2, 64, 3),
+        (4, 96, 6),
+        (8, 128, 7),
+        (16, 256, 6),
+    )
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> DetectorOutputs:
@@ -87,19 +126,30 @@ class PaperDetector(nn.Module):
         Returns:
           DetectorOutputs with 896 anchors.
         """
-        x = Conv(self.form, self.stages[0][1], kernel=5, activation="relu", name="stem")(images, train=train)
+        x = Conv(self.form, self.stages[0][1], kernel=5, activation="relu", name="stem")(
+            images, train=train
+        )
         taps = {}
         for stride, features, blocks in self.stages:
             for i in range(blocks if stride == 1 else blocks + 1):
                 down = stride > 1 and i == 0
-                x = BlazeResidual(self.form, features, 2 if down else 1, "relu", None, kernel=5,
-                                  name=f"encoder_{stride}_{'down' if down else f'residual{i}'}")(x, train=train)
+                x = BlazeResidual(
+                    self.form,
+                    features,
+                    2 if down else 1,
+                    "relu",
+                    None,
+                    kernel=5,
+                    name=f"encoder_{stride}_{'down' if down else f'residual{i}'}",
+                )(x, train=train)
             taps[stride] = x
         maps = []
         for stride, anchors in ((8, 2), (16, 6)):
             logits = Conv(self.form, anchors, norm=False, bias_init=RARE, name=f"logits_{stride}")(
-                taps[stride], train=train)
-            boxes = Conv(self.form, anchors * VALUES, norm=False, bias_init=usual_box, name=f"boxes_{stride}")(
-                taps[stride], train=train)
+                taps[stride], train=train
+            )
+            boxes = Conv(
+                self.form, anchors * VALUES, norm=False, bias_init=usual_box, name=f"boxes_{stride}"
+            )(taps[stride], train=train)
             maps.append((logits, boxes))
         return gather_heads(maps)

@@ -14,7 +14,8 @@ def fold_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
       variables: {"params", "batch_stats"} of a network in form ``batch``.
 
     Returns:
-      {"params"} for the same network in form ``folded``; at inference both compute the same function.
+      {"params"} for the same network in form ``folded``; at inference both compute the same
+      function.
     """
     return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
 
@@ -22,7 +23,10 @@ def fold_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
 def _fold(params: dict[str, Any], stats: dict[str, Any]) -> dict[str, Any]:
     if "norm" in params:
         norm, moments = params["norm"], stats["norm"]
-        gain = norm["scale"] / jnp.sqrt(moments["var"] + BATCH_NORM_EPSILON)  # (C,), kernels end in C
+        # (C,), kernels end in C
+        gain = norm["scale"] / jnp.sqrt(moments["var"] + BATCH_NORM_EPSILON)
         return {"kernel": params["kernel"] * gain, "bias": norm["bias"] - moments["mean"] * gain}
-    return {name: _fold(value, stats.get(name, {})) if isinstance(value, dict) else value
-            for name, value in params.items()}
+    return {
+        name: _fold(value, stats.get(name, {})) if isinstance(value, dict) else value
+        for name, value in params.items()
+    }

@@ -9,7 +9,8 @@ from blazepose_jax.structs import PoseOutputs
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
 ALL_HEADS = ("mask", "heatmap", "world")
-# The paper's nets: heatmaps and offsets supervise the decoder in training and are gone at inference (paper, 2.5).
+# The paper's nets: heatmaps and offsets supervise the decoder in training and are gone at inference
+# (paper, 2.5).
 PAPER_HEADS = ("mask", "heatmap", "offsets")
 ZEROS = nn.initializers.zeros_init()
 # A cell of a heatmap is lit once in a hundred; starting at a half would drown every other loss.
@@ -30,8 +31,14 @@ class PoseHeads(nn.Module):
     drop_heatmap: bool = False
 
     @nn.compact
-    def __call__(self, decoded: jax.Array, regression: jax.Array, mask_features: jax.Array | None, *,
-                 train: bool) -> PoseOutputs:
+    def __call__(
+        self,
+        decoded: jax.Array,
+        regression: jax.Array,
+        mask_features: jax.Array | None,
+        *,
+        train: bool,
+    ) -> PoseOutputs:
         """Predict.
 
         Args:
@@ -46,21 +53,36 @@ class PoseHeads(nn.Module):
         batch, k = decoded.shape[0], self.keypoints
 
         def head(x, name, features, kernel=1, padding="SAME", bias_init=ZEROS):
-            y = Conv(self.form, features, kernel, padding=padding, norm=False, bias_init=bias_init, name=name)(
-                x, train=train)
+            y = Conv(
+                self.form,
+                features,
+                kernel,
+                padding=padding,
+                norm=False,
+                bias_init=bias_init,
+                name=name,
+            )(x, train=train)
             return y.astype(jnp.float32)
 
         def vector(name, features, bias_init=ZEROS):
-            return head(regression, name, features, regression.shape[1], "VALID", bias_init).reshape(batch, features)
+            return head(
+                regression, name, features, regression.shape[1], "VALID", bias_init
+            ).reshape(batch, features)
 
         def in_training(name, wanted):
             # Made by every init, so that training and inference share one set of parameters.
             return name in self.heads and (wanted or train or self.is_initializing())
 
         mask = head(mask_features, "mask", 1, 3) if mask_features is not None else None
-        heatmap = head(decoded, "heatmap", k, bias_init=RARE) if in_training("heatmap", not self.drop_heatmap) else None
+        heatmap = (
+            head(decoded, "heatmap", k, bias_init=RARE)
+            if in_training("heatmap", not self.drop_heatmap)
+            else None
+        )
         offsets = head(decoded, "offsets", 2 * k) if in_training("offsets", False) else None
-        landmarks = vector("landmarks", k * len(self.fields), self._center).reshape(batch, k, len(self.fields))
+        landmarks = vector("landmarks", k * len(self.fields), self._center).reshape(
+            batch, k, len(self.fields)
+        )
         world = vector("world", 3 * k).reshape(batch, k, 3) if "world" in self.heads else None
         presence = vector("presence", 1)
         return PoseOutputs(landmarks, presence, mask, heatmap, offsets, world)

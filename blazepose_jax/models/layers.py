@@ -12,8 +12,8 @@ Padding = str | tuple[tuple[int, int], tuple[int, int]]
 
 # Keras' defaults; the released nets are folded, so theirs cannot be recovered.
 BATCH_NORM_EPSILON = 1e-3
-# Gain of the last layer of a residual branch at initialisation: 60 stacked additions then grow the variance
-# (1 + 0.2²)^60 = 10 times, where a gain of 1 would grow it 2^60 times in a folded net.
+# Gain of the last layer of a residual branch at initialisation: 60 stacked additions then grow the
+# variance (1 + 0.2²)^60 = 10 times, where a gain of 1 would grow it 2^60 times in a folded net.
 RESIDUAL_GAIN = 0.2
 # A padding value that no network uses; what stands for an upsampling until the .tflite is written.
 UPSAMPLE_MARK = -20061.0
@@ -24,15 +24,16 @@ class Form:
     """What a network is made of, apart from its architecture.
 
     Attributes:
-      norm: ``batch`` trains with batch normalisation (kernel, scale, bias, mean, var); ``folded`` has it folded
-        into the convolutions (kernel, bias), as in every released file.
+      norm: ``batch`` trains with batch normalisation (kernel, scale, bias, mean, var); ``folded``
+        has it folded into the convolutions (kernel, bias), as in every released file.
       dtype: compute type of activations; parameters stay float32.
-      convolution: ``xla`` lowers to convolutions; ``cpu`` writes depthwise convolutions as sums of shifted products
-        and 1x1 ones as matrix products, which XLA's CPU backend runs several times faster (``make bench``); ``auto``
-        chooses by the default backend. ``tflite`` is ``xla`` with upsampling left as a mark, for ``export/`` alone.
-        Same parameters, same function.
+      convolution: ``xla`` lowers to convolutions; ``cpu`` writes depthwise convolutions as sums of
+        shifted products and 1x1 ones as matrix products, which XLA's CPU backend runs several times
+        faster (``make bench``); ``auto`` chooses by the default backend. ``tflite`` is ``xla`` with
+        upsampling left as a mark, for ``export/`` alone. Same parameters, same function.
       momentum: of the running statistics; short runs need less.
-      frozen: training, too, normalises by the running statistics and leaves them as they are; for fine-tuning.
+      frozen: training, too, normalises by the running statistics and leaves them as they are; for
+        fine-tuning.
     """
 
     norm: str = "batch"
@@ -44,18 +45,25 @@ class Form:
     @property
     def fast_on_cpu(self) -> bool:
         """Whether convolutions are rewritten for XLA's CPU backend."""
-        return self.convolution == "cpu" or (self.convolution == "auto" and jax.default_backend() == "cpu")
+        return self.convolution == "cpu" or (
+            self.convolution == "auto" and jax.default_backend() == "cpu"
+        )
 
 
 FOLDED = Form(norm="folded")
 
 
 def symmetric(kernel: int) -> Padding:
-    """Padding of ``kernel // 2`` zeros on every side; unlike SAME it does not depend on the input's parity."""
+    """Padding of ``kernel // 2`` zeros on every side.
+
+    Unlike SAME it does not depend on the input's parity.
+    """
     return ((kernel // 2, kernel // 2), (kernel // 2, kernel // 2))
 
 
-def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+def depthwise_by_shifts(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
     """Depthwise convolution as a sum of shifted products.
 
     Args:
@@ -71,7 +79,11 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: P
 
 
 def _sum_of_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-    side, wide = kernel.shape[0], kernel.astype(jnp.float32)  # bfloat16 adds up in float32, as convolutions do
+    # bfloat16 adds up in float32, as convolutions do
+    side, wide = (
+        kernel.shape[0],
+        kernel.astype(jnp.float32),
+    )
     total = jnp.zeros((), jnp.float32)
     for tap, window in enumerate(_windows(_padded(x, side, stride, padding), side, stride)):
         total = total + window * wide[tap // side, tap % side, 0]
@@ -79,8 +91,11 @@ def _sum_of_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddin
 
 
 def _padded(x: jax.Array, side: int, stride: int, padding: Padding) -> jax.Array:
-    pads = (lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), padding)
-            if isinstance(padding, str) else padding)
+    pads = (
+        lax.padtype_to_pads(x.shape[1:3], (side, side), (stride, stride), padding)
+        if isinstance(padding, str)
+        else padding
+    )
     return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
@@ -89,9 +104,16 @@ def _windows(x: jax.Array, side: int, stride: int) -> list[jax.Array]:
     *batch, height, width, channels = x.shape
     height, width = (height - side) // stride + 1, (width - side) // stride + 1
     lead, ones = [0] * len(batch), [1] * len(batch)
-    return [lax.slice(x, (*lead, dy, dx, 0),
-                      (*batch, dy + (height - 1) * stride + 1, dx + (width - 1) * stride + 1, channels),
-                      (*ones, stride, stride, 1)) for dy in range(side) for dx in range(side)]
+    return [
+        lax.slice(
+            x,
+            (*lead, dy, dx, 0),
+            (*batch, dy + (height - 1) * stride + 1, dx + (width - 1) * stride + 1, channels),
+            (*ones, stride, stride, 1),
+        )
+        for dy in range(side)
+        for dx in range(side)
+    ]
 
 
 def _depthwise_forward(x, kernel, stride, padding):
@@ -99,14 +121,23 @@ def _depthwise_forward(x, kernel, stride, padding):
 
 
 def _depthwise_backward(stride, padding, kept, gradient):
-    """The kernel's gradient, image by image: over the whole batch at once XLA's CPU backend takes 5 times longer."""
+    """The kernel's gradient, image by image.
+
+    Over the whole batch at once XLA's CPU backend takes 5 times longer.
+    """
     x, kernel = kept
     side, gradient = kernel.shape[0], gradient.astype(jnp.float32)
-    by_x = jax.vjp(lambda v: _sum_of_shifts(v, kernel, stride, padding), x.astype(jnp.float32))[1](gradient)[0]
+    by_x = jax.vjp(lambda v: _sum_of_shifts(v, kernel, stride, padding), x.astype(jnp.float32))[1](
+        gradient
+    )[0]
 
     def add(total, pair):
         image, error = pair
-        return total + jnp.stack([(window * error).sum((0, 1)) for window in _windows(image, side, stride)]), None
+        return (
+            total
+            + jnp.stack([(window * error).sum((0, 1)) for window in _windows(image, side, stride)]),
+            None,
+        )
 
     start = jnp.zeros((side * side, x.shape[-1]), jnp.float32)
     by_kernel, _ = lax.scan(add, start, (_padded(x, side, stride, padding), gradient))
@@ -120,8 +151,8 @@ _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 class Conv(nn.Module):
     """One convolution, its normalisation and its activation.
 
-    ``features=None`` makes it depthwise. ``norm=False`` leaves batch normalisation out in both forms; then
-    ``bias`` says whether a bias is added.
+    ``features=None`` makes it depthwise. ``norm=False`` leaves batch normalisation out in both
+    forms; then ``bias`` says whether a bias is added.
     """
 
     form: Form
@@ -146,7 +177,9 @@ class Conv(nn.Module):
         # He initialisation; under batch normalisation the gain sits in its scale instead.
         scale = 2.0 if self.activation else 1.0
         kernel_gain = 1.0 if batch_norm else self.gain
-        init = nn.initializers.variance_scaling(scale * kernel_gain**2, "fan_in", "truncated_normal")
+        init = nn.initializers.variance_scaling(
+            scale * kernel_gain**2, "fan_in", "truncated_normal"
+        )
         kernel = self.param("kernel", init, shape)
         x = self._convolve(x.astype(self.form.dtype), kernel.astype(self.form.dtype))
         if batch_norm:
@@ -168,7 +201,9 @@ class Conv(nn.Module):
             return depthwise_by_shifts(x, kernel, self.stride, self.padding)
         if self.form.fast_on_cpu and self.kernel == 1 and self.stride == 1:
             # Flat: the gradient of a batched matrix product takes three times longer.
-            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
+            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(
+                *x.shape[:-1], kernel.shape[-1]
+            )
         return lax.conv_general_dilated(
             x,
             kernel,
@@ -189,16 +224,22 @@ def upsample2x(x: jax.Array, form: Form) -> jax.Array:
 
     Args:
       x: (B, H, W, C).
-      form: with ``convolution="tflite"`` a mark of the right shape leaves, which ``export/flatbuffer.py`` replaces.
+      form: with ``convolution="tflite"`` a mark of the right shape leaves, which
+        ``export/flatbuffer.py`` replaces.
 
     Returns:
       (B, 2H, 2W, C). Every output is a 3:1 mix of two neighbours per axis, the border repeated.
     """
     batch, height, width, channels = x.shape
     if form.convolution == "tflite":
-        return lax.pad(x, jnp.asarray(UPSAMPLE_MARK, x.dtype), ((0, 0, 0), (0, height, 0), (0, width, 0), (0, 0, 0)))
-    # Even rows, then odd ones, (B, H, 2W, C), are (B, 2H, W, C) in memory. GPU delegates want no fifth axis; on CPU XLA
-    # compiles the stack to code whose rounding lies closer to LiteRT's (the astronaut: 0.03 px, not 0.11).
+        return lax.pad(
+            x,
+            jnp.asarray(UPSAMPLE_MARK, x.dtype),
+            ((0, 0, 0), (0, height, 0), (0, width, 0), (0, 0, 0)),
+        )
+    # Even rows, then odd ones, (B, H, 2W, C), are (B, 2H, W, C) in memory. GPU delegates want no
+    # fifth axis; on CPU XLA compiles the stack to code whose rounding lies closer to LiteRT's (the
+    # astronaut: 0.03 px, not 0.11).
     join = jnp.stack if form.fast_on_cpu else jnp.concatenate
     x = join(_mixtures(x, 1), 2).reshape(batch, 2 * height, width, channels)
     return join(_mixtures(x, 2), 3).reshape(batch, 2 * height, 2 * width, channels)
@@ -206,31 +247,44 @@ def upsample2x(x: jax.Array, form: Form) -> jax.Array:
 
 def _mixtures(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     size = x.shape[axis]
-    before = jnp.concatenate([lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
-    after = jnp.concatenate([lax.slice_in_dim(x, 1, size, axis=axis),
-                             lax.slice_in_dim(x, size - 1, size, axis=axis)], axis)
+    before = jnp.concatenate(
+        [lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis
+    )
+    after = jnp.concatenate(
+        [lax.slice_in_dim(x, 1, size, axis=axis), lax.slice_in_dim(x, size - 1, size, axis=axis)],
+        axis,
+    )
     return 0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after
 
 
 def depth_to_space2x(x: jax.Array) -> jax.Array:
-    """TensorFlow's depth_to_space of block 2: (B, H, W, 4C) -> (B, 2H, 2W, C), channels in (dy, dx, c) order."""
+    """TensorFlow's depth_to_space of block 2.
+
+    (B, H, W, 4C) -> (B, 2H, 2W, C), channels in (dy, dx, c) order.
+    """
     batch, height, width, channels = x.shape
-    rows = [x[..., :channels // 2], x[..., channels // 2:]]  # dy = 0, 1
+    rows = [x[..., : channels // 2], x[..., channels // 2 :]]  # dy = 0, 1
     rows = [row.reshape(batch, height, 2 * width, channels // 4) for row in rows]
     return jnp.concatenate(rows, 2).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
 def max_pool2x(x: jax.Array, form: Form) -> jax.Array:
-    """2x2 maximum, stride 2; on CPU of four strided views, which XLA's CPU backend runs faster than a window."""
+    """2x2 maximum, stride 2.
+
+    On CPU of four strided views, which XLA's CPU backend runs faster than a window.
+    """
     if not form.fast_on_cpu:
         return nn.max_pool(x, (2, 2), (2, 2))
-    return jnp.maximum(jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2]), jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
+    return jnp.maximum(
+        jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2]), jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
+    )
 
 
 class Separable(nn.Module):
     """Depthwise convolution, then 1x1.
 
-    ``between`` is the activation after the depthwise convolution, ``activation`` the one at the end.
+    ``between`` is the activation after the depthwise convolution, ``activation`` the one at the
+    end.
     """
 
     form: Form
@@ -245,16 +299,25 @@ class Separable(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, C) to (B, H', W', features)."""
-        x = Conv(self.form, kernel=self.kernel, stride=self.stride, activation=self.between,
-                 norm=self.depthwise_norm, bias=self.depthwise_norm, name="depthwise")(x, train=train)
-        return Conv(self.form, self.features, activation=self.activation, gain=self.gain, name="pointwise")(
-            x, train=train)
+        x = Conv(
+            self.form,
+            kernel=self.kernel,
+            stride=self.stride,
+            activation=self.between,
+            norm=self.depthwise_norm,
+            bias=self.depthwise_norm,
+            name="depthwise",
+        )(x, train=train)
+        return Conv(
+            self.form, self.features, activation=self.activation, gain=self.gain, name="pointwise"
+        )(x, train=train)
 
 
 class BlazeResidual(nn.Module):
     """BlazeFace's block: a separable convolution, plus its input, then the activation.
 
-    A stride of 2 halves the shortcut by a maximum and appends zero channels where the output has more.
+    A stride of 2 halves the shortcut by a maximum and appends zero channels where the output has
+    more.
     """
 
     form: Form
@@ -268,8 +331,17 @@ class BlazeResidual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, C) to (B, H', W', features)."""
-        branch = Separable(self.form, self.features, None, self.between, self.kernel, self.stride,
-                           self.depthwise_norm, gain=RESIDUAL_GAIN, name="branch")(x, train=train)
+        branch = Separable(
+            self.form,
+            self.features,
+            None,
+            self.between,
+            self.kernel,
+            self.stride,
+            self.depthwise_norm,
+            gain=RESIDUAL_GAIN,
+            name="branch",
+        )(x, train=train)
         if self.stride == 2:
             x = max_pool2x(x, self.form)
         if self.features > x.shape[-1]:
@@ -278,7 +350,10 @@ class BlazeResidual(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: 1x1 expansion, depthwise, linear 1x1 projection; plus the input if ``residual``."""
+    """MobileNetV2's block: 1x1 expansion, depthwise, linear 1x1 projection.
+
+    Plus the input if ``residual``.
+    """
 
     form: Form
     features: int
@@ -290,11 +365,21 @@ class InvertedResidual(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, C) to (B, H', W', features)."""
-        # A stride of 2 pads symmetrically, unlike SAME, which pads even sizes at the bottom and right.
+        # A stride of 2 pads symmetrically, unlike SAME, which pads even sizes at the bottom and
+        # right.
         padding = symmetric(self.kernel) if self.stride == 2 else "SAME"
-        y = Conv(self.form, self.expansion * x.shape[-1], activation="relu6", name="expand")(x, train=train)
-        y = Conv(self.form, kernel=self.kernel, stride=self.stride, padding=padding, activation="relu6",
-                 name="depthwise")(y, train=train)
-        y = Conv(self.form, self.features, gain=RESIDUAL_GAIN if self.residual else 1.0, name="project")(
-            y, train=train)
+        y = Conv(self.form, self.expansion * x.shape[-1], activation="relu6", name="expand")(
+            x, train=train
+        )
+        y = Conv(
+            self.form,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=padding,
+            activation="relu6",
+            name="depthwise",
+        )(y, train=train)
+        y = Conv(
+            self.form, self.features, gain=RESIDUAL_GAIN if self.residual else 1.0, name="project"
+        )(y, train=train)
         return x + y if self.residual else y

@@ -1,4 +1,7 @@
-"""The paper's pose net, as released in 2020: encoder-decoder, then a regression encoder; a crop to PoseOutputs."""
+"""The paper's pose net, as released in 2020: encoder-decoder, then a regression encoder.
+
+A crop to PoseOutputs.
+"""
 
 import dataclasses
 
@@ -17,8 +20,21 @@ class PaperSizes:
 
     channels: tuple[int, int, int, int, int]  # at strides 2, 4, 8, 16, 32
     decoder: int
-    encoder_blocks: tuple[int, int, int, int] = (3, 4, 5, 6)  # after the downsampling block, at strides 4 to 32
-    regression_blocks: tuple[int, int, int, int, int] = (4, 5, 6, 7, 7)  # likewise at strides 8 to 128
+    # after the downsampling block, at strides 4 to 32
+    encoder_blocks: tuple[int, int, int, int] = (
+        3,
+        4,
+        5,
+        6,
+    )
+    # likewise at strides 8 to 128
+    regression_blocks: tuple[int, int, int, int, int] = (
+        4,
+        5,
+        6,
+        7,
+        7,
+    )
     drop_heatmap: bool = True  # at inference, as the paper does
 
 
@@ -35,9 +51,10 @@ SIZES = {
 class PaperPose(nn.Module):
     """Figure 4 of the paper.
 
-    Heatmap and offset maps supervise encoder and decoder in training and are dropped at inference. The regression
-    encoder reads the decoder and every stage of the encoder through ``lax.stop_gradient``, so it learns from the
-    heatmap-trained features and never changes them (paper, 2.5).
+    Heatmap and offset maps supervise encoder and decoder in training and are dropped at inference.
+    The regression encoder reads the decoder and every stage of the encoder through
+    ``lax.stop_gradient``, so it learns from the heatmap-trained features and never changes them
+    (paper, 2.5).
 
     Attributes: as in ``pose.PoseNet``.
     """
@@ -64,8 +81,15 @@ class PaperPose(nn.Module):
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
         regression = self._regress(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
-        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, self.sizes.drop_heatmap,
-                            name="heads")(decoded, regression, mask_features, train=train)
+        outputs = PoseHeads(
+            self.form,
+            self.keypoints,
+            self.fields,
+            self.heads,
+            self.side,
+            self.sizes.drop_heatmap,
+            name="heads",
+        )(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 
     def _stage(self, x, name: str, features: int, blocks: int, train: bool):
@@ -78,11 +102,13 @@ class PaperPose(nn.Module):
         return Separable(self.form, features, "relu", name=name)(x, train=train)
 
     def _encode(self, images, train: bool):
-        x = Conv(self.form, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem")(
-            images, train=train)
+        x = Conv(
+            self.form, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem"
+        )(images, train=train)
         for i in range(2):
-            x = BlazeResidual(self.form, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}")(
-                x, train=train)
+            x = BlazeResidual(
+                self.form, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}"
+            )(x, train=train)
         taps = {2: x}
         rows = zip((4, 8, 16, 32), self.sizes.encoder_blocks, self.sizes.channels[1:], strict=True)
         for stride, blocks, features in rows:
@@ -92,13 +118,18 @@ class PaperPose(nn.Module):
     def _decode(self, taps, train: bool):
         x = self._lateral(taps[32], "decoder_32", self.sizes.decoder, train)
         for stride in (16, 8, 4):
-            x = upsample2x(x, self.form) + self._lateral(taps[stride], f"decoder_{stride}", self.sizes.decoder, train)
+            x = upsample2x(x, self.form) + self._lateral(
+                taps[stride], f"decoder_{stride}", self.sizes.decoder, train
+            )
         return x
 
     def _regress(self, taps, decoded, train: bool):
         x = lax.stop_gradient(decoded)
-        widths = {**dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)), 64: self.sizes.channels[4],
-                  128: self.sizes.channels[4]}
+        widths = {
+            **dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)),
+            64: self.sizes.channels[4],
+            128: self.sizes.channels[4],
+        }
         for stride, blocks in zip((8, 16, 32, 64, 128), self.sizes.regression_blocks, strict=True):
             x = self._stage(x, f"regression_{stride}", widths[stride], blocks, train)
             if stride in taps:

@@ -20,8 +20,8 @@ class PoseSizes:
     decoder: int  # channels of the heatmap decoder
     regression: int  # channels of the regression tail
     tail_blocks: tuple[int, int]  # residual blocks at 4x4 and 2x2
-    # Heavy: the paper's wiring, a regression encoder on top of the decoder; channels and residual blocks at strides
-    # 8, 16, 32.
+    # Heavy: the paper's wiring, a regression encoder on top of the decoder; channels and residual
+    # blocks at strides 8, 16, 32.
     second_encoder: tuple[tuple[int, int], ...] = ()
 
 
@@ -62,14 +62,16 @@ class PoseNet(nn.Module):
         Returns:
           PoseOutputs.
         """
-        # The order of the calls is that of the batch normalisations in the released files: the importer relies on it.
+        # The order of the calls is that of the batch normalisations in the released files: the
+        # importer relies on it.
         taps = Backbone(self.form, self.sizes.backbone, name="backbone")(images, train=train)
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
         encode = self._second_encoder if self.sizes.second_encoder else self._tail
         regression = encode(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
-        outputs = PoseHeads(self.form, self.keypoints, self.fields, self.heads, self.side, name="heads")(
-            decoded, regression, mask_features, train=train)
+        outputs = PoseHeads(
+            self.form, self.keypoints, self.fields, self.heads, self.side, name="heads"
+        )(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 
     def _lateral(self, name: str, features: int):
@@ -84,13 +86,17 @@ class PoseNet(nn.Module):
     def _decode(self, taps, train: bool):
         x = self._lateral("decoder_32", self.sizes.decoder)(taps[32], train=train)
         for stride in (16, 8, 4):
-            lateral = self._lateral(f"decoder_{stride}", self.sizes.decoder)(taps[stride], train=train)
+            lateral = self._lateral(f"decoder_{stride}", self.sizes.decoder)(
+                taps[stride], train=train
+            )
             x = upsample2x(x, self.form) + lateral
         return x
 
     def _tail(self, taps, decoded, train: bool):
         x = self._lateral("regression_32", self.sizes.regression)(taps[32], train=train)
-        for name, count in zip(("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True):
+        for name, count in zip(
+            ("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True
+        ):
             x = self._residuals(x, name, self.sizes.regression, count, train)
         return x
 
@@ -99,8 +105,12 @@ class PoseNet(nn.Module):
         x = lax.stop_gradient(decoded)
         for stride, (features, count) in zip((8, 16, 32), self.sizes.second_encoder, strict=True):
             x = self._residuals(x, f"regression_{stride}", features, count, train)
-            x = x + self._lateral(f"regression_skip_{stride}", features)(lax.stop_gradient(taps[stride]), train=train)
-        for name, count in zip(("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True):
+            x = x + self._lateral(f"regression_skip_{stride}", features)(
+                lax.stop_gradient(taps[stride]), train=train
+            )
+        for name, count in zip(
+            ("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True
+        ):
             x = self._residuals(x, name, self.sizes.regression, count, train)
         return x
 

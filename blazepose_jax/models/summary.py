@@ -20,7 +20,9 @@ class ConvCall:
 
 
 def conv_calls(model: nn.Module, side: int, channels: int = 3) -> list[ConvCall]:
-    """List the convolutions of the inference network in the order they are called; nothing is computed.
+    """List the convolutions of the inference network in the order they are called.
+
+    Nothing is computed.
 
     Args:
       model: any network of this package.

@@ -1,4 +1,7 @@
-"""A folded network and crops come in, the same function with batch normalisation leaves: the inverse of fold."""
+"""A folded network and crops come in, the same function with batch normalisation leaves.
+
+The inverse of fold.
+"""
 
 from collections.abc import Iterable
 from functools import partial
@@ -11,16 +14,17 @@ import numpy as np
 
 from blazepose_jax.models.layers import BATCH_NORM_EPSILON
 
-# Bounds of the factor that brings a kernel to its usual size; a dead channel would have an infinite one.
+# Bounds of the factor that brings a kernel to its usual size; a dead channel would have an infinite
+# one.
 FACTORS = (1e-3, 1e3)
 
 
 def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]) -> dict[str, Any]:
     """Give a folded network batch normalisation without changing what it computes.
 
-    Folded nets are brittle under Adam: their kernels' sizes differ by orders of magnitude between channels. Here every
-    channel's mean and variance are measured before its normalisation, its kernel is brought to the size that
-    initialisation would give it, and scale and shift undo both.
+    Folded nets are brittle under Adam: their kernels' sizes differ by orders of magnitude between
+    channels. Here every channel's mean and variance are measured before its normalisation, its
+    kernel is brought to the size that initialisation would give it, and scale and shift undo both.
 
     Args:
       model: in form ``batch``.
@@ -28,19 +32,30 @@ def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]
       chunks: (B, S, S, 3) float32 crops, normalised; about 2,000 in all.
 
     Returns:
-      {"params", "batch_stats"}; with running statistics it computes what the folded network computes.
+      {"params", "batch_stats"}; with running statistics it computes what the folded network
+      computes.
 
     Raises:
       ValueError: no chunks.
     """
-    neutral = {"params": _neutral_params(model, folded), "batch_stats": _neutral_stats(folded, model)}
+    neutral = {
+        "params": _neutral_params(model, folded),
+        "batch_stats": _neutral_stats(folded, model),
+    }
 
     @jax.jit
     def measure(variables, images):
-        _, captured = model.apply(variables, images, train=False, mutable=["intermediates"],
-                                  capture_intermediates=lambda module, _: isinstance(module, nn.BatchNorm))
-        return jax.tree.map(lambda x: jnp.stack([x.mean((0, 1, 2)), (x**2).mean((0, 1, 2))]),
-                            captured["intermediates"])
+        _, captured = model.apply(
+            variables,
+            images,
+            train=False,
+            mutable=["intermediates"],
+            capture_intermediates=lambda module, _: isinstance(module, nn.BatchNorm),
+        )
+        return jax.tree.map(
+            lambda x: jnp.stack([x.mean((0, 1, 2)), (x**2).mean((0, 1, 2))]),
+            captured["intermediates"],
+        )
 
     total, count = None, 0
     for images in chunks:
@@ -62,17 +77,26 @@ def _shapes(model: nn.Module) -> Any:
 
 def _neutral_params(model: nn.Module, folded: Any) -> Any:
     """Normalisation that does nothing but add the folded bias."""
+
     def walk(shape: Any, node: Any) -> Any:
         if "norm" in shape:
-            return {"kernel": node["kernel"], "norm": {"scale": jnp.ones_like(node["bias"]), "bias": node["bias"]}}
-        return {name: walk(shape[name], value) if isinstance(value, dict) else value for name, value in node.items()}
+            return {
+                "kernel": node["kernel"],
+                "norm": {"scale": jnp.ones_like(node["bias"]), "bias": node["bias"]},
+            }
+        return {
+            name: walk(shape[name], value) if isinstance(value, dict) else value
+            for name, value in node.items()
+        }
 
     return walk(_shapes(model)["params"], folded["params"])
 
 
 def _neutral_stats(folded: Any, model: nn.Module) -> Any:
     def fill(path: Any, leaf: Any) -> jax.Array:
-        return jnp.full(leaf.shape, 0.0 if path[-1].key == "mean" else 1.0 - BATCH_NORM_EPSILON, jnp.float32)
+        return jnp.full(
+            leaf.shape, 0.0 if path[-1].key == "mean" else 1.0 - BATCH_NORM_EPSILON, jnp.float32
+        )
 
     return jax.tree_util.tree_map_with_path(fill, _shapes(model)["batch_stats"])
 

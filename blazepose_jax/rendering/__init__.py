@@ -1,1 +1,3 @@
-"""A key comes in, a picture of a person that never lived leaves, with all that can be known of her."""
+"""A key comes in, a picture of a person that never lived leaves, with all that can be known of
+her.
+"""

@@ -1,4 +1,7 @@
-"""A key comes in, one rendered person leaves: colours, mask, and labels that only a renderer knows."""
+"""A key comes in, one rendered person leaves.
+
+Colours, mask, and labels that only a renderer knows.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +13,21 @@ from blazepose_jax.geometry import rois
 from blazepose_jax.rendering import figure, raster, shapes
 from blazepose_jax.skeleton import BLAZEPOSE
 
-# Windows of large, middling and small shapes, and the most pixels per metre, as shares of the picture's side.
+# Windows of large, middling and small shapes, and the most pixels per metre, as shares of the
+# picture's side.
 WINDOWS = (0.44, 0.22, 0.11)
 CLOSEST = 0.5
-# Metres that a point may lie below the nearest surface and still be visible: joints lie inside of the body.
-DEPTHS = ((0, 11, 0.03), (11, 13, 0.12), (13, 15, 0.08), (15, 23, 0.05), (23, 25, 0.18), (25, 27, 0.1),
-          (27, 33, 0.08))
+# Metres that a point may lie below the nearest surface and still be visible: joints lie inside of
+# the body.
+DEPTHS = (
+    (0, 11, 0.03),
+    (11, 13, 0.12),
+    (13, 15, 0.08),
+    (15, 23, 0.05),
+    (23, 25, 0.18),
+    (25, 27, 0.1),
+    (27, 33, 0.08),
+)
 
 
 class Person(struct.PyTreeNode):
@@ -40,7 +52,9 @@ def smooth_noise(key: jax.Array, side: int, cells: int, channels: int = 1) -> ja
     share = share * share * (3 - 2 * share)  # no edges where cells meet
     for axis in (0, 1):
         across = share[:, None, None] if axis == 0 else share[None, :, None]
-        coarse = jnp.take(coarse, low, axis) * (1 - across) + jnp.take(coarse, low + 1, axis) * across
+        coarse = (
+            jnp.take(coarse, low, axis) * (1 - across) + jnp.take(coarse, low + 1, axis) * across
+        )
     return coarse
 
 
@@ -70,25 +84,47 @@ def render(key: jax.Array, side: int, context: float) -> Person:
         surface = raster.draw(surface, placed, count, round(share * side))
         drawn.append(placed)
         count += group.cut.shape[0]
-    view = lax.optimization_barrier(raster.look(surface, jax.tree.map(lambda *a: jnp.concatenate(a), *drawn)))
+    view = lax.optimization_barrier(
+        raster.look(surface, jax.tree.map(lambda *a: jnp.concatenate(a), *drawn))
+    )
     points = raster.project_points(body.points, distance, scale, middle)
     shoulders = points[jnp.array(BLAZEPOSE.indices(BLAZEPOSE.up)), :2].mean(0) - middle
     pixels = jnp.clip(points[:, :2].astype(jnp.int32), 0, side - 1)
     sink = jnp.concatenate([jnp.full(stop - start, depth) for start, stop, depth in DEPTHS])
     visible = surface.depth[pixels[:, 1], pixels[:, 0]] > points[:, 2] - sink * scale
     colours = lax.optimization_barrier(_paint(keys[3], view, clothes))
-    return Person(colours, view.material >= 0, points[:, :2], points[:, 2], body.points, visible,
-                  2 * rois.MARGIN * radius * scale, jnp.arctan2(shoulders[0], -shoulders[1]))
+    return Person(
+        colours,
+        view.material >= 0,
+        points[:, :2],
+        points[:, 2],
+        body.points,
+        visible,
+        2 * rois.MARGIN * radius * scale,
+        jnp.arctan2(shoulders[0], -shoulders[1]),
+    )
 
 
 def draw_colours(key: jax.Array) -> jax.Array:
     """(10, 3) a person's colours in [0, 255], by material."""
     keys = jax.random.split(key, 5)
-    tones = jnp.array([[255, 219, 190], [235, 190, 155], [205, 150, 110], [150, 100, 65], [85, 55, 38]], jnp.float32)
+    tones = jnp.array(
+        [[255, 219, 190], [235, 190, 155], [205, 150, 110], [150, 100, 65], [85, 55, 38]],
+        jnp.float32,
+    )
     at = jax.random.uniform(keys[0], maxval=3.999)
     skin = tones[at.astype(int)] + (at % 1) * (tones[at.astype(int) + 1] - tones[at.astype(int)])
-    hairs = jnp.array([[25, 20, 18], [60, 40, 25], [110, 75, 45], [200, 165, 100], [150, 70, 35], [150, 148, 145]],
-                      jnp.float32)
+    hairs = jnp.array(
+        [
+            [25, 20, 18],
+            [60, 40, 25],
+            [110, 75, 45],
+            [200, 165, 100],
+            [150, 70, 35],
+            [150, 148, 145],
+        ],
+        jnp.float32,
+    )
     hair = hairs[jax.random.randint(keys[1], (), 0, 6)]
     cloth = jax.random.uniform(keys[2], (4, 3), minval=10.0, maxval=245.0)
     grey = cloth.mean(-1, keepdims=True)
@@ -96,8 +132,24 @@ def draw_colours(key: jax.Array) -> jax.Array:
     irises = jnp.array([[70, 45, 30], [60, 90, 120], [70, 90, 50], [40, 30, 25]], jnp.float32)
     iris = irises[jax.random.randint(keys[4], (), 0, 4)]
     lips = 0.75 * skin * jnp.array([1.05, 0.75, 0.75])
-    return jnp.clip(jnp.stack([skin, cloth[0], cloth[1], cloth[2], hair, jnp.array([235.0, 232, 228]), iris, lips,
-                               0.75 * hair, cloth[3]]), 0, 255)
+    return jnp.clip(
+        jnp.stack(
+            [
+                skin,
+                cloth[0],
+                cloth[1],
+                cloth[2],
+                hair,
+                jnp.array([235.0, 232, 228]),
+                iris,
+                lips,
+                0.75 * hair,
+                cloth[3],
+            ]
+        ),
+        0,
+        255,
+    )
 
 
 def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Array:
@@ -111,7 +163,9 @@ def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Ar
     normal = view.normal.at[..., :2].add(folds * deep[..., None])
     x, y, z = (normal[..., i] for i in range(3))
     length = jnp.sqrt(x * x + y * y + z * z + 1e-12)
-    light = jax.random.normal(keys[1], (3,)) * jnp.array([0.6, 0.4, 0.4]) - jnp.array([0.0, 0.7, 0.7])
+    light = jax.random.normal(keys[1], (3,)) * jnp.array([0.6, 0.4, 0.4]) - jnp.array(
+        [0.0, 0.7, 0.7]
+    )
     light = light / jnp.linalg.norm(light)
     ambient, power = jax.random.uniform(keys[2], (2,), minval=0.35, maxval=0.7)
     facing = (x * light[0] + y * light[1] + z * light[2]) / length

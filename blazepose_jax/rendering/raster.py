@@ -50,14 +50,18 @@ def project(shapes: Shapes, distance: jax.Array, scale: jax.Array, center: jax.A
     return shapes.replace(start=ends[0], end=ends[1], start_radius=radii[0], end_radius=radii[1])
 
 
-def project_points(points: jax.Array, distance: jax.Array, scale: jax.Array, center: jax.Array) -> jax.Array:
+def project_points(
+    points: jax.Array, distance: jax.Array, scale: jax.Array, center: jax.Array
+) -> jax.Array:
     """(N, 3) metres to (N, 3): x and y in px, z in px at the origin's scale."""
     nearness = distance / (distance + points[:, 2:])
     return jnp.concatenate([points[:, :2] * scale * nearness + center, points[:, 2:] * scale], -1)
 
 
 def draw(surface: Surface, shapes: Shapes, first: int, side: int) -> Surface:
-    """Put shapes into a surface, each within a window round its middle; where they are nearer they win.
+    """Put shapes into a surface, each within a window round its middle.
+
+    Where they are nearer they win.
 
     Args:
       surface: what was drawn before.
@@ -78,8 +82,13 @@ def draw(surface: Surface, shapes: Shapes, first: int, side: int) -> Surface:
         part = jax.tree.map(lambda a: lax.dynamic_slice(a, (row, column), (side, side)), found)
         depth = _intersect((column + steps)[None], (row + steps)[:, None], shape)[0]
         depth = lax.optimization_barrier(depth)  # or XLA computes it once per use
-        new = Surface(jnp.minimum(depth, part.depth), jnp.where(depth < part.depth, number, part.shape))
-        return jax.tree.map(lambda a, b: lax.dynamic_update_slice(a, b, (row, column)), found, new), None
+        new = Surface(
+            jnp.minimum(depth, part.depth), jnp.where(depth < part.depth, number, part.shape)
+        )
+        return (
+            jax.tree.map(lambda a, b: lax.dynamic_update_slice(a, b, (row, column)), found, new),
+            None,
+        )
 
     return lax.scan(add, surface, (shapes, first + jnp.arange(shapes.cut.shape[0])))[0]
 
@@ -99,11 +108,13 @@ def look(surface: Surface, shapes: Shapes) -> Look:
     return Look(normal, jnp.where(surface.shape < 0, NOTHING, material), along)
 
 
-def _intersect(px: jax.Array, py: jax.Array, shape: Shapes) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _intersect(
+    px: jax.Array, py: jax.Array, shape: Shapes
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Where rays orthogonal to the picture first hit a round cone.
 
-    The closed form is Inigo Quilez's for a "rounded cone", here for rays of any length, because flattened shapes are
-    made round by stretching space.
+    The closed form is Inigo Quilez's for a "rounded cone", here for rays of any length, because
+    flattened shapes are made round by stretching space.
 
     Args:
       px: pixels' x, broadcastable with py.
@@ -116,9 +127,17 @@ def _intersect(px: jax.Array, py: jax.Array, shape: Shapes) -> tuple[jax.Array, 
     m, ra, rb = shape.to_round, shape.start_radius, shape.end_radius
     way = shape.end - shape.start
     # Written out: XLA's CPU backend is slow at sums over an axis of three.
-    axis = [m[..., i, 0] * way[..., 0] + m[..., i, 1] * way[..., 1] + m[..., i, 2] * way[..., 2] for i in range(3)]
+    axis = [
+        m[..., i, 0] * way[..., 0] + m[..., i, 1] * way[..., 1] + m[..., i, 2] * way[..., 2]
+        for i in range(3)
+    ]
     ray = [m[..., i, 2] for i in range(3)]  # of the view direction z
-    rx, ry, rz = px - shape.start[..., 0], py - shape.start[..., 1], -shape.start[..., 2]  # pixel minus start
+    # pixel minus start
+    rx, ry, rz = (
+        px - shape.start[..., 0],
+        py - shape.start[..., 1],
+        -shape.start[..., 2],
+    )
     origin = [m[..., i, 0] * rx + m[..., i, 1] * ry + m[..., i, 2] * rz for i in range(3)]
 
     def dot(a, b):
@@ -144,9 +163,15 @@ def _intersect(px: jax.Array, py: jax.Array, shape: Shapes) -> tuple[jax.Array, 
     ends = jnp.where(second < first, 1.0, 0.0)
     depth = jnp.minimum(jnp.where(on_body, t, jnp.minimum(first, second)), FAR)
     along = jnp.where(on_body, jnp.clip(y / jnp.maximum(d2, 1e-9), 0, 1), ends)
-    # In round axes: away from the axis, tilted by the taper; then back, as normals go, by the transposed matrix.
-    local = [jnp.where(on_body, d2 * (o + depth * r) - a * y, o + depth * r - a * ends)
-             for o, r, a in zip(origin, ray, axis, strict=True)]
-    normal = [m[..., 0, i] * local[0] + m[..., 1, i] * local[1] + m[..., 2, i] * local[2] for i in range(3)]
+    # In round axes: away from the axis, tilted by the taper; then back, as normals go, by the
+    # transposed matrix.
+    local = [
+        jnp.where(on_body, d2 * (o + depth * r) - a * y, o + depth * r - a * ends)
+        for o, r, a in zip(origin, ray, axis, strict=True)
+    ]
+    normal = [
+        m[..., 0, i] * local[0] + m[..., 1, i] * local[1] + m[..., 2, i] * local[2]
+        for i in range(3)
+    ]
     length = jnp.sqrt(dot(normal, normal) + 1e-12)
     return depth, jnp.stack([part / length for part in normal], -1), along

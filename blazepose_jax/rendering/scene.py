@@ -1,4 +1,6 @@
-"""Keys come in; records of rendered people before backgrounds, among others and behind things, leave."""
+"""Keys come in; records of rendered people before backgrounds, among others and behind things,
+leave.
+"""
 
 from functools import partial
 
@@ -13,7 +15,10 @@ from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
 
 def background(key: jax.Array, side: int) -> jax.Array:
-    """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it; cloudy noise over all."""
+    """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it.
+
+    Cloudy noise over all.
+    """
     *keys, grain = jax.random.split(key, 7)
     y, x = jnp.mgrid[:side, :side] / side
     base = jax.random.uniform(keys[0], (2, 3), minval=20.0, maxval=235.0)
@@ -26,11 +31,15 @@ def background(key: jax.Array, side: int) -> jax.Array:
     boxes = jax.random.uniform(keys[4], (8, 4))
     halves = 0.02 + 0.3 * boxes[:, 2:] ** 2
     for i in range(8):
-        inside = (jnp.abs(x - boxes[i, 0]) < halves[i, 0]) & (jnp.abs(y - boxes[i, 1]) < halves[i, 1])
+        inside = (jnp.abs(x - boxes[i, 0]) < halves[i, 0]) & (
+            jnp.abs(y - boxes[i, 1]) < halves[i, 1]
+        )
         image = jnp.where(inside[..., None], 0.35 * image + 0.65 * colours[i], image)
     busy = jax.random.uniform(keys[5], minval=0.2, maxval=1.0)
     octaves = (3, 8, 20, 48)
-    for i, (cells, pair) in enumerate(zip(octaves, jax.random.split(grain, (len(octaves), 2)), strict=True)):
+    for i, (cells, pair) in enumerate(
+        zip(octaves, jax.random.split(grain, (len(octaves), 2)), strict=True)
+    ):
         tint = 0.7 + 0.6 * jax.random.uniform(pair[0], (3,))
         image += busy * 45 / (i + 1) * smooth_noise(pair[1], side, cells) * tint
     return jnp.clip(image, 0, 255)
@@ -43,7 +52,9 @@ def _photographed(images: jax.Array) -> jax.Array:
     """
     for axis in (1, 2):
         side = images.shape[axis]
-        before, middle, after = (lax.slice_in_dim(images, start, side - 2 + start, axis=axis) for start in range(3))
+        before, middle, after = (
+            lax.slice_in_dim(images, start, side - 2 + start, axis=axis) for start in range(3)
+        )
         soft = (before + 2 * middle + after) / 4
         images = lax.dynamic_update_slice_in_dim(images, soft, 1, axis)
     return jnp.clip(images + 0.5, 0, 255).astype(jnp.uint8)
@@ -56,10 +67,15 @@ def _over(image: jax.Array, colours: jax.Array, mask: jax.Array) -> jax.Array:
 def _beside(key: jax.Array, side: int) -> ROI:
     """A view that puts a person beside the middle, larger or smaller."""
     keys = jax.random.split(key, 4)
-    away = jax.random.uniform(keys[0], minval=0.16, maxval=0.42) * jnp.where(jax.random.bernoulli(keys[1]), 1.0, -1.0)
+    away = jax.random.uniform(keys[0], minval=0.16, maxval=0.42) * jnp.where(
+        jax.random.bernoulli(keys[1]), 1.0, -1.0
+    )
     up = 0.08 * jax.random.normal(keys[2])
-    return ROI(side * (0.5 - jnp.stack([away, up])), side / jax.random.uniform(keys[3], minval=0.7, maxval=1.3),
-               jnp.float32(0))
+    return ROI(
+        side * (0.5 - jnp.stack([away, up])),
+        side / jax.random.uniform(keys[3], minval=0.7, maxval=1.3),
+        jnp.float32(0),
+    )
 
 
 def _placed(other: Person, view: ROI) -> tuple[jax.Array, jax.Array]:
@@ -79,7 +95,10 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
     colours, mask = lax.cond(
-        accompanied, lambda: _placed(render(keys[2], side, rois.CONTEXT), _beside(keys[3], side)), lambda: nobody)
+        accompanied,
+        lambda: _placed(render(keys[2], side, rois.CONTEXT), _beside(keys[3], side)),
+        lambda: nobody,
+    )
     behind = jax.random.bernoulli(keys[4], 0.65)
     image = _over(image, colours, mask & behind)
     image = _over(image, person.colours, person.mask)
@@ -93,8 +112,9 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
     for i in range(2):
         c, s = jnp.cos(3.2 * draws[i, 0]), jnp.sin(3.2 * draws[i, 0])
         dx, dy = x - 0.25 - 0.5 * draws[i, 1], y - 0.25 - 0.5 * draws[i, 2]
-        inside = (jnp.abs(c * dx + s * dy) < 0.03 + 0.12 * draws[i, 3]) & (jnp.abs(c * dy - s * dx) < 0.03 + 0.2 *
-                                                                          draws[i, 4])
+        inside = (jnp.abs(c * dx + s * dy) < 0.03 + 0.12 * draws[i, 3]) & (
+            jnp.abs(c * dy - s * dx) < 0.03 + 0.2 * draws[i, 4]
+        )
         tone = tones[i] * (0.8 + 0.4 * (c * dy - s * dx)[..., None] / 0.2)
         image, before = _over(image, tone, inside & present[i]), before | (inside & present[i])
     at = jnp.clip(person.points.astype(jnp.int32), 0, side - 1)
@@ -111,35 +131,55 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
     of_person, of_scene = jax.random.split(key)
     person = render(of_person, side, rois.CONTEXT)
     image, seen, visible = _compose(of_scene, person)
-    return {"pixels": image, "keypoints": person.points, "depth": person.depth,
-            "flags": 1 + visible.astype(jnp.int32), "side": person.side, "angle": person.angle, "world": person.world,
-            "mask": 255 * seen.astype(jnp.uint8)}
+    return {
+        "pixels": image,
+        "keypoints": person.points,
+        "depth": person.depth,
+        "flags": 1 + visible.astype(jnp.int32),
+        "side": person.side,
+        "angle": person.angle,
+        "world": person.world,
+        "mask": 255 * seen.astype(jnp.uint8),
+    }
 
 
 @partial(jax.jit, static_argnames=("side", "at_once"))
-def render_records(key: jax.Array, ids: jax.Array, *, side: int, at_once: int | None = None) -> PoseBatch:
+def render_records(
+    key: jax.Array, ids: jax.Array, *, side: int, at_once: int | None = None
+) -> PoseBatch:
     """Records of rendered people, as prepared photographs give them.
 
     Args:
       key: random key of the whole series.
       ids: (B,) int32; a record is a function of the key and its id.
       side: R, px.
-      at_once: how many are rendered together, on accelerators; None for one after another, which skips what a
-        picture does not show.
+      at_once: how many are rendered together, on accelerators; None for one after another, which
+        skips what a picture does not show.
 
     Returns:
       PoseBatch with depth, world and mask.
     """
-    drawn = lax.map(lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once)
+    drawn = lax.map(
+        lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once
+    )
     turned, angle, images = drawn.pop("side"), drawn.pop("angle"), drawn.pop("pixels")
     yes = jnp.ones(ids.shape[0], bool)
     square = ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle)
-    return PoseBatch(pixels=_photographed(images), **drawn, roi=square, knows_occlusion=yes,
-                     weight=yes.astype(jnp.float32), ids=ids, knows_body=yes)
+    return PoseBatch(
+        pixels=_photographed(images),
+        **drawn,
+        roi=square,
+        knows_occlusion=yes,
+        weight=yes.astype(jnp.float32),
+        ids=ids,
+        knows_body=yes,
+    )
 
 
 def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
-    """Nobody to ``most`` people somewhere in a picture: fields of SceneBatch without batch axis, pixels as float32.
+    """Nobody to ``most`` people somewhere in a picture.
+
+    Fields of SceneBatch without batch axis, pixels as float32.
 
     Args:
       key: random key.
@@ -150,7 +190,9 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     image = lax.optimization_barrier(background(of_background, side))
     count = jax.random.choice(of_count, most + 1, p=jnp.array([0.08, *([0.92 / most] * most)]))
 
-    def add(image: jax.Array, numbered: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def add(
+        image: jax.Array, numbered: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         i, mine = numbered
         keys = jax.random.split(mine, 3)
         person = render(keys[0], side, rois.CONTEXT)
@@ -160,20 +202,33 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
         size = jnp.float32(side) * zoom
         view = ROI(side / 2 - (spot - 0.5) * size, size, jnp.float32(0))
         colours, mask = _placed(person, view)
-        points = alignment.from_points(person.points, jnp.ones(33, bool), person.side / (2 * rois.MARGIN))
+        points = alignment.from_points(
+            person.points, jnp.ones(33, bool), person.side / (2 * rois.MARGIN)
+        )
         points = rois.image_to_crop(points, view) * side
         return _over(image, colours, mask & (i < count)), (points, (i < count).astype(jnp.int32))
 
-    image, (points, kinds) = lax.scan(add, image, (jnp.arange(most), jax.random.split(of_people, most)))
+    image, (points, kinds) = lax.scan(
+        add, image, (jnp.arange(most), jax.random.split(of_people, most))
+    )
     # Who is mostly hidden by those who came later is neither wanted nor refused.
-    hidden = (jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side)
+    hidden = jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
     kinds = jnp.where((hidden & later & (kinds == 1)[None]).any(1) & (kinds == 1), 2, kinds)
     return {"pixels": image, "points": points, "kinds": kinds}
 
 
 @partial(jax.jit, static_argnames=("side", "most", "at_once"))
-def render_scenes(key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int | None = None) -> SceneBatch:
-    """Scenes of rendered people for a detector. Args: as for ``render_records``, and ``most`` people in one."""
-    drawn = lax.map(lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once)
-    return SceneBatch(pixels=_photographed(drawn.pop("pixels")), **drawn, weight=jnp.ones(ids.shape[0]), ids=ids)
+def render_scenes(
+    key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int | None = None
+) -> SceneBatch:
+    """Scenes of rendered people for a detector.
+
+    Args: as for ``render_records``, and ``most`` people in one.
+    """
+    drawn = lax.map(
+        lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once
+    )
+    return SceneBatch(
+        pixels=_photographed(drawn.pop("pixels")), **drawn, weight=jnp.ones(ids.shape[0]), ids=ids
+    )

@@ -1,4 +1,7 @@
-"""A key and a sample come in, a disturbed sample leaves; pure, on the device, one sample at a time."""
+"""A key and a sample come in, a disturbed sample leaves.
+
+Pure, on the device, one sample at a time.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +10,9 @@ from jax.typing import ArrayLike
 from blazepose_jax.structs import ROI
 
 
-def jitter_roi(key: jax.Array, roi: ROI, scale: ArrayLike, shift: ArrayLike, angle: ArrayLike) -> ROI:
+def jitter_roi(
+    key: jax.Array, roi: ROI, scale: ArrayLike, shift: ArrayLike, angle: ArrayLike
+) -> ROI:
     """Disturb a square as a tracker would (paper, 2.6).
 
     Args:
@@ -21,7 +26,11 @@ def jitter_roi(key: jax.Array, roi: ROI, scale: ArrayLike, shift: ArrayLike, ang
       ROI.
     """
     draw = jax.random.uniform(key, (4,), minval=-1.0)
-    return ROI(roi.center + draw[:2] * shift * roi.side, roi.side * (1 + draw[2] * scale), roi.angle + draw[3] * angle)
+    return ROI(
+        roi.center + draw[:2] * shift * roi.side,
+        roi.side * (1 + draw[2] * scale),
+        roi.angle + draw[3] * angle,
+    )
 
 
 def mirror_affine(affine: jax.Array, side: int) -> jax.Array:
@@ -49,8 +58,9 @@ def colour(key: jax.Array, image: jax.Array, strength: float) -> jax.Array:
     return jnp.clip(image * tint + 4 * strength * jax.random.normal(keys[2], image.shape), 0, 255)
 
 
-def occlude(key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int,
-            probability: float) -> tuple[jax.Array, jax.Array]:
+def occlude(
+    key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int, probability: float
+) -> tuple[jax.Array, jax.Array]:
     """Cover parts with rectangles of random colours (paper, 2.6).
 
     Args:
@@ -82,9 +92,12 @@ def occlude(key: jax.Array, image: jax.Array, points_crop: jax.Array, count: int
     return image, covered
 
 
-def truncate(key: jax.Array, image: jax.Array, points_crop: jax.Array,
-             probability: float) -> tuple[jax.Array, jax.Array]:
-    """Let the frame end above the legs: rows below a random line repeat it, as the border of a crop would.
+def truncate(
+    key: jax.Array, image: jax.Array, points_crop: jax.Array, probability: float
+) -> tuple[jax.Array, jax.Array]:
+    """Let the frame end above the legs.
+
+    Rows below a random line repeat it, as the border of a crop would.
 
     Args:
       key: random key.
@@ -96,8 +109,11 @@ def truncate(key: jax.Array, image: jax.Array, points_crop: jax.Array,
       The image, and (K,) bool: the point lies beyond the end of the frame.
     """
     chosen, where = jax.random.split(key)
-    line = jnp.where(jax.random.bernoulli(chosen, probability),
-                     jax.random.uniform(where, minval=0.45, maxval=0.85), 2.0)
+    line = jnp.where(
+        jax.random.bernoulli(chosen, probability),
+        jax.random.uniform(where, minval=0.45, maxval=0.85),
+        2.0,
+    )
     side = image.shape[0]
     rows = jnp.minimum(jnp.arange(side), jnp.maximum((line * side).astype(jnp.int32) - 1, 0))
     beyond = (jnp.arange(side) >= line * side)[:, None, None] & (jnp.arange(image.shape[-1]) >= 3)

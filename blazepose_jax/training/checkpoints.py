@@ -20,7 +20,9 @@ class Checkpoints:
         try:
             from orbax.checkpoint import v1 as ocp
         except ImportError as error:
-            raise BlazePoseError("training needs Orbax: pip install 'blazepose_jax[train]'") from error
+            raise BlazePoseError(
+                "training needs Orbax: pip install 'blazepose_jax[train]'"
+            ) from error
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # what goes wrong is raised, too
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._training = directory.absolute(), ocp.training
@@ -29,17 +31,26 @@ class Checkpoints:
     def _open(self) -> Any:
         policies: Any = self._training
         return policies.Checkpointer(
-            self._directory, save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.preservation_policies.LatestN(3))
+            self._directory,
+            save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=policies.preservation_policies.LatestN(3),
+        )
 
     def save(self, step: int, state: Any, position: dict[str, Any] | None = None) -> None:
-        """Write the state of a step and a reader's position, plain data, and wait until both are complete."""
+        """Write the state of a step and a reader's position, plain data, and wait until both are
+        complete.
+        """
         try:
             self._keeper.save(step, state, force=True, custom_metadata={"position": position})
-        except (OSError, ValueError) as error:  # tensorstore, underneath, raises the latter for a full disk
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # tensorstore, underneath, raises the latter for a full disk
             reason = str(error).splitlines()[0][-160:]
-            raise BlazePoseError(f"checkpoint {step} could not be written (... {reason}): make room, then run the same "
-                                 "command to go on from the one before") from error
+            raise BlazePoseError(
+                f"checkpoint {step} could not be written (... {reason}): make room, then run the"
+                " same command to go on from the one before"
+            ) from error
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, newest first."""
@@ -58,20 +69,27 @@ class Checkpoints:
         steps, damaged = self.steps(), []
         for step in steps:
             try:
-                wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
+                wanted = jax.tree.map(
+                    lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like
+                )
                 found = self._keeper.load(step, wanted)
                 jax.block_until_ready(found)
                 position = (self._keeper.metadata(step).custom_metadata or {}).get("position")
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                warnings.warn(f"checkpoint {step} cannot be read ({reason}); trying the one before", stacklevel=2)
+                warnings.warn(
+                    f"checkpoint {step} cannot be read ({reason}); trying the one before",
+                    stacklevel=2,
+                )
                 damaged.append(step)
                 continue
             self._put_aside(damaged)
             return step, found, position
         if steps:
-            raise BlazePoseError("no checkpoint of this workdir fits this experiment: is it another model's? "
-                                 "Name a new --workdir")
+            raise BlazePoseError(
+                "no checkpoint of this workdir fits this experiment: is it another model's? "
+                "Name a new --workdir"
+            )
         return None
 
     def _put_aside(self, damaged: list[int]) -> None:

@@ -25,8 +25,11 @@ class ModelConfig:
     fields: tuple[str, ...] = FIELDS
     heads: tuple[str, ...] = PAPER_HEADS
     bfloat16: bool = False  # compute type; parameters and statistics stay float32
-    momentum: float = 0.99  # of batch normalisation's running statistics; runs of a few hundred steps need 0.9
-    norm: str = "batch"  # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
+    momentum: float = (
+        0.99  # of batch normalisation's running statistics; runs of a few hundred steps need 0.9
+    )
+    # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
+    norm: str = "batch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,8 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     ema_decay: float = 0.999
-    # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the first that fits.
+    # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the
+    # first that fits.
     groups: tuple[tuple[str, float], ...] = ()
 
 
@@ -55,9 +59,12 @@ class Config:
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     teacher: TeacherConfig = TeacherConfig()
-    detector: DetectorConfig = DetectorConfig()  # in place of the three above where a detector is trained
+    # in place of the three above where a detector is trained
+    detector: DetectorConfig = DetectorConfig()
     seed: int = 0
-    quick_compile: bool = False  # on CPU: compiles in half the time to slightly slower steps; for runs of minutes
+    quick_compile: bool = (
+        False  # on CPU: compiles in half the time to slightly slower steps; for runs of minutes
+    )
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 500
@@ -79,7 +86,9 @@ def override(config: Any, words: Sequence[str]) -> Any:
     for word in words:
         path, equals, text = word.partition("=")
         if not equals:
-            raise BlazePoseError(f"{word!r} is no override: write field.path=value, like optimizer.steps=100")
+            raise BlazePoseError(
+                f"{word!r} is no override: write field.path=value, like optimizer.steps=100"
+            )
         config = _replace(config, path.split("."), text, path)
     return config
 
@@ -108,12 +117,16 @@ def _parse(current: Any, text: str, whole: str) -> Any:
     if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not type(current):
-        raise BlazePoseError(f"{whole} is {text!r}: it must be of type {type(current).__name__}, like {current!r}")
+        raise BlazePoseError(
+            f"{whole} is {text!r}: it must be of type {type(current).__name__}, like {current!r}"
+        )
     return value
 
 
 def load_experiment(name: str) -> Config:
-    """The config of an experiment: a name in experiments/, or a path to a Python file with ``get_config()``.
+    """The config of an experiment.
+
+    A name in experiments/, or a path to a Python file with ``get_config()``.
 
     Raises:
       BlazePoseError: no such experiment, or a file without ``get_config``.
@@ -124,7 +137,9 @@ def load_experiment(name: str) -> Config:
         known = sorted(p.stem for p in folder.glob("*.py")) if folder.is_dir() else []
         if not name.endswith(".py"):
             check_name(name, known, "experiment")
-        raise BlazePoseError(f"experiment {name!r} does not exist: give a name ({', '.join(known)}) or a Python file")
+        raise BlazePoseError(
+            f"experiment {name!r} does not exist: give a name ({', '.join(known)}) or a Python file"
+        )
     spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

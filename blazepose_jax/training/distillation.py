@@ -1,4 +1,6 @@
-"""What a student and its teacher say of the same crops comes in, losses leave that pull one to the other."""
+"""What a student and its teacher say of the same crops comes in, losses leave that pull one to
+the other.
+"""
 
 import dataclasses
 
@@ -15,12 +17,15 @@ from blazepose_jax.training import losses
 class TeacherConfig:
     """A trained net that teaches along; every weight of 0 leaves its lesson out.
 
-    Fine-tuning forgets every head that nothing teaches: 21 of the 33 points, z, world and mask have no human label.
+    Fine-tuning forgets every head that nothing teaches: 21 of the 33 points, z, world and mask have
+    no human label.
     """
 
     weights: str = ""  # weights directory or .task; "" for no teacher
     points: float = 1.0  # x and y of unlabelled points; z of all
-    peaks: float = 0.5  # regression to the teacher's heatmap peaks, which know 3 to 5 points of PCK more
+    peaks: float = (
+        0.5  # regression to the teacher's heatmap peaks, which know 3 to 5 points of PCK more
+    )
     heatmap: float = 1.0  # unlabelled points' maps
     world: float = 1.0
     mask: float = 0.2
@@ -36,8 +41,12 @@ class Taught(struct.PyTreeNode):
     config: TeacherConfig = struct.field(pytree_node=False)
 
 
-def trust_in_labels(said: PoseOutputs, targets: dict[str, jax.Array], config: TeacherConfig) -> jax.Array:
-    """Weights of the labels by their distance from the teacher's peak: 1 within 0.2 torso, 0.5 to 0.5, 0.15 beyond.
+def trust_in_labels(
+    said: PoseOutputs, targets: dict[str, jax.Array], config: TeacherConfig
+) -> jax.Array:
+    """Weights of the labels by their distance from the teacher's peak.
+
+    1 within 0.2 torso, 0.5 to 0.5, 0.15 beyond.
 
     A disagreement is the teacher's own error a third of the time, so nothing is dropped.
 
@@ -52,14 +61,24 @@ def trust_in_labels(said: PoseOutputs, targets: dict[str, jax.Array], config: Te
     if said.heatmap is None or not config.doubt:
         return jnp.ones(targets["labelled"].shape)
     peaks = jax.vmap(heatmaps.decode)(said.heatmap)
-    distance = jnp.linalg.norm(peaks - targets["points"], axis=-1) / jnp.maximum(targets["torso"], 0.1)[:, None]
+    distance = (
+        jnp.linalg.norm(peaks - targets["points"], axis=-1)
+        / jnp.maximum(targets["torso"], 0.1)[:, None]
+    )
     trust = jnp.where(distance < 0.2, 1.0, jnp.where(distance < 0.5, 0.5, 0.15))
-    # Points outside of the crop and the ROI points, whose place the labels define, have no peak to compare with.
+    # Points outside of the crop and the ROI points, whose place the labels define, have no peak to
+    # compare with.
     return jnp.where(targets["inside"] & targets["body"], trust, 1.0)
 
 
-def distillation_losses(outputs: PoseOutputs, said: PoseOutputs, targets: dict[str, jax.Array],
-                        fields: tuple[str, ...], side: int, weight: jax.Array) -> dict[str, jax.Array]:
+def distillation_losses(
+    outputs: PoseOutputs,
+    said: PoseOutputs,
+    targets: dict[str, jax.Array],
+    fields: tuple[str, ...],
+    side: int,
+    weight: jax.Array,
+) -> dict[str, jax.Array]:
     """Every lesson, unweighted.
 
     Args:
@@ -75,14 +94,24 @@ def distillation_losses(outputs: PoseOutputs, said: PoseOutputs, targets: dict[s
     """
     present = (targets["is_person"] * weight)[:, None]  # (B, 1)
     unlabelled = present * (targets["labelled"] == 0)  # (B, K')
-    columns = {field: (outputs.landmarks[..., i], said.landmarks[..., i]) for i, field in enumerate(fields)}
+    columns = {
+        field: (outputs.landmarks[..., i], said.landmarks[..., i]) for i, field in enumerate(fields)
+    }
     error = {field: jnp.abs(a - b) / side for field, (a, b) in columns.items()}
     unit = jnp.maximum(targets["torso"], 0.1)[:, None]
     parts = {"points": losses.masked_mean((error["x"] + error["y"]) / unit, unlabelled)}
     if "z" in error:
-        parts["points"] += 0.3 * losses.masked_mean(error["z"] / unit, jnp.broadcast_to(present, error["z"].shape))
-    parts["flags"] = sum((losses.masked_mean(_soft(*columns[f]), jnp.broadcast_to(present, unlabelled.shape))
-                          for f in ("visibility", "presence") if f in columns), jnp.float32(0.0))
+        parts["points"] += 0.3 * losses.masked_mean(
+            error["z"] / unit, jnp.broadcast_to(present, error["z"].shape)
+        )
+    parts["flags"] = sum(
+        (
+            losses.masked_mean(_soft(*columns[f]), jnp.broadcast_to(present, unlabelled.shape))
+            for f in ("visibility", "presence")
+            if f in columns
+        ),
+        jnp.float32(0.0),
+    )
     if said.heatmap is not None:
         peaks = jax.vmap(heatmaps.decode)(said.heatmap)
         sure = jax.nn.sigmoid(said.heatmap).max((1, 2)) > heatmaps.MIN_CONFIDENCE
@@ -98,9 +127,17 @@ def distillation_losses(outputs: PoseOutputs, said: PoseOutputs, targets: dict[s
     if said.mask is not None and outputs.mask is not None:
         # Mask logits reach 1500; nothing is learned beyond certainty.
         pixels = _soft(jnp.clip(outputs.mask, -30, 30), jnp.clip(said.mask, -30, 30))
-        parts["mask"] = losses.masked_mean(pixels, jnp.broadcast_to(weight[:, None, None, None], pixels.shape))
-    if said.features is not None and outputs.features is not None and said.features.shape == outputs.features.shape:
-        squared = ((outputs.features - said.features) ** 2).mean((1, 2, 3)) / (said.features**2).mean((1, 2, 3))
+        parts["mask"] = losses.masked_mean(
+            pixels, jnp.broadcast_to(weight[:, None, None, None], pixels.shape)
+        )
+    if (
+        said.features is not None
+        and outputs.features is not None
+        and said.features.shape == outputs.features.shape
+    ):
+        squared = ((outputs.features - said.features) ** 2).mean((1, 2, 3)) / (
+            said.features**2
+        ).mean((1, 2, 3))
         parts["features"] = losses.masked_mean(squared, weight)
     return parts
 

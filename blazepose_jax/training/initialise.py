@@ -1,4 +1,7 @@
-"""A fresh network and a weights directory come in, variables to start training from leave; a teacher likewise."""
+"""A fresh network and a weights directory come in, variables to start training from leave.
+
+A teacher likewise.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,9 +18,12 @@ from blazepose_jax.training import Taught, TeacherConfig
 from blazepose_jax.weights import load_weights, read_stored
 
 
-def start_from(path: str, kind: str, fresh: dict[str, Any], model: str, norm: str,
-               crops: Iterable[jax.Array]) -> dict[str, Any]:
-    """Variables of a weights directory in the form that is trained; what does not fit stays fresh, and is named.
+def start_from(
+    path: str, kind: str, fresh: dict[str, Any], model: str, norm: str, crops: Iterable[jax.Array]
+) -> dict[str, Any]:
+    """Variables of a weights directory in the form that is trained.
+
+    What does not fit stays fresh, and is named.
 
     Args:
       path: weights directory or .task.
@@ -35,15 +41,21 @@ def start_from(path: str, kind: str, fresh: dict[str, Any], model: str, norm: st
     """
     found = read_stored(path)
     if kind not in found:
-        raise BlazePoseError(f"{path} holds no {kind}: name a weights directory that does with --init")
+        raise BlazePoseError(
+            f"{path} holds no {kind}: name a weights directory that does with --init"
+        )
     stored = found[kind]
     if stored.model != model:
-        raise BlazePoseError(f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
-                             "name another --init")
+        raise BlazePoseError(
+            f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
+            "name another --init"
+        )
     variables = stored.variables
     if stored.form == "folded" and norm != "folded":
         print("measuring statistics to unfold batch normalisation")
-        variables = unfold_batch_norm(create_model(model, Form(), **stored.arguments), variables, crops)
+        variables = unfold_batch_norm(
+            create_model(model, Form(), **stored.arguments), variables, crops
+        )
     elif stored.form == "batch" and norm == "folded":
         variables = fold_batch_norm(variables)
     return take_over(fresh, variables)
@@ -63,11 +75,16 @@ def take_over(fresh: dict[str, Any], variables: Any) -> dict[str, Any]:
         return jnp.asarray(node)
 
     taken = jax.tree_util.tree_map_with_path(pick, fresh)
-    print(f"took over all but {len(new)} tensors" + (f", fresh: {', '.join(sorted(new))}" if new else ""))
+    print(
+        f"took over all but {len(new)} tensors"
+        + (f", fresh: {', '.join(sorted(new))}" if new else "")
+    )
     return taken
 
 
-def load_teacher(config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]) -> Taught | None:
+def load_teacher(
+    config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]
+) -> Taught | None:
     """The teacher that an experiment names.
 
     Args:
@@ -85,15 +102,22 @@ def load_teacher(config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, .
         return None
     network = load_weights(config.weights).pose
     if network is None or network.skeleton is None:
-        raise BlazePoseError(f"teacher {config.weights!r} holds no pose net: name one in teacher.weights")
+        raise BlazePoseError(
+            f"teacher {config.weights!r} holds no pose net: name one in teacher.weights"
+        )
     if network.skeleton.keypoints != skeleton.keypoints or network.fields != fields:
-        raise BlazePoseError(f"teacher {config.weights!r} predicts {network.skeleton.name} keypoints, the student "
-                             f"{skeleton.name}: both must have the same keypoints and fields")
+        raise BlazePoseError(
+            f"teacher {config.weights!r} predicts {network.skeleton.name} keypoints, the student "
+            f"{skeleton.name}: both must have the same keypoints and fields"
+        )
     return Taught(network.replace(apply=Teaching(network.apply.module)), config)
 
 
 class Teaching:
-    """A folded module applied in training mode, where it shows its features; equal modules are equal."""
+    """A folded module applied in training mode, where it shows its features.
+
+    Equal modules are equal.
+    """
 
     def __init__(self, module: Any):
         self._module = module

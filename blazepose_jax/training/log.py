@@ -1,4 +1,7 @@
-"""Metrics of steps and validations come in; JSON lines, TensorBoard events and a progress bar leave."""
+"""Metrics of steps and validations come in.
+
+JSON lines, TensorBoard events and a progress bar leave.
+"""
 
 import contextlib
 import json
@@ -12,9 +15,21 @@ from blazepose_jax.io.json_files import read_json_lines
 
 
 class MetricLog:
-    """What a run tells people and programs. In a run of several processes only the first one tells."""
+    """What a run tells people and programs.
 
-    def __init__(self, workdir: Path, first: int, steps: int, batch_size: int, every: int, *, silent: bool = False):
+    In a run of several processes only the first one tells.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        first: int,
+        steps: int,
+        batch_size: int,
+        every: int,
+        *,
+        silent: bool = False,
+    ):
         """Go on after step ``first``: what an interrupted run wrote beyond it is dropped.
 
         Args:
@@ -25,7 +40,12 @@ class MetricLog:
           every: steps between two lines.
           silent: write and show nothing.
         """
-        self._path, self._steps, self._size, self._every = workdir / "metrics.jsonl", steps, batch_size, every
+        self._path, self._steps, self._size, self._every = (
+            workdir / "metrics.jsonl",
+            steps,
+            batch_size,
+            every,
+        )
         self._sums, self._count, self._silent, self._bar, self._events = {}, 0, silent, None, None
         self._last = (first, time.perf_counter())
         if silent:
@@ -37,12 +57,19 @@ class MetricLog:
         with contextlib.suppress(ImportError):
             from tensorboardX import SummaryWriter
 
-            self._events: Any = SummaryWriter(str(workdir / "tensorboard"), purge_step=first + 1 if first else None)
+            self._events: Any = SummaryWriter(
+                str(workdir / "tensorboard"), purge_step=first + 1 if first else None
+            )
         if sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 from tqdm import tqdm
 
-                self._bar: Any = tqdm(total=steps * batch_size, initial=first * batch_size, unit="images", desc="train")
+                self._bar: Any = tqdm(
+                    total=steps * batch_size,
+                    initial=first * batch_size,
+                    unit="images",
+                    desc="train",
+                )
 
     def _write(self, kind: str, step: int, metrics: dict[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
@@ -72,9 +99,13 @@ class MetricLog:
         rate = (step - self._last[0]) * self._size / max(now - self._last[1], 1e-9)
         left = (self._steps - step) * self._size / max(rate, 1e-9)
         self._write("train", step, {"images_per_second": round(rate, 2), **means})
-        found = ", ".join(f"{name} {means[name]:.1f}" for name in ("pck@0.2", "recall") if name in means)
-        self._say(f"step {step} of {self._steps}: loss {means['loss']:.4f}, {found}, {rate:.1f} images/s, "
-                  f"{left / 60:.0f} min left")
+        found = ", ".join(
+            f"{name} {means[name]:.1f}" for name in ("pck@0.2", "recall") if name in means
+        )
+        self._say(
+            f"step {step} of {self._steps}: loss {means['loss']:.4f}, {found}, {rate:.1f} images/s,"
+            f" {left / 60:.0f} min left"
+        )
         self._sums, self._count, self._last = {}, 0, (step, now)
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:

@@ -49,7 +49,9 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     """
     for source in (init, config.teacher.weights):
         if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
-            raise BlazePoseError(f"{source!r} is where this run writes its own weights: name another --workdir")
+            raise BlazePoseError(
+                f"{source!r} is where this run writes its own weights: name another --workdir"
+            )
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
     with ExitStack() as stack:
@@ -67,12 +69,23 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
         log = MetricLog(workdir, first, o.steps, o.batch_size, config.log_every, silent=not leads)
         stack.callback(log.close)
         if leads:
-            write_text(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-            print(f"{config.model.name}: {len(learn)} records to learn from, {len(held_out)} held out, steps {first} "
-                  f"to {o.steps}, {jax.device_count()} {jax.default_backend()} device(s)", flush=True)
-            if trainer.task.skeleton is not None and not trainer.task.skeleton.mirrors and config.augment.flip:
+            write_text(
+                workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+            )
+            print(
+                f"{config.model.name}: {len(learn)} records to learn from, {len(held_out)} held"
+                f" out, steps {first} to {o.steps}, {jax.device_count()} {jax.default_backend()}"
+                " device(s)",
+                flush=True,
+            )
+            if (
+                trainer.task.skeleton is not None
+                and not trainer.task.skeleton.mirrors
+                and config.augment.flip
+            ):
                 print(trainer.task.skeleton.describe_sides(), flush=True)
-        # Steps are dispatched one ahead: the metrics of the step before are read while this one runs.
+        # Steps are dispatched one ahead: the metrics of the step before are read while this one
+        # runs.
         before: tuple[int, Any, Any] | None = None
         for step in range(first, o.steps):
             batch = trainer.batch(step)
@@ -83,10 +96,15 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
             if stop or (step + 1) % config.checkpoint_every == 0 or step + 1 == o.steps:
                 log.step(*check_finite(*before, state, workdir))
                 before = None
-                checkpoints.save(step + 1, state, learn.position() if hasattr(learn, "position") else None)
+                checkpoints.save(
+                    step + 1, state, learn.position() if hasattr(learn, "position") else None
+                )
                 if stop:
                     if leads:
-                        print(f"interrupted: step {step + 1} is saved; the same command goes on from there")
+                        print(
+                            f"interrupted: step {step + 1} is saved; the same command goes on from"
+                            " there"
+                        )
                     return state
             if (step + 1) % config.validate_every == 0 or step + 1 == o.steps:
                 if before is not None:
@@ -110,13 +128,17 @@ def join(coordinator: str | None, processes: int, process: int) -> None:
     if processes == 1 and coordinator is None:
         return
     if coordinator is None or not 0 <= process < processes:
-        raise BlazePoseError(f"--coordinator {coordinator} --processes {processes} --process {process}: several "
-                             "processes need a coordinator's HOST:PORT, and numbers from 0 below --processes")
+        raise BlazePoseError(
+            f"--coordinator {coordinator} --processes {processes} --process {process}: several "
+            "processes need a coordinator's HOST:PORT, and numbers from 0 below --processes"
+        )
     try:
         jax.distributed.initialize(coordinator, processes, process)
     except (RuntimeError, ValueError) as error:
-        raise BlazePoseError(f"process {process} could not join {coordinator} ({str(error).splitlines()[0]}): start "
-                             f"all {processes} processes with the same address") from error
+        raise BlazePoseError(
+            f"process {process} could not join {coordinator} ({str(error).splitlines()[0]}): start "
+            f"all {processes} processes with the same address"
+        ) from error
 
 
 def agreed(stop: bool) -> bool:
@@ -128,8 +150,9 @@ def agreed(stop: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(stop)).any())
 
 
-def check_finite(step: int, batch: Any, metrics: Any, state: TrainState,
-                 workdir: Path) -> tuple[int, dict[str, float]]:
+def check_finite(
+    step: int, batch: Any, metrics: Any, state: TrainState, workdir: Path
+) -> tuple[int, dict[str, float]]:
     """Fetch the metrics of a step.
 
     Args:
@@ -151,12 +174,24 @@ def check_finite(step: int, batch: Any, metrics: Any, state: TrainState,
         save_leaves(folder / "state.npz", state)
     name = "batch" if jax.process_count() == 1 else f"batch-{process}"
     save_leaves(folder / f"{name}.npz", batch)
-    write_text(folder / f"{name}.json", json.dumps({"step": step, "ids": np.asarray(batch.ids).tolist(), **{
-        k: str(v) for k, v in values.items()}}, indent=2) + "\n")
+    write_text(
+        folder / f"{name}.json",
+        json.dumps(
+            {
+                "step": step,
+                "ids": np.asarray(batch.ids).tolist(),
+                **{k: str(v) for k, v in values.items()},
+            },
+            indent=2,
+        )
+        + "\n",
+    )
     what = "loss" if not math.isfinite(values["loss"]) else "gradient_norm"
-    raise BlazePoseError(f"the {what} of step {step} is {values[what]}: the state before it and its batch, with the "
-                         f"pictures of your records, are in {folder}; lower optimizer.learning_rate, or look at these "
-                         "records")
+    raise BlazePoseError(
+        f"the {what} of step {step} is {values[what]}: the state before it and its batch, with the"
+        f" pictures of your records, are in {folder}; lower optimizer.learning_rate, or look at"
+        " these records"
+    )
 
 
 def save_leaves(path: Path, tree: Any) -> None:
@@ -176,13 +211,16 @@ def locked(workdir: Path) -> Iterator[None]:
     try:
         from filelock import FileLock, Timeout
     except ImportError as error:
-        raise BlazePoseError("training needs filelock: pip install 'blazepose_jax[train]'") from error
+        raise BlazePoseError(
+            "training needs filelock: pip install 'blazepose_jax[train]'"
+        ) from error
     lock = FileLock(workdir / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout as error:
-        raise BlazePoseError(f"workdir {str(workdir)!r} is in use by another run: wait for it, or name another") \
-            from error
+        raise BlazePoseError(
+            f"workdir {str(workdir)!r} is in use by another run: wait for it, or name another"
+        ) from error
     try:
         yield
     finally:

@@ -1,11 +1,17 @@
-"""Predictions and targets come in, elementwise losses leave; masking and averaging is ``masked_mean``'s."""
+"""Predictions and targets come in, elementwise losses leave.
+
+Masking and averaging is ``masked_mean``'s.
+"""
 
 import jax
 import jax.numpy as jnp
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean of ``values`` weighted by ``mask`` (broadcastable, may be fractional); 0 where nothing is labelled."""
+    """Mean of ``values`` weighted by ``mask`` (broadcastable, may be fractional).
+
+    0 where nothing is labelled.
+    """
     mask = jnp.broadcast_to(mask, values.shape).astype(values.dtype)
     total = mask.sum()
     return (values * mask).sum() / jnp.where(total > 0, total, 1.0)
@@ -22,10 +28,13 @@ def smooth_l1(difference: jax.Array, width: float = 1.0) -> jax.Array:
     return jnp.where(size < width, 0.5 * difference**2 / width, size - 0.5 * width)
 
 
-def robust_distance(predicted: jax.Array, true: jax.Array, unit: jax.Array, knee: float) -> jax.Array:
+def robust_distance(
+    predicted: jax.Array, true: jax.Array, unit: jax.Array, knee: float
+) -> jax.Array:
     """log(1 + d / (knee * unit)): an L1 near the truth whose pull fades far from it.
 
-    About a quarter of LSP Extended's joints are off by more than 0.2 torso; such outliers must not steer.
+    About a quarter of LSP Extended's joints are off by more than 0.2 torso; such outliers must not
+    steer.
 
     Args:
       predicted: (..., D).
@@ -42,7 +51,9 @@ def robust_distance(predicted: jax.Array, true: jax.Array, unit: jax.Array, knee
 
 
 def focal(logits: jax.Array, targets: jax.Array, alpha: float, gamma: float) -> jax.Array:
-    """Elementwise focal loss: BCE that fades where the answer is right already (arXiv 1708.02002, equation 5).
+    """Elementwise focal loss.
+
+    BCE that fades where the answer is right already (arXiv 1708.02002, equation 5).
 
     Args:
       logits: any shape.

@@ -1,4 +1,7 @@
-"""Variables and records come in, a pose net's scalar loss and its parts leave: the paper's recipe."""
+"""Variables and records come in, a pose net's scalar loss and its parts leave.
+
+The paper's recipe.
+"""
 
 import dataclasses
 from typing import Any
@@ -19,7 +22,9 @@ class LossConfig:
     """Weights of the losses, and what their targets are."""
 
     heatmap: float = 1.0
-    offsets: float = 0.1  # cells; ten times smaller than the heatmap's sum, so that it only sharpens
+    offsets: float = (
+        0.1  # cells; ten times smaller than the heatmap's sum, so that it only sharpens
+    )
     regression: float = 1.0
     visibility: float = 0.1  # the classifiers are easy; they must not crowd out the points
     presence: float = 0.1
@@ -33,8 +38,15 @@ class LossConfig:
     min_torso: float = 0.1  # of the crop; a torso seen end-on would blow the loss up
 
 
-def pose_losses(outputs: PoseOutputs, targets: dict[str, jax.Array], fields: tuple[str, ...], side: int,
-                knows_occlusion: jax.Array, weight: jax.Array, config: LossConfig) -> dict[str, jax.Array]:
+def pose_losses(
+    outputs: PoseOutputs,
+    targets: dict[str, jax.Array],
+    fields: tuple[str, ...],
+    side: int,
+    knows_occlusion: jax.Array,
+    weight: jax.Array,
+    config: LossConfig,
+) -> dict[str, jax.Array]:
     """Every loss of a pose net, unweighted, each masked by what is labelled.
 
     Args:
@@ -56,39 +68,64 @@ def pose_losses(outputs: PoseOutputs, targets: dict[str, jax.Array], fields: tup
     if outputs.heatmap is not None:
         grid = outputs.heatmap.shape[1]
         wanted = jax.vmap(lambda p: heatmaps.encode(p, grid, config.sigma))(targets["points"])
-        # A labelled point outside of the crop is taught an empty map; there is no other negative evidence.
+        # A labelled point outside of the crop is taught an empty map; there is no other negative
+        # evidence.
         wanted = wanted * targets["inside"][:, None, None]
         cells = losses.binary_cross_entropy(outputs.heatmap, wanted).sum((1, 2))
         # The target's own entropy is no loss: a perfect map scores 0.
-        floor = losses.binary_cross_entropy(jnp.log(wanted + 1e-6) - jnp.log1p(1e-6 - wanted), wanted).sum((1, 2))
+        floor = losses.binary_cross_entropy(
+            jnp.log(wanted + 1e-6) - jnp.log1p(1e-6 - wanted), wanted
+        ).sum((1, 2))
         parts["heatmap"] = losses.masked_mean(0.1 * (cells - floor), labelled)
     if outputs.offsets is not None:
         grid = outputs.offsets.shape[1]
-        wanted, near = jax.vmap(lambda p: heatmaps.encode_offsets(p, grid, config.radius))(targets["points"])
+        wanted, near = jax.vmap(lambda p: heatmaps.encode_offsets(p, grid, config.radius))(
+            targets["points"]
+        )
         found = outputs.offsets.reshape(wanted.shape)
-        parts["offsets"] = losses.masked_mean(losses.smooth_l1(found - wanted).sum(-1),
-                                              near * inside[:, None, None])
+        parts["offsets"] = losses.masked_mean(
+            losses.smooth_l1(found - wanted).sum(-1), near * inside[:, None, None]
+        )
     xy = jnp.stack([column["x"], column["y"]], -1) / side
     unit = jnp.maximum(targets["torso"], config.min_torso)[:, None]
     parts["regression"] = losses.masked_mean(
-        losses.robust_distance(xy, targets["points"], unit, config.knee), labelled)
+        losses.robust_distance(xy, targets["points"], unit, config.knee), labelled
+    )
     if "visibility" in column:
-        # Where flag 2 says no more than labelled, only what we covered ourselves is known: it is hidden.
+        # Where flag 2 says no more than labelled, only what we covered ourselves is known: it is
+        # hidden.
         known = labelled * (knows_occlusion[:, None] | targets["covered"]) * targets["body"]
         parts["visibility"] = losses.masked_mean(
-            losses.binary_cross_entropy(column["visibility"], targets["visible"].astype(jnp.float32)), known)
+            losses.binary_cross_entropy(
+                column["visibility"], targets["visible"].astype(jnp.float32)
+            ),
+            known,
+        )
     if "presence" in column:
         parts["presence"] = losses.masked_mean(
-            losses.binary_cross_entropy(column["presence"], targets["inside"].astype(jnp.float32)), labelled)
+            losses.binary_cross_entropy(column["presence"], targets["inside"].astype(jnp.float32)),
+            labelled,
+        )
     parts["pose_presence"] = losses.masked_mean(
-        losses.binary_cross_entropy(outputs.presence[:, 0], targets["is_person"].astype(jnp.float32)), weight)
+        losses.binary_cross_entropy(
+            outputs.presence[:, 0], targets["is_person"].astype(jnp.float32)
+        ),
+        weight,
+    )
     if "knows_body" in targets:
-        parts |= body_losses(outputs, column.get("z"), targets, side, weight * targets["knows_body"])
+        parts |= body_losses(
+            outputs, column.get("z"), targets, side, weight * targets["knows_body"]
+        )
     return parts
 
 
-def body_losses(outputs: PoseOutputs, z: jax.Array | None, targets: dict[str, jax.Array], side: int,
-                weight: jax.Array) -> dict[str, jax.Array]:
+def body_losses(
+    outputs: PoseOutputs,
+    z: jax.Array | None,
+    targets: dict[str, jax.Array],
+    side: int,
+    weight: jax.Array,
+) -> dict[str, jax.Array]:
     """Losses of what only rendered people know: depth, metres and mask.
 
     Args:
@@ -111,13 +148,25 @@ def body_losses(outputs: PoseOutputs, z: jax.Array | None, targets: dict[str, ja
     if outputs.mask is not None:
         logits = outputs.mask[..., 0]
         wanted = jax.image.resize(targets["mask"], logits.shape, "linear")
-        parts["mask"] = losses.masked_mean(losses.binary_cross_entropy(logits, wanted), weight[:, None, None])
+        parts["mask"] = losses.masked_mean(
+            losses.binary_cross_entropy(logits, wanted), weight[:, None, None]
+        )
     return parts
 
 
-def pose_objective(apply: Any, variables: Any, batch: PoseBatch, key: jax.Array, *, skeleton: Skeleton,
-                   fields: tuple[str, ...], side: int, augmentation: AugmentConfig, weights: LossConfig,
-                   taught: Taught | None = None) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+def pose_objective(
+    apply: Any,
+    variables: Any,
+    batch: PoseBatch,
+    key: jax.Array,
+    *,
+    skeleton: Skeleton,
+    fields: tuple[str, ...],
+    side: int,
+    augmentation: AugmentConfig,
+    weights: LossConfig,
+    taught: Taught | None = None,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     """The loss of a pose net on a batch.
 
     Args:
@@ -136,7 +185,9 @@ def pose_objective(apply: Any, variables: Any, batch: PoseBatch, key: jax.Array,
       () loss, and (its unweighted parts with PCK@0.2 of the regression, updated batch statistics).
     """
     keys = jax.random.split(key, batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, augmentation))(keys, batch)
+    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, augmentation))(
+        keys, batch
+    )
     images = targets["image"] / 255.0
     outputs, stats = apply(variables, images)
     labelled, loss = targets["labelled"], jnp.float32(0.0)
@@ -152,12 +203,21 @@ def pose_objective(apply: Any, variables: Any, batch: PoseBatch, key: jax.Array,
     x, y = (outputs.landmarks[..., fields.index(f)] for f in ("x", "y"))
     distance = jnp.linalg.norm(jnp.stack([x, y], -1) / side - targets["points"], axis=-1)
     hit = distance < 0.2 * targets["torso"][:, None]
-    parts |= own | {"pck@0.2": 100 * losses.masked_mean(hit.astype(jnp.float32), labelled * targets["body"])}
+    parts |= own | {
+        "pck@0.2": 100 * losses.masked_mean(hit.astype(jnp.float32), labelled * targets["body"])
+    }
     return loss, (parts, stats)
 
 
-def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleton, fields: tuple[str, ...],
-              side: int) -> tuple[dict[str, jax.Array], jax.Array]:
+def pose_hits(
+    apply: Any,
+    variables: Any,
+    batch: PoseBatch,
+    *,
+    skeleton: Skeleton,
+    fields: tuple[str, ...],
+    side: int,
+) -> tuple[dict[str, jax.Array], jax.Array]:
     """How many points the regression finds in undisturbed crops.
 
     Args:
@@ -169,11 +229,13 @@ def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleto
       side: S, input px.
 
     Returns:
-      {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right hip where the
-      skeleton has them (evalLSP), else up to centre.
+      {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right
+      hip where the skeleton has them (evalLSP), else up to centre.
     """
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, STILL))(keys, batch)
+    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, STILL))(
+        keys, batch
+    )
     outputs = apply(variables, targets["image"] / 255.0)
     xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
     torso = targets["torso"]
@@ -183,5 +245,8 @@ def pose_hits(apply: Any, variables: Any, batch: PoseBatch, *, skeleton: Skeleto
         torso = jnp.linalg.norm(a - b, axis=-1)
     counted = targets["labelled"] & targets["body"] & (batch.weight > 0)[:, None]
     distance = jnp.linalg.norm(xy - targets["points"], axis=-1)
-    hits = {f"pck@{share}": ((distance < share * torso[:, None]) & counted).sum() for share in (0.2, 0.1)}
+    hits = {
+        f"pck@{share}": ((distance < share * torso[:, None]) & counted).sum()
+        for share in (0.2, 0.1)
+    }
     return hits, counted.sum()

@@ -15,7 +15,8 @@ from blazepose_jax.training import augment
 class AugmentConfig:
     """How samples are disturbed; ``STILL`` leaves them as they are.
 
-    The paper disturbs scale and shift by 10 % and limits the angle; wider ranges cost capacity (2.6).
+    The paper disturbs scale and shift by 10 % and limits the angle; wider ranges cost capacity
+    (2.6).
     """
 
     scale: float = 0.10
@@ -32,8 +33,19 @@ class AugmentConfig:
 
 
 USUAL_TORSO = 0.2  # of the ROI's side, of somebody who stands
-STILL = AugmentConfig(scale=0.0, shift=0.0, angle=0.0, wide=0.0, flip=0.0, colour=0.0, occluders=0, occlusion=0.0,
-                      truncation=0.0, half_body=0.0, negatives=0.0)
+STILL = AugmentConfig(
+    scale=0.0,
+    shift=0.0,
+    angle=0.0,
+    wide=0.0,
+    flip=0.0,
+    colour=0.0,
+    occluders=0,
+    occlusion=0.0,
+    truncation=0.0,
+    half_body=0.0,
+    negatives=0.0,
+)
 
 
 def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI, jax.Array]:
@@ -49,12 +61,21 @@ def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI,
     """
     is_wide, jitter, is_half, which_half, is_negative, direction = jax.random.split(key, 6)
     wide = jax.random.bernoulli(is_wide, config.wide)
-    seen = augment.jitter_roi(jitter, roi, config.scale * (1 + 1.5 * wide), config.shift * (1 + 1.5 * wide),
-                              config.angle * (1 + 2.0 * wide))
+    seen = augment.jitter_roi(
+        jitter,
+        roi,
+        config.scale * (1 + 1.5 * wide),
+        config.shift * (1 + 1.5 * wide),
+        config.angle * (1 + 2.0 * wide),
+    )
     half = jax.random.bernoulli(is_half, config.half_body)
     end = jnp.where(jax.random.bernoulli(which_half), 0.2, -0.2)  # of the side: chest or knees
     along = end * seen.side * jnp.stack([jnp.sin(seen.angle), -jnp.cos(seen.angle)])
-    seen = ROI(jnp.where(half, seen.center + along, seen.center), jnp.where(half, 0.65, 1.0) * seen.side, seen.angle)
+    seen = ROI(
+        jnp.where(half, seen.center + along, seen.center),
+        jnp.where(half, 0.65, 1.0) * seen.side,
+        seen.angle,
+    )
     # A negative looks past the person: her centre lies at least a third of the side away.
     is_person = ~jax.random.bernoulli(is_negative, config.negatives)
     away = jax.random.uniform(direction, maxval=2 * jnp.pi)
@@ -62,8 +83,9 @@ def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI,
     return seen.replace(center=jnp.where(is_person, seen.center, seen.center + offset)), is_person
 
 
-def sample_targets(key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: int,
-                   config: AugmentConfig) -> dict[str, jax.Array]:
+def sample_targets(
+    key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: int, config: AugmentConfig
+) -> dict[str, jax.Array]:
     """One record to one input and its labels, disturbed.
 
     Args:
@@ -74,13 +96,18 @@ def sample_targets(key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: 
       config: what to disturb.
 
     Returns:
-      image (S, S, 3) in [0, 255]; points (K', 2) crop frame; labelled, inside, visible, covered, body (K',) bool;
-      torso (); is_person () bool; and where the record knows them depth (K',) in units of the crop, world (K, 3)
-      metres in crop axes, mask (S, S) in [0, 1], knows_body () bool. K' counts auxiliary rows: the two ROI points
-      are labelled, unused ones are not.
+      image (S, S, 3) in [0, 255]; points (K', 2) crop frame; labelled, inside, visible, covered,
+      body (K',) bool; torso (); is_person () bool; and where the record knows them depth (K',) in
+      units of the crop, world (K, 3) metres in crop axes, mask (S, S) in [0, 1], knows_body ()
+      bool. K' counts auxiliary rows: the two ROI points are labelled, unused ones are not.
     """
     keys = jax.random.split(key, 5)
-    roi, keypoints, flags, body = record.roi, record.keypoints, record.flags, len(skeleton.keypoints)
+    roi, keypoints, flags, body = (
+        record.roi,
+        record.keypoints,
+        record.flags,
+        len(skeleton.keypoints),
+    )
     seen, is_person = disturbed_roi(keys[0], roi, config)
     circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
     placed = 2 if skeleton.has_roi_points else 0
@@ -96,28 +123,51 @@ def sample_targets(key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: 
     points, flags = points[order], flags[order]
     points = jnp.where(flipped, jnp.array([1.0, 0.0]) + points * jnp.array([-1.0, 1.0]), points)
 
-    pixels = record.pixels if record.mask is None else jnp.concatenate([record.pixels, record.mask[..., None]], -1)
+    pixels = (
+        record.pixels
+        if record.mask is None
+        else jnp.concatenate([record.pixels, record.mask[..., None]], -1)
+    )
     size = pixels.shape[0]
     frame = Frame(pixels.reshape(size * size, -1), jnp.array([size, size]))
     layers = warp.crop(frame, affine, side, border="replicate")  # (S, S, 3), or 4 with the mask
     layers = layers.at[..., :3].set(augment.colour(keys[2], layers[..., :3], config.colour))
-    layers, covered = augment.occlude(keys[3], layers, points, max(config.occluders, 1),
-                                      config.occlusion if config.occluders else 0.0)
+    layers, covered = augment.occlude(
+        keys[3],
+        layers,
+        points,
+        max(config.occluders, 1),
+        config.occlusion if config.occluders else 0.0,
+    )
     layers, cut = augment.truncate(keys[4], layers, points, config.truncation)
     inside = ((points >= 0) & (points < 1)).all(-1) & ~cut
     ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
     hips, shoulders = (points[rows].mean(0) for rows in ends)
     # Where a teacher placed the ROI the torso is unlabelled.
-    torso = jnp.where((flags[jnp.concatenate(ends)] > 0).all(), jnp.linalg.norm(shoulders - hips),
-                      USUAL_TORSO * roi.side / seen.side)
-    targets = {"image": layers[..., :3], "points": points, "labelled": (flags > 0) & is_person, "inside": inside,
-               "visible": (flags == 2) & inside & ~covered, "covered": covered | ~inside,
-               "torso": torso, "is_person": is_person,
-               "body": jnp.arange(points.shape[0]) < body}
+    torso = jnp.where(
+        (flags[jnp.concatenate(ends)] > 0).all(),
+        jnp.linalg.norm(shoulders - hips),
+        USUAL_TORSO * roi.side / seen.side,
+    )
+    targets = {
+        "image": layers[..., :3],
+        "points": points,
+        "labelled": (flags > 0) & is_person,
+        "inside": inside,
+        "visible": (flags == 2) & inside & ~covered,
+        "covered": covered | ~inside,
+        "torso": torso,
+        "is_person": is_person,
+        "body": jnp.arange(points.shape[0]) < body,
+    }
     if record.depth is not None and record.world is not None and record.knows_body is not None:
         extra = jnp.zeros(points.shape[0] - body)
         world = rois.rotate_world(record.world, seen.replace(angle=-seen.angle))
         world = jnp.where(flipped, world * jnp.array([-1.0, 1.0, 1.0]), world)
-        targets |= {"depth": jnp.concatenate([record.depth, extra])[order] / seen.side, "world": world[order[:body]],
-                    "mask": layers[..., 3] / 255.0, "knows_body": record.knows_body & is_person}
+        targets |= {
+            "depth": jnp.concatenate([record.depth, extra])[order] / seen.side,
+            "world": world[order[:body]],
+            "mask": layers[..., 3] / 255.0,
+            "knows_body": record.knows_body & is_person,
+        }
     return targets

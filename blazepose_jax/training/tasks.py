@@ -1,4 +1,7 @@
-"""What differs between training a pose net and training a detector: objective, validation, and what is kept."""
+"""What differs between training a pose net and training a detector.
+
+Objective, validation, and what is kept.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,17 +33,29 @@ class PoseTask:
     def __init__(self, config: Config, learn: Any):
         model = config.model
         self.skeleton, self._config = learn.skeleton, config
-        self.arguments = {"keypoints": len(self.skeleton.keypoints) + len(self.skeleton.auxiliary), "side": model.side,
-                          "fields": model.fields, "heads": model.heads}
+        self.arguments = {
+            "keypoints": len(self.skeleton.keypoints) + len(self.skeleton.auxiliary),
+            "side": model.side,
+            "fields": model.fields,
+            "heads": model.heads,
+        }
         self.taught: Taught | None = load_teacher(config.teacher, self.skeleton, model.fields)
         self._known = {"skeleton": self.skeleton, "fields": model.fields, "side": model.side}
 
     def objective(self, apply: Callable[..., Any], taught: Taught | None) -> Callable[..., Any]:
         """For ``training.train_step``."""
-        return partial(pose_loss.pose_objective, apply, augmentation=self._config.augment, weights=self._config.loss,
-                       taught=taught, **self._known)
+        return partial(
+            pose_loss.pose_objective,
+            apply,
+            augmentation=self._config.augment,
+            weights=self._config.loss,
+            taught=taught,
+            **self._known,
+        )
 
-    def count(self, apply: Callable[..., Any], variables: Any, batch: PoseBatch) -> dict[str, jax.Array]:
+    def count(
+        self, apply: Callable[..., Any], variables: Any, batch: PoseBatch
+    ) -> dict[str, jax.Array]:
         """Hits and points of a batch of held-out records."""
         hits, points = pose_loss.pose_hits(apply, variables, batch, **self._known)
         return {**hits, "points": points}
@@ -52,8 +67,11 @@ class PoseTask:
 
     def inputs(self, batch: PoseBatch) -> jax.Array:
         """Undisturbed, normalised crops."""
-        look = jax.vmap(lambda record: sample_targets(
-            jax.random.key(0), record, self.skeleton, self._config.model.side, STILL)["image"])
+        look = jax.vmap(
+            lambda record: sample_targets(
+                jax.random.key(0), record, self.skeleton, self._config.model.side, STILL
+            )["image"]
+        )
         return look(batch) / 255.0
 
 
@@ -72,18 +90,25 @@ class DetectorTask:
         """For ``training.train_step``."""
         return partial(detector_loss.detector_objective, apply, **self._known)
 
-    def count(self, apply: Callable[..., Any], variables: Any, batch: SceneBatch) -> dict[str, jax.Array]:
+    def count(
+        self, apply: Callable[..., Any], variables: Any, batch: SceneBatch
+    ) -> dict[str, jax.Array]:
         """People, detections and hits of a batch of held-out scenes."""
         return detector_loss.detector_hits(apply, variables, batch, **self._known)
 
     def rates(self, counts: dict[str, float]) -> dict[str, float]:
         """Recall and precision in percent, of summed counts."""
-        return {"recall": 100 * counts["found"] / max(counts["people"], 1.0),
-                "precision": 100 * counts["right"] / max(counts["detections"], 1.0)}
+        return {
+            "recall": 100 * counts["found"] / max(counts["people"], 1.0),
+            "precision": 100 * counts["right"] / max(counts["detections"], 1.0),
+        }
 
     def inputs(self, batch: SceneBatch) -> jax.Array:
         """Undisturbed, normalised scenes."""
         side = self._known["side"]
-        look = jax.vmap(lambda p, xy, kinds: detector_loss.scene_targets(
-            jax.random.key(0), p, xy, kinds, side, None)["image"])
+        look = jax.vmap(
+            lambda p, xy, kinds: detector_loss.scene_targets(
+                jax.random.key(0), p, xy, kinds, side, None
+            )["image"]
+        )
         return look(jnp.asarray(batch.pixels), batch.points, batch.kinds) / 127.5 - 1

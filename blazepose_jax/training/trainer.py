@@ -1,4 +1,7 @@
-"""An experiment and its records come in; a fresh state, the jitted step on all devices and the validation leave."""
+"""An experiment and its records come in.
+
+A fresh state, the jitted step on all devices and the validation leave.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -34,30 +37,56 @@ class Trainer:
         model, o = config.model, config.optimizer
         check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
         spec = spec_of(model.name)
-        self.task = PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
+        self.task = (
+            PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
+        )
         self.side = model.side if spec.kind == "pose" else spec.side
-        form = Form("folded" if model.norm == "folded" else "batch", jnp.bfloat16 if model.bfloat16 else jnp.float32,
-                    frozen=model.norm == "frozen", momentum=model.momentum)
+        form = Form(
+            "folded" if model.norm == "folded" else "batch",
+            jnp.bfloat16 if model.bfloat16 else jnp.float32,
+            frozen=model.norm == "frozen",
+            momentum=model.momentum,
+        )
         self.model = create_model(model.name, form, **self.task.arguments)
-        self.optimizer = steps.make_optimizer(o.learning_rate, o.steps, warmup=o.warmup, clip=o.clip,
-                                                 weight_decay=o.weight_decay, rule=o.rule, groups=o.groups)
+        self.optimizer = steps.make_optimizer(
+            o.learning_rate,
+            o.steps,
+            warmup=o.warmup,
+            clip=o.clip,
+            weight_decay=o.weight_decay,
+            rule=o.rule,
+            groups=o.groups,
+        )
         mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.split = NamedSharding(mesh, PartitionSpec("data"))
         if o.batch_size % jax.device_count():
-            raise BlazePoseError(f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
-                                 f"{jax.device_count()} devices")
+            raise BlazePoseError(
+                f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
+                f"{jax.device_count()} devices"
+            )
 
         def step(state, batch, key, taught, number):
             objective = self.task.objective(self._apply_in_training, taught)
-            new, metrics = steps.train_step(state, batch, key, objective=objective, optimizer=self.optimizer,
-                                               ema_decay=o.ema_decay)
+            new, metrics = steps.train_step(
+                state,
+                batch,
+                key,
+                objective=objective,
+                optimizer=self.optimizer,
+                ema_decay=o.ema_decay,
+            )
             return steps.keep_if_sound(new, state, metrics, number), metrics
 
         same = self.replicated
         options = QUICK if config.quick_compile and jax.default_backend() == "cpu" else None
-        self._step = jax.jit(step, donate_argnums=0, in_shardings=(same, self.split, same, same, same),
-                             out_shardings=same, compiler_options=options)
+        self._step = jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(same, self.split, same, same, same),
+            out_shardings=same,
+            compiler_options=options,
+        )
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
         self._taught = self._everywhere(self.task.taught)
@@ -78,16 +107,21 @@ class Trainer:
         """This process's rows of a batch become its part of the global arrays."""
         if jax.process_count() == 1:
             return jax.device_put(batch, self.split)
-        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch)
+        return jax.tree.map(
+            lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch
+        )
 
     def fresh_state(self, init: str | None) -> TrainState:
         """Step 0: random variables, or those of a weights directory."""
         model = self.config.model
         images = jnp.zeros((1, self.side, self.side, 3))
-        key = jax.random.key(self.config.seed, impl="rbg")  # compiles several times faster than threefry
+        # compiles several times faster than threefry
+        key = jax.random.key(self.config.seed, impl="rbg")
         variables = dict(jax.jit(lambda k: self.model.init(k, images, train=False))(key))
         if init is not None:
-            variables = start_from(init, self.task.kind, variables, model.name, model.norm, self._inputs())
+            variables = start_from(
+                init, self.task.kind, variables, model.name, model.norm, self._inputs()
+            )
         return self._everywhere(steps.create_train_state(variables, self.optimizer))
 
     def _inputs(self, size: int = 32) -> Iterator[jax.Array]:
@@ -102,7 +136,9 @@ class Trainer:
         rows = range(jax.process_index() * size // count, (jax.process_index() + 1) * size // count)
         return self.learn.batch(step, size, self.config.seed, rows=rows)
 
-    def step(self, state: TrainState, batch: Any, number: int) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(
+        self, state: TrainState, batch: Any, number: int
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One training step on every device; ``number`` of them were done before."""
         return self._step(state, self._shared_out(batch), self._key, self._taught, np.int32(number))
 
@@ -122,7 +158,17 @@ class Trainer:
         """Write the averaged parameters as a weights directory."""
         form = "folded" if self.config.model.norm == "folded" else "batch"
         variables = {name: tree for name, tree in jax.device_get(state.ema).items() if tree}
-        save_weights(directory, {self.task.kind: StoredNetwork(
-            self.config.model.name, form, variables, self.task.arguments,
-            f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}", "that of its training data",
-            self.task.skeleton)})
+        save_weights(
+            directory,
+            {
+                self.task.kind: StoredNetwork(
+                    self.config.model.name,
+                    form,
+                    variables,
+                    self.task.arguments,
+                    f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}",
+                    "that of its training data",
+                    self.task.skeleton,
+                )
+            },
+        )

@@ -10,5 +10,13 @@ from blazepose_jax.weights.loading import (
     read_tflite_files,
 )
 
-__all__ = ["StoredNetwork", "TFLiteFile", "Weights", "import_weights", "load_weights", "read_stored",
-           "read_tflite_files", "save_weights"]
+__all__ = [
+    "StoredNetwork",
+    "TFLiteFile",
+    "Weights",
+    "import_weights",
+    "load_weights",
+    "read_stored",
+    "read_tflite_files",
+    "save_weights",
+]

@@ -7,8 +7,10 @@ from blazepose_jax.errors import BlazePoseError
 
 TASK_MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.tflite"}
 # Where the wheels up to mediapipe 0.10.21 keep their models; newer wheels ship none.
-WHEEL_MEMBERS = {"detector": "mediapipe/modules/pose_detection/pose_detection.tflite",
-                 "pose": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"}
+WHEEL_MEMBERS = {
+    "detector": "mediapipe/modules/pose_detection/pose_detection.tflite",
+    "pose": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+}
 MAX_MEMBER_BYTES = 128 * 2**20  # Heavy has 28 MB
 
 
@@ -21,8 +23,12 @@ def read_task(path: Path) -> dict[str, bytes]:
     Raises:
       BlazePoseError: no zip, compressed, unsafe names, huge or missing members.
     """
-    return _read(path, TASK_MEMBERS, stored=True,
-                 missing="a pose .task holds pose_detector.tflite and pose_landmarks_detector.tflite")
+    return _read(
+        path,
+        TASK_MEMBERS,
+        stored=True,
+        missing="a pose .task holds pose_detector.tflite and pose_landmarks_detector.tflite",
+    )
 
 
 def read_wheel(path: Path) -> dict[str, bytes]:
@@ -34,7 +40,12 @@ def read_wheel(path: Path) -> dict[str, bytes]:
     Raises:
       BlazePoseError: no zip, unsafe names, huge members, or a wheel without models.
     """
-    return _read(path, WHEEL_MEMBERS, stored=False, missing="newer wheels ship no models; give mediapipe==0.10.21's")
+    return _read(
+        path,
+        WHEEL_MEMBERS,
+        stored=False,
+        missing="newer wheels ship no models; give mediapipe==0.10.21's",
+    )
 
 
 def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) -> dict[str, bytes]:
@@ -43,17 +54,25 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
             entries = {info.filename: info for info in archive.infolist()}
             for name, info in entries.items():
                 if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
-                    raise BlazePoseError(f"{path} holds the unsafe name {name!r}: names must stay inside "
-                                         "of the archive")
+                    raise BlazePoseError(
+                        f"{path} holds the unsafe name {name!r}: names must stay inside "
+                        "of the archive"
+                    )
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise BlazePoseError(f"{path} packs {name} by method {info.compress_type}: stored and deflated "
-                                         "members can be read in bounded memory, others not")
+                    raise BlazePoseError(
+                        f"{path} packs {name} by method {info.compress_type}: stored and deflated "
+                        "members can be read in bounded memory, others not"
+                    )
                 if name in members.values() and info.file_size > MAX_MEMBER_BYTES:
-                    raise BlazePoseError(f"{path} declares {info.file_size} bytes for {name}: at most "
-                                         f"{MAX_MEMBER_BYTES} are read; fetch the file again")
+                    raise BlazePoseError(
+                        f"{path} declares {info.file_size} bytes for {name}: at most "
+                        f"{MAX_MEMBER_BYTES} are read; fetch the file again"
+                    )
                 if stored and info.compress_type != zipfile.ZIP_STORED:
-                    raise BlazePoseError(f"{path} is compressed ({name}): MediaPipe maps .task files, so store them "
-                                         "with zip -0")
+                    raise BlazePoseError(
+                        f"{path} is compressed ({name}): MediaPipe maps .task files, so store them "
+                        "with zip -0"
+                    )
             if lacking := [name for name in members.values() if name not in entries]:
                 raise BlazePoseError(f"{path} lacks {lacking[0]}: {missing}")
             found = {}
@@ -61,11 +80,17 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
                 with archive.open(name) as member:
                     found[kind] = member.read(MAX_MEMBER_BYTES + 1)
                 if len(found[kind]) > MAX_MEMBER_BYTES:
-                    raise BlazePoseError(f"{path} holds more than {MAX_MEMBER_BYTES} bytes in {name}: fetch the file "
-                                         "again")
+                    raise BlazePoseError(
+                        f"{path} holds more than {MAX_MEMBER_BYTES} bytes in {name}: fetch the file"
+                        " again"
+                    )
             return found
     except BlazePoseError:
         raise
-    except Exception as error:  # of zipfile and of whatever unpacks a member: zlib, bz2, lzma, text encodings, ...
-        raise BlazePoseError(f"{path} is no readable zip archive ({error or type(error).__name__}): fetch the file "
-                             "again") from error
+    except (
+        Exception
+    ) as error:  # of zipfile and of whatever unpacks a member: zlib, bz2, lzma, text encodings, ...
+        raise BlazePoseError(
+            f"{path} is no readable zip archive ({error or type(error).__name__}): fetch the file "
+            "again"
+        ) from error

@@ -41,13 +41,17 @@ def import_tflite(data: bytes, name: str) -> Imported:
     model = read_tflite(data, name)
     kind = tell_kind_of_outputs(model.output_shapes, name)
     for candidate in _CANDIDATES[kind]:
-        calls = conv_calls(create_model(candidate, Form("folded", convolution="xla")), MODELS[candidate].side)
+        calls = conv_calls(
+            create_model(candidate, Form("folded", convolution="xla")), MODELS[candidate].side
+        )
         kernels = [c.kernel.shape for c in model.convolutions]
         if kernels == [call.kernel_shape for call in calls]:
             return Imported(candidate, kind, {"params": _assemble(calls, model)})
     raise BlazePoseError(
-        f"{name} has the outputs of a {kind} net but the {len(model.convolutions)} convolutions of none known "
-        f"({', '.join(_CANDIDATES[kind])}): import one of Google's files, or run this one with --runtime litert")
+        f"{name} has the outputs of a {kind} net but the {len(model.convolutions)} convolutions of"
+        f" none known ({', '.join(_CANDIDATES[kind])}): import one of Google's files, or run this"
+        " one with --runtime litert"
+    )
 
 
 def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
@@ -65,9 +69,10 @@ def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
     if shapes == POSE_OUTPUTS:
         return "pose"
     raise BlazePoseError(
-        f"{name} has the outputs {list(shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose net "
-        f"{list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from mediapipe 0.8.7 or newer, "
-        "or run this file with --runtime litert")
+        f"{name} has the outputs {list(shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose"
+        f" net {list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from"
+        " mediapipe 0.8.7 or newer, or run this file with --runtime litert"
+    )
 
 
 def _assemble(calls: list[ConvCall], model: TFLiteModel) -> dict[str, Any]:
@@ -80,5 +85,7 @@ def _assemble(calls: list[ConvCall], model: TFLiteModel) -> dict[str, Any]:
         if call.has_bias:
             node["bias"] = conv.bias
         elif np.any(conv.bias):
-            raise BlazePoseError(f"the convolution {'/'.join(call.path)} has a bias where the released net has none")
+            raise BlazePoseError(
+                f"the convolution {'/'.join(call.path)} has a bias where the released net has none"
+            )
     return params

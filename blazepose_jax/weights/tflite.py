@@ -28,7 +28,8 @@ class TFLiteModel:
 
     input_shape: tuple[int, ...]
     output_shapes: tuple[tuple[int, ...], ...]
-    convolutions: tuple[Convolution, ...]  # in the order of the original Keras model's batch normalisations
+    # in the order of the original Keras model's batch normalisations
+    convolutions: tuple[Convolution, ...]
 
 
 def load_schema() -> Any:
@@ -41,7 +42,9 @@ def load_schema() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise BlazePoseError(
-            "reading a .tflite file needs the package ai-edge-litert: pip install 'blazepose_jax[litert]'") from error
+            "reading a .tflite file needs the package ai-edge-litert: pip install"
+            " 'blazepose_jax[litert]'"
+        ) from error
     return schema_py_generated
 
 
@@ -56,20 +59,28 @@ def read_tflite(data: bytes, name: str) -> TFLiteModel:
       Its shapes and convolutions, float16 dequantised and sparse kernels densified.
 
     Raises:
-      BlazePoseError: no .tflite file, a truncated one, or one with weights that are neither float32 nor float16.
+      BlazePoseError: no .tflite file, a truncated one, or one with weights that are neither float32
+        nor float16.
     """
     schema = load_schema()
     model = check_tflite(data, name, schema)
     try:
         graph = model.subgraphs[0]
         shapes = [tuple(int(n) for n in tensor.shape) for tensor in graph.tensors]
-        return TFLiteModel(shapes[graph.inputs[0]], tuple(shapes[i] for i in graph.outputs),
-                           _Reader(schema, model).convolutions())
+        return TFLiteModel(
+            shapes[graph.inputs[0]],
+            tuple(shapes[i] for i in graph.outputs),
+            _Reader(schema, model).convolutions(),
+        )
     except BlazePoseError as error:
         raise BlazePoseError(f"{name}: {error}") from error
-    except Exception as error:  # the generated reader raises whatever a wrong offset happens to cause
-        raise BlazePoseError(f"{name} is damaged ({len(data)} bytes, {type(error).__name__} while reading): "
-                             "fetch the file again") from error
+    except (
+        Exception
+    ) as error:  # the generated reader raises whatever a wrong offset happens to cause
+        raise BlazePoseError(
+            f"{name} is damaged ({len(data)} bytes, {type(error).__name__} while reading): "
+            "fetch the file again"
+        ) from error
 
 
 class _Reader:
@@ -83,9 +94,13 @@ class _Reader:
         self.producer = {int(t): i for i, op in enumerate(self.graph.operators) for t in op.outputs}
 
     def convolutions(self) -> tuple[Convolution, ...]:
-        wanted = [i for i, kind in enumerate(self.kinds) if kind in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+        wanted = [
+            i for i, kind in enumerate(self.kinds) if kind in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        ]
         order = {i: self._batch_norm(i) for i in wanted}
-        for i in wanted:  # a depthwise convolution without its own sorts just before the 1x1 it feeds
+        for (
+            i
+        ) in wanted:  # a depthwise convolution without its own sorts just before the 1x1 it feeds
             source = self.producer.get(int(self.graph.operators[i].inputs[0]))
             own = order[i]
             if source in order and order[source] is None and own is not None:
@@ -94,15 +109,24 @@ class _Reader:
         for i in wanted:
             op = self.graph.operators[i]
             kernel = self._constant(int(op.inputs[1]))  # OHWI, or 1HWC if depthwise
-            kernel = kernel.transpose(1, 2, 0, 3) if self.kinds[i][0] == "D" else kernel.transpose(1, 2, 3, 0)
+            kernel = (
+                kernel.transpose(1, 2, 0, 3)
+                if self.kinds[i][0] == "D"
+                else kernel.transpose(1, 2, 3, 0)
+            )
             bias = self._constant(int(op.inputs[2]))
             position = order[i]
-            found.append(Convolution(kernel, bias, _HEADS_LAST + i if position is None else position))
+            found.append(
+                Convolution(kernel, bias, _HEADS_LAST + i if position is None else position)
+            )
         return tuple(sorted(found, key=lambda c: c.order))
 
     def _batch_norm(self, operator: int) -> float | None:
-        # Keras' layer names survive in the names of the fused outputs; the first is the layer's own.
-        name = self.graph.tensors[int(self.graph.operators[operator].outputs[0])].name.decode("utf-8", "replace")
+        # Keras' layer names survive in the names of the fused outputs; the first is the layer's
+        # own.
+        name = self.graph.tensors[int(self.graph.operators[operator].outputs[0])].name.decode(
+            "utf-8", "replace"
+        )
         match = _BATCH_NORM.search(name)
         return None if match is None else float(match.group(1) or 0)
 
@@ -111,14 +135,24 @@ class _Reader:
         if index in self.producer:
             operator = self.producer[index]
             if self.kinds[operator] not in ("DEQUANTIZE", "DENSIFY"):
-                raise BlazePoseError(f"a kernel is computed by {self.kinds[operator]}: only constants can be imported")
+                raise BlazePoseError(
+                    f"a kernel is computed by {self.kinds[operator]}: only constants can be"
+                    " imported"
+                )
             return self._constant(int(self.graph.operators[operator].inputs[0]))
         tensor = self.graph.tensors[index]
-        types = {self.schema.TensorType.FLOAT32: np.float32, self.schema.TensorType.FLOAT16: np.float16}
+        types = {
+            self.schema.TensorType.FLOAT32: np.float32,
+            self.schema.TensorType.FLOAT16: np.float16,
+        }
         if tensor.type not in types:
-            raise BlazePoseError(f"tensor type {tensor.type} is quantised: only float32 and float16 weights can be "
-                                 "imported; run the file with --runtime litert")
-        values = np.frombuffer(bytes(self.model.buffers[tensor.buffer].data), types[tensor.type]).astype(np.float32)
+            raise BlazePoseError(
+                f"tensor type {tensor.type} is quantised: only float32 and float16 weights can be "
+                "imported; run the file with --runtime litert"
+            )
+        values = np.frombuffer(
+            bytes(self.model.buffers[tensor.buffer].data), types[tensor.type]
+        ).astype(np.float32)
         shape = tuple(int(n) for n in tensor.shape)
         if tensor.sparsity is not None:
             return densify(values, tensor.sparsity, shape)
@@ -158,7 +192,11 @@ def densify(values: np.ndarray, sparsity: Any, shape: tuple[int, ...]) -> np.nda
     dense_index = [np.zeros(positions.size, np.int64) for _ in range(rank)]
     block_map = [] if sparsity.blockMap is None else [int(d) for d in sparsity.blockMap]
     order = [int(d) for d in sparsity.traversalOrder]
-    block = {block_map[d - rank]: int(sparsity.dimMetadata[i].denseSize) for i, d in enumerate(order) if d >= rank}
+    block = {
+        block_map[d - rank]: int(sparsity.dimMetadata[i].denseSize)
+        for i, d in enumerate(order)
+        if d >= rank
+    }
     for d, index in zip(order, coordinates, strict=True):
         if d < rank:
             dense_index[d] += index * block.get(d, 1)

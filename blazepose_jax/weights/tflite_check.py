@@ -1,7 +1,8 @@
 """A .tflite file's bytes, checked before a native interpreter reads them.
 
-LiteRT believes its files: an index beyond a table, a constant shorter than its shape or a stride of 0 can crash the
-process. What is checked here is what such a file may say; the interpreter itself is not made safer by it.
+LiteRT believes its files: an index beyond a table, a constant shorter than its shape or a stride of
+0 can crash the process. What is checked here is what such a file may say; the interpreter itself is
+not made safer by it.
 """
 
 import math
@@ -17,13 +18,30 @@ MAX_ITEMS = 50_000  # tensors, operators and buffers together; Heavy has some 2,
 MAX_ELEMENTS = 2**28  # of a tensor
 MAX_RANK = 8
 MAX_STRIDE = 1024
-# Bytes of an element, by the number of TFLite's TensorType; strings, resources and variants have no fixed size.
+# Bytes of an element, by the number of TFLite's TensorType; strings, resources and variants have no
+# fixed size.
 ITEM_BYTES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 8: 8, 9: 1, 10: 8, 15: 4, 16: 2, 12: 8}
 FLOATS = {0: np.float32, 1: np.float16, 10: np.float64}
 # No net for pictures has control flow, variables or code of its own.
-REFUSED = ("CUSTOM", "DELEGATE", "CALL", "CALL_ONCE", "IF", "WHILE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE",
-           "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "EMBEDDING_LOOKUP_SPARSE",
-           "STABLEHLO_WHILE", "STABLEHLO_CUSTOM_CALL", "STABLEHLO_COMPOSITE")
+REFUSED = (
+    "CUSTOM",
+    "DELEGATE",
+    "CALL",
+    "CALL_ONCE",
+    "IF",
+    "WHILE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "HASHTABLE",
+    "HASHTABLE_FIND",
+    "HASHTABLE_IMPORT",
+    "HASHTABLE_SIZE",
+    "EMBEDDING_LOOKUP_SPARSE",
+    "STABLEHLO_WHILE",
+    "STABLEHLO_CUSTOM_CALL",
+    "STABLEHLO_COMPOSITE",
+)
 
 
 def check_tflite(data: bytes, name: str, schema: Any) -> Any:
@@ -38,10 +56,14 @@ def check_tflite(data: bytes, name: str, schema: Any) -> Any:
       The schema's ModelT.
 
     Raises:
-      BlazePoseError: no .tflite file, or one that is damaged, too large, or says what no file may say.
+      BlazePoseError: no .tflite file, or one that is damaged, too large, or says what no file may
+        say.
     """
     if data[4:8] != b"TFL3":
-        raise BlazePoseError(f"{name} is no .tflite file (bytes 4-8 are {data[4:8]!r}, not b'TFL3'): give the original")
+        raise BlazePoseError(
+            f"{name} is no .tflite file (bytes 4-8 are {data[4:8]!r}, not b'TFL3'): give the"
+            " original"
+        )
     if len(data) > MAX_BYTES:
         raise BlazePoseError(f"{name} has {len(data)} bytes: at most {MAX_BYTES} are read")
     try:
@@ -50,22 +72,33 @@ def check_tflite(data: bytes, name: str, schema: Any) -> Any:
         _check_model(model, schema)
     except BlazePoseError:
         raise
-    except Exception as error:  # the generated reader raises whatever a wrong offset happens to cause
-        raise BlazePoseError(f"{name} is damaged ({len(data)} bytes; {error or type(error).__name__}): "
-                             "fetch the file again") from error
+    except (
+        Exception
+    ) as error:  # the generated reader raises whatever a wrong offset happens to cause
+        raise BlazePoseError(
+            f"{name} is damaged ({len(data)} bytes; {error or type(error).__name__}): "
+            "fetch the file again"
+        ) from error
     return model
 
 
 class _Tables:
-    """The flatbuffer's own structure: offsets stay inside, tables point to tables of offsets that fit."""
+    """The flatbuffer's own structure.
+
+    Offsets stay inside, tables point to tables of offsets that fit.
+    """
 
     def __init__(self, data: bytes):
         self._data = data
-        # Lists may be shared: what they say together is bounded by what a file of this size can hold.
+        # Lists may be shared: what they say together is bounded by what a file of this size can
+        # hold.
         self._items, self._bytes = MAX_ITEMS, 2 * len(data) + 2**20
 
     def check_model(self) -> None:
-        """Check the tables that are read: operator codes, the subgraph, its tensors and operators, buffers, notes."""
+        """Check the tables that are read.
+
+        Operator codes, the subgraph, its tensors and operators, buffers, notes.
+        """
         model = self._follow(0)
         if self._vector(model, 2, 4)[1] != 1:
             raise ValueError(f"{self._vector(model, 2, 4)[1]} graphs instead of one")
@@ -123,8 +156,16 @@ class _Tables:
         """Where a table's table of offsets lies, how long it is, and how long the table is."""
         offsets = at - self._read("<i", at)
         length, size = self._read("<H", offsets), self._read("<H", offsets + 2)
-        if length < 4 or length % 2 or offsets + length > len(self._data) or size < 4 or at + size > len(self._data):
-            raise ValueError(f"a table of {length} bytes of offsets and {size} of fields at byte {at}")
+        if (
+            length < 4
+            or length % 2
+            or offsets + length > len(self._data)
+            or size < 4
+            or at + size > len(self._data)
+        ):
+            raise ValueError(
+                f"a table of {length} bytes of offsets and {size} of fields at byte {at}"
+            )
         for i in range(4, length, 2):
             if self._read("<H", offsets + i) >= size:
                 raise ValueError(f"a field outside of its table at byte {at}")
@@ -160,7 +201,9 @@ class _Tables:
 
 def _check_model(model: Any, schema: Any) -> None:
     """What the unpacked file says: indices, shapes, sizes of constants, kinds of operators."""
-    names = {value: key for key, value in vars(schema.BuiltinOperator).items() if not key.startswith("_")}
+    names = {
+        value: key for key, value in vars(schema.BuiltinOperator).items() if not key.startswith("_")
+    }
     if len(model.subgraphs or []) != 1:
         raise ValueError(f"{len(model.subgraphs or [])} graphs instead of one")
     graph, buffers = model.subgraphs[0], model.buffers or []
@@ -176,7 +219,9 @@ def _check_model(model: Any, schema: Any) -> None:
         code = model.operatorCodes[operator.opcodeIndex]
         kind = names.get(max(code.builtinCode, code.deprecatedBuiltinCode))
         if kind is None or kind in REFUSED:
-            raise ValueError(f"the operator {kind or code.builtinCode}, which nets for pictures do not have")
+            raise ValueError(
+                f"the operator {kind or code.builtinCode}, which nets for pictures do not have"
+            )
         for indices, least in ((operator.inputs, -1), (operator.outputs, 0)):
             if indices is not None and not all(least <= int(i) < count for i in indices):
                 raise ValueError(f"a {kind} of tensors that do not exist")
@@ -195,8 +240,12 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
     stored = 0 if data is None else len(data)
     if stored and tensor.sparsity is None and stored != math.prod(shape) * ITEM_BYTES[tensor.type]:
         raise ValueError(f"a constant of the shape {shape} in {stored} bytes")
-    if data is not None and stored and tensor.type in FLOATS and not np.isfinite(
-            np.frombuffer(bytes(data), FLOATS[tensor.type])).all():
+    if (
+        data is not None
+        and stored
+        and tensor.type in FLOATS
+        and not np.isfinite(np.frombuffer(bytes(data), FLOATS[tensor.type])).all()
+    ):
         name = bytes(tensor.name or b"")[:80].decode("utf-8", "replace")
         raise ValueError(f"NaN or infinite values in the constant {name!r}")
     quantization = tensor.quantization
@@ -209,8 +258,16 @@ def _check_tensor(tensor: Any, buffers: list[Any]) -> None:
 def _check_options(operator: Any, kind: str) -> None:
     """Strides and windows by which the interpreter divides."""
     options = operator.builtinOptions
-    for field in ("strideW", "strideH", "filterWidth", "filterHeight", "dilationWFactor", "dilationHFactor",
-                  "blockSize", "depthMultiplier"):
+    for field in (
+        "strideW",
+        "strideH",
+        "filterWidth",
+        "filterHeight",
+        "dilationWFactor",
+        "dilationHFactor",
+        "blockSize",
+        "depthMultiplier",
+    ):
         value = getattr(options, field, None)
         least = 0 if field == "depthMultiplier" else 1
         if value is not None and not least <= int(value) <= MAX_STRIDE:

@@ -36,7 +36,8 @@ def train_demo(workdir: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
       overrides: changes to the experiment, like ``optimizer.steps=100``.
 
     Returns:
-      pck: held-out PCK@0.2 in percent, heatmap + flip decode; floor: that of the median pose in the same ROI; people,
+      pck: held-out PCK@0.2 in percent, heatmap + flip decode; floor: that of the median pose in the
+        same ROI; people,
       seconds, steps, curves: path of the picture.
     """
     config = override(load_experiment("demo"), overrides)
@@ -48,8 +49,13 @@ def train_demo(workdir: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     known = Rendered(min(FLOOR_FROM, config.data.people), config.data.size)
     floor = _floor(jax.device_get(known.take(np.arange(len(known)))), test)
     predicted = _predict(workdir / "weights", test, workdir / "demo.png")
-    report = {"pck": _pck(predicted, test.keypoints, test), "floor": floor, "people": len(held_out),
-              "seconds": round(seconds, 1), "steps": config.optimizer.steps}
+    report = {
+        "pck": _pck(predicted, test.keypoints, test),
+        "floor": floor,
+        "people": len(held_out),
+        "seconds": round(seconds, 1),
+        "steps": config.optimizer.steps,
+    }
     write_text(workdir / "demo.json", json.dumps(report, indent=2) + "\n")
     return report
 
