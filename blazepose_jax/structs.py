@@ -123,13 +123,13 @@ class PoseBatch(struct.PyTreeNode):
 
     pixels: Array  # (B, R, R, 3) uint8
     keypoints: Array  # (B, K, 2) float32, record px; anything where unlabelled
-    flags: Array  # (B, K) int32: 2 visible, 1 labelled but occluded, 0 unlabelled
+    visibility_flags: Array  # (B, K) int32: 2 visible, 1 labelled but occluded, 0 unlabelled
     roi: ROI  # (B,) the truth, record px
-    knows_occlusion: Array  # (B,) bool: flag 2 means visible, not just labelled
+    has_occlusion_labels: Array  # (B,) bool: flag 2 means visible, not just labelled
     weight: Array  # (B,) float32
     ids: Array  # (B,) int32, for error messages
     # What only rendered people know; None where no record of the batch knows it.
-    knows_body: Array | None = None  # (B,) bool: the three below are true of this record
+    has_3d_labels: Array | None = None  # (B,) bool: the three below are true of this record
     depth: Array | None = None  # (B, K) float32, record px, 0 at the mid-hip, smaller is nearer
     world: Array | None = None  # (B, K, 3) float32, metres, origin at the mid-hip, record axes
     mask: Array | None = None  # (B, R, R) uint8, 255 where the person is seen
@@ -143,6 +143,6 @@ class SceneBatch(struct.PyTreeNode):
     points: Array
     # (B, N) int32: 1 a person, 2 somebody not labelled well enough to be wanted or refused, 0
     # nobody
-    kinds: Array
+    status: Array
     weight: Array  # (B,) float32
     ids: Array  # (B,) int32, for error messages

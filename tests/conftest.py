@@ -175,14 +175,14 @@ def random_weights(tmp_path_factory):
     """
     from test_models import random_variables
 
-    from blazepose_jax.models import Form, create_model
+    from blazepose_jax.models import LayerConfig, create_model
     from blazepose_jax.weights import save_weights
     from blazepose_jax.weights.directory import StoredNetwork
 
     networks = {}
     for kind, name in (("detector", "smoke_detector"), ("pose", "smoke")):
         arguments = {"side": 128} if kind == "pose" else {}
-        model = create_model(name, Form(convolution="xla"), **arguments)
+        model = create_model(name, LayerConfig(convolution="xla"), **arguments)
         variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
         networks[kind] = StoredNetwork(
             name,

@@ -195,7 +195,7 @@ def test_visibility_may_be_a_confidence(tmp_path, flags, expected):
     found = read_annotations(
         folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
     )
-    assert found.people[0].flags[:4].tolist() == expected
+    assert found.people[0].visibility_flags[:4].tolist() == expected
     fractions = any(float(v) % 1 for v in flags)
     assert ("visibility between 0 and 1, taken as visible" in found.changed) == fractions
 
@@ -212,8 +212,8 @@ def test_a_point_far_outside_is_unlabelled(tmp_path, place):
     found = read_annotations(
         folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
     )
-    assert found.people[0].flags[3] == 0
-    assert (found.people[0].flags > 0).sum() == 16
+    assert found.people[0].visibility_flags[3] == 0
+    assert (found.people[0].visibility_flags > 0).sum() == 16
     assert found.changed == {"points far outside of the image, taken as unlabelled": [1]}
 
 
@@ -520,7 +520,7 @@ class TestSides:
         """The case of a public report: left minus right keeps its sign, whatever the spelling."""
         import jax
 
-        from blazepose_jax.training import STILL, sample_targets
+        from blazepose_jax.training import NO_AUGMENTATION, sample_targets
 
         source = shared("cases", "h21-left-right-names")
         assert (
@@ -548,7 +548,7 @@ class TestSides:
 
         record = jax.tree.map(lambda a: a[0], data.take(np.array([0])))
         for flip in (0.0, 1.0):
-            config = dataclasses.replace(STILL, flip=flip)
+            config = dataclasses.replace(NO_AUGMENTATION, flip=flip)
             points = sample_targets(jax.random.key(0), record, data.skeleton, 64, config)["points"]
             assert float(points[left, 0] - points[right, 0]) > 0.01
 

@@ -16,7 +16,7 @@ from test_video import write_clip
 from blazepose_jax.cli.demo import page as demo_page
 from blazepose_jax.cli.main import main
 from blazepose_jax.io.media import read_media
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
@@ -105,7 +105,7 @@ def test_output_over_the_input_is_refused(capsys, clip, random_weights):
 
 
 def test_weights_without_a_detector(capsys, clip, tmp_path):
-    model = create_model("lite", Form(convolution="xla"), keypoints=17, side=128, heads=())
+    model = create_model("lite", LayerConfig(convolution="xla"), keypoints=17, side=128, heads=())
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     arguments = {"keypoints": 17, "side": 128, "heads": ()}
     save_weights(

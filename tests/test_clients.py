@@ -24,7 +24,7 @@ from blazepose_jax.export.metadata import add_normalization
 from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.images import read_image
 from blazepose_jax.io.media import read_media
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights
 
@@ -158,7 +158,7 @@ def test_python_gives_the_points_of_googles_own_files(version, tasks, photograph
 
 
 def initial_net(name, skeleton, **arguments):
-    model = create_model(name, Form(), **arguments)
+    model = create_model(name, LayerConfig(), **arguments)
     side = arguments.get("side", 256)
     init = jax.jit(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False))
     return StoredNetwork(

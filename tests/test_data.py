@@ -37,15 +37,15 @@ def test_the_third_row_means_opposite_things(tmp_path):
     third[1, 4] = 1
     lsp = np.concatenate([points, third[..., None]], -1).transpose(2, 1, 0)  # (3, 14, n)
     data = read_lsp(archive(tmp_path / "lsp", lsp, 3))
-    np.testing.assert_array_equal(data.people[0].flags, 2)
-    assert data.people[1].flags[4] == 1  # occluded
+    np.testing.assert_array_equal(data.people[0].visibility_flags, 2)
+    assert data.people[1].visibility_flags[4] == 1  # occluded
     # Matlab counts from 1
     np.testing.assert_allclose(data.people[2].keypoints, points[2] - 1, atol=1e-5)
     extended = np.concatenate([points, third[..., None]], -1).transpose(1, 2, 0)  # (14, 3, n)
     data = read_lsp(archive(tmp_path / "lspet", extended, 3))
     assert [p.id for p in data.people] == [2]
-    assert data.people[0].flags[4] == 2  # labelled, and nobody else is
-    assert data.people[0].flags.sum() == 2
+    assert data.people[0].visibility_flags[4] == 2  # labelled, and nobody else is
+    assert data.people[0].visibility_flags.sum() == 2
     assert data.people[0].data_set == "lspet"
     assert data.dropped == {"no labelled keypoint": [1, 3]}
 
@@ -182,9 +182,9 @@ def test_scenes_keep_everybody_where_they_are(tmp_path):
     )
     data = read_records(tmp_path / "scenes")
     one = data.take(np.array([0]))
-    kinds = one.kinds[0]
-    assert sorted(kinds[kinds > 0]) == [1, 2]
-    found = one.points[0, list(kinds).index(1)]
+    status = one.status[0]
+    assert sorted(status[status > 0]) == [1, 2]
+    found = one.points[0, list(status).index(1)]
     assert found[1, 1] < found[0, 1]  # she stands: the circle's point is above the hips
     assert found[2, 1] < found[0, 1]
     assert (found > 0).all()

@@ -135,7 +135,7 @@ def test_true_roi_of_a_standing_person():
     moved = jittered(roi, np.random.default_rng(0))
     assert abs(moved.side / roi.side - 1) <= 0.1
     assert np.abs((moved.center - roi.center) / roi.side).max() <= 0.08
-    one.flags[NAMES.index("left_hip")] = 0
+    one.visibility_flags[NAMES.index("left_hip")] = 0
     assert true_roi(one, NAMES) is None
 
 

@@ -23,7 +23,7 @@ from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.models import FOLDED, Form, create_model
+from blazepose_jax.models import FOLDED, LayerConfig, create_model
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.layers import upsample2x
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP
@@ -39,7 +39,7 @@ def small_net(skeleton=BLAZEPOSE, **arguments):
         "keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary),
         **arguments,
     }
-    model = create_model("smoke", Form(), **arguments)
+    model = create_model("smoke", LayerConfig(), **arguments)
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     return StoredNetwork(
         "smoke", "batch", random_variables(model, images), arguments, "drawn", "", skeleton
@@ -119,7 +119,7 @@ def test_no_tensor_has_more_than_four_axes(exported):
 def test_a_mark_never_leaves_the_exporter():
     """In every other form the upsampling is complete."""
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2))
-    marked = upsample2x(x, Form("folded", convolution="tflite"))
+    marked = upsample2x(x, LayerConfig("folded", convolution="tflite"))
     assert marked.shape == (1, 8, 8, 2)
     assert not np.allclose(marked, upsample2x(x, FOLDED))
 
@@ -153,7 +153,7 @@ class TestOwnKeypointSets:
     def test_points_go_into_their_rows_and_the_rest_is_hidden(self):
         stored = small_net(COCO, fields=("x", "y", "visibility"))
         stored = dataclasses.replace(
-            stored, form="folded", variables=fold_batch_norm(stored.variables)
+            stored, norm="folded", variables=fold_batch_norm(stored.variables)
         )
         moved = to_mediapipe_rows(stored)
         images = crops(2)

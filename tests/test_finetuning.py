@@ -14,14 +14,14 @@ from blazepose_jax import training
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.records import open_records
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FOLDED, Form, create_model, create_network
+from blazepose_jax.models import FOLDED, LayerConfig, create_model, create_network
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.unfold import unfold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
-from blazepose_jax.training import Taught, TeacherConfig
+from blazepose_jax.training import Teacher, TeacherConfig
 from blazepose_jax.training.distillation import distillation_losses, trust_in_labels
-from blazepose_jax.training.initialise import Teaching, load_teacher, start_from, take_over
+from blazepose_jax.training.initialise import TrainingModeApply, load_teacher, start_from, take_over
 from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
 from blazepose_jax.weights import import_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
@@ -46,7 +46,7 @@ def applied(model, variables, images, **how):
 def smoke():
     """A small net, folded, and crops; its kernels' sizes differ as those of released nets do."""
     images = jax.random.uniform(jax.random.key(1), (4, 128, 128, 3))
-    batch = create_model("smoke", Form(), side=128)
+    batch = create_model("smoke", LayerConfig(), side=128)
     variables = jax.jit(lambda k: batch.init(k, images[:1], train=False))(
         jax.random.key(0, impl="rbg")
     )
@@ -91,7 +91,7 @@ def test_released_nets_unfold(astronaut, tmp_path):
         jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])])
         / 255.0
     )
-    model = create_model(name, Form())
+    model = create_model(name, LayerConfig())
     fresh = jax.eval_shape(lambda: model.init(jax.random.key(0), crops[:1], train=False))
     fresh = jax.tree.map(lambda s: jnp.zeros(s.shape), fresh)
     unfolded = start_from(str(tmp_path / "w"), "pose", fresh, name, "frozen", [crops])
@@ -105,7 +105,7 @@ def test_released_nets_unfold(astronaut, tmp_path):
 def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
     batch, folded, images = smoke
     unfolded = unfold_batch_norm(batch, folded, [images])
-    frozen = create_model("smoke", Form(frozen=True), side=128)
+    frozen = create_model("smoke", LayerConfig(frozen=True), side=128)
     outputs, updated = applied(frozen, unfolded, images, train=True, mutable=["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], unfolded["batch_stats"])
     inference = applied(batch, unfolded, images, train=False)
@@ -170,9 +170,9 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
         start_from(str(tmp_path / "w"), "pose", fresh, "lite", "batch", [])
     with pytest.raises(BlazePoseError, match="holds no detector"):
         start_from(str(tmp_path / "w"), "detector", fresh, "smoke", "batch", [])
-    taught = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
-    assert taught is not None
-    assert taught.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
+    teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
+    assert teacher is not None
+    assert teacher.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
     with pytest.raises(BlazePoseError, match="the same keypoints"):
         load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, FIELDS)
     assert load_teacher(TeacherConfig(), BLAZEPOSE, FIELDS) is None
@@ -237,13 +237,13 @@ def test_a_teacher_steers_the_objective(smoke):
     batch, folded, _ = smoke
     variables = unfold_batch_norm(batch, folded, [jnp.zeros((1, 128, 128, 3))])
     network = create_network("smoke", folded, FOLDED, BLAZEPOSE, side=128)
-    network = network.replace(apply=Teaching(network.apply.module))
+    network = network.replace(apply=TrainingModeApply(network.apply.module))
     records = jax.tree.map(lambda a: jnp.asarray(a)[None], record())
 
     def apply(variables, images):
         return batch.apply(variables, images, train=False), {}
 
-    def loss(taught):
+    def loss(teacher):
         return training.pose_objective(
             apply,
             variables,
@@ -252,14 +252,14 @@ def test_a_teacher_steers_the_objective(smoke):
             skeleton=BLAZEPOSE,
             fields=FIELDS,
             side=128,
-            augmentation=training.STILL,
+            augmentation=training.NO_AUGMENTATION,
             weights=training.LossConfig(),
-            taught=taught,
+            teacher=teacher,
         )
 
     alone, (parts, _) = loss(None)
     assert not any(name.startswith("teacher") for name in parts)
-    both, (parts, _) = loss(Taught(network, TeacherConfig()))
+    both, (parts, _) = loss(Teacher(network, TeacherConfig()))
     assert "teacher_peaks" in parts
     assert float(both) != pytest.approx(float(alone))
 
@@ -290,8 +290,8 @@ def test_a_teacher_finds_people_whose_hips_nobody_labelled(tmp_path):
         "--output",
     ]
     assert main([*order, str(tmp_path / "alone")]) == 2
-    assert main([*order, str(tmp_path / "taught"), "--teacher", str(tmp_path / "w")]) == 0
-    records = open_records(tmp_path / "taught")
+    assert main([*order, str(tmp_path / "teacher"), "--teacher", str(tmp_path / "w")]) == 0
+    records = open_records(tmp_path / "teacher")
     assert 3 <= len(records) < 12
     for i in range(len(records)):
         labelled = records[i]["flags"] > 0

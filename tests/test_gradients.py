@@ -102,9 +102,9 @@ def every_loss():
         "depth": jnp.full((2, 39), 0.1),
         "world": jnp.full((2, 33, 3), 0.2),
         "mask": jnp.ones((2, 256, 256)) * 0.4,
-        "knows_body": jnp.array([True, False]),
+        "has_3d_labels": jnp.array([True, False]),
     }
-    outputs, teacher = outputs_like(targets, 0), outputs_like(targets, 1)
+    outputs, teacher_outputs = outputs_like(targets, 0), outputs_like(targets, 1)
     big = outputs.replace(mask=jnp.zeros((2, 256, 256, 1)) + 0.3)
 
     def own(name):
@@ -112,13 +112,13 @@ def every_loss():
             o, targets, FIELDS, 256, jnp.array([True, False]), jnp.array([1.0, 0.5]), LossConfig()
         )[name]
 
-    def taught(name):
+    def distilled(name):
         return lambda o: distillation_losses(
-            o, teacher, targets, FIELDS, 256, jnp.array([1.0, 0.5])
+            o, teacher_outputs, targets, FIELDS, 256, jnp.array([1.0, 0.5])
         )[name]
 
     found = {name: (own(name), big) for name in own_names(targets, big)}
-    return found | {f"teacher_{name}": (taught(name), outputs) for name in TEACHER}
+    return found | {f"teacher_{name}": (distilled(name), outputs) for name in TEACHER}
 
 
 TEACHER = ("points", "peaks", "heatmap", "world", "mask", "flags")
@@ -216,9 +216,9 @@ def test_auxiliary_rows_without_roi_points_are_not_trained():
     from test_training import record
 
     from blazepose_jax.skeleton import BLAZEPOSE
-    from blazepose_jax.training import STILL
+    from blazepose_jax.training import NO_AUGMENTATION
 
     other = dataclasses.replace(BLAZEPOSE, auxiliary=("tip", "roi_center", "roi_circle"))
-    found = training.sample_targets(jax.random.key(0), record(), other, 128, STILL)
+    found = training.sample_targets(jax.random.key(0), record(), other, 128, NO_AUGMENTATION)
     assert found["points"].shape == (36, 2)
     assert not found["labelled"][33:].any()

@@ -6,7 +6,14 @@ from flax import linen as nn
 from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import MODELS, Form, create_model, layers, paper_pose, released_pose
+from blazepose_jax.models import (
+    MODELS,
+    LayerConfig,
+    create_model,
+    layers,
+    paper_pose,
+    released_pose,
+)
 from blazepose_jax.models.backbone import BackboneSizes
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.layers import Conv
@@ -22,7 +29,7 @@ TRUTH = {
     "paper_lite": (1_308_421, 186_856_320),
     "paper_detector": (763_288, 468_910_080),
 }
-XLA = Form("folded", convolution="xla")
+XLA = LayerConfig("folded", convolution="xla")
 # Small enough to compile in seconds, with every kind of block.
 TINY = released_pose.PoseSizes(
     BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1), ((8, 1), (8, 1), (16, 1))
@@ -48,7 +55,7 @@ def test_unknown_network_suggests_the_nearest():
 def test_activations_neither_explode_nor_die():
     # At full depth, 140 convolutions, on a small image; with running and with batch statistics.
     side = 128
-    model = create_model("paper_full", Form(convolution="xla"), side=side)
+    model = create_model("paper_full", LayerConfig(convolution="xla"), side=side)
     images = jax.random.uniform(jax.random.key(1), (2, side, side, 3))
     deviations = []
 
@@ -135,8 +142,8 @@ def random_variables(model, images):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda form: released_pose.PoseNet(form, TINY),
-        lambda form: paper_pose.PaperPose(form, TINY_PAPER),
+        lambda config: released_pose.PoseNet(config, TINY),
+        lambda config: paper_pose.PaperPose(config, TINY_PAPER),
     ],
     ids=["released", "paper"],
 )
@@ -147,15 +154,15 @@ class TestSmallPoseNet:
         return random_variables(model, self.images)
 
     def test_folding_keeps_the_function_on_both_lowerings(self, make):
-        variables = self.variables(make(Form()))
+        variables = self.variables(make(LayerConfig()))
         expected = jax.jit(
-            lambda v: make(Form(convolution="xla")).apply(v, self.images, train=False)
+            lambda v: make(LayerConfig(convolution="xla")).apply(v, self.images, train=False)
         )(variables)
-        for form in (XLA, Form("folded", convolution="cpu")):
+        for config in (XLA, LayerConfig("folded", convolution="cpu")):
             folded = fold_batch_norm(variables)
-            found = jax.jit(lambda v, form=form: make(form).apply(v, self.images, train=False))(
-                folded
-            )
+            found = jax.jit(
+                lambda v, config=config: make(config).apply(v, self.images, train=False)
+            )(folded)
             jax.tree.map(
                 lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(b).max()),
                 found,
@@ -163,7 +170,7 @@ class TestSmallPoseNet:
             )
 
     def test_regression_does_not_train_encoder_or_decoder(self, make):
-        model = make(Form())
+        model = make(LayerConfig())
         variables = self.variables(model)
 
         def loss(params):
@@ -185,7 +192,7 @@ class TestSmallPoseNet:
 
 
 def test_training_only_heads_exist_in_training_only():
-    model = paper_pose.PaperPose(Form(), TINY_PAPER)
+    model = paper_pose.PaperPose(LayerConfig(), TINY_PAPER)
     images = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     trained, _ = jax.eval_shape(
@@ -213,7 +220,7 @@ def test_keypoints_fields_and_heads_are_arguments():
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
-    model = released_pose.PoseNet(Form(dtype=jnp.bfloat16), TINY)
+    model = released_pose.PoseNet(LayerConfig(dtype=jnp.bfloat16), TINY)
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

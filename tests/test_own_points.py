@@ -13,7 +13,7 @@ from test_models import random_variables
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.readers import DataConfig, open_readers
 from blazepose_jax.evaluation.report import TORSOS, choose_torso
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 from blazepose_jax.weights import save_weights
 from blazepose_jax.weights.directory import StoredNetwork
@@ -38,7 +38,7 @@ def pair(tmp_path_factory):
     (folder / "annotations.json").write_text(json.dumps(data))
     arguments = {"keypoints": 2, "side": 128}
     variables = random_variables(
-        create_model("smoke", Form(convolution="xla"), **arguments),
+        create_model("smoke", LayerConfig(convolution="xla"), **arguments),
         jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32),
     )
     save_weights(
@@ -95,7 +95,7 @@ def test_int8_is_calibrated_on_their_people(pair, capsys):
 
 
 def test_who_calibrates_judges_nothing(tmp_path):
-    from blazepose_jax.export.calibration import read_material
+    from blazepose_jax.export.calibration import read_calibration_set
 
     folder = write_folder(
         tmp_path / "d",
@@ -104,7 +104,7 @@ def test_who_calibrates_judges_nothing(tmp_path):
     )
     for i in range(10):  # pictures that can be told apart
         Image.fromarray(np.full((200, 220, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
-    material = read_material(str(folder), BLAZEPOSE)
+    material = read_calibration_set(str(folder), BLAZEPOSE)
     calibrating, judging = (
         {int(image.mean()) // 20 for image, _ in rows}
         for rows in (material.images, material.judged)
@@ -113,7 +113,7 @@ def test_who_calibrates_judges_nothing(tmp_path):
     assert judging
     assert not calibrating & judging
     assert not {p.image.stem for p in material.measured.people} & {str(i) for i in calibrating}
-    alone = read_material(None, BLAZEPOSE)
+    alone = read_calibration_set(None, BLAZEPOSE)
     assert (
         len({(image.shape, float(square.side)) for image, square in alone.images + alone.judged})
         == 16

@@ -212,11 +212,11 @@ def test_every_map_that_answers_for_people_has_its_nearest_anchors(side):
     """Wherever the box lies; anchors that never answer are never asked."""
     rng = np.random.default_rng(0)
     points = jnp.asarray(rng.uniform(10, 54, (40, 3, 5, 2)), jnp.float32)
-    kinds = jnp.asarray([[1, 1, 0]] * 40)
+    status = jnp.asarray([[1, 1, 0]] * 40)
     pixels = jnp.zeros((64, 64, 3), jnp.uint8)
     found = jax.vmap(
         lambda p, k: training.scene_targets(jax.random.key(0), pixels, p, k, side, None)
-    )(points, kinds)
+    )(points, status)
     wanted, maps, reach = (
         np.asarray(found["wanted"]) > 0,
         anchors.map_numbers(side),

@@ -13,7 +13,7 @@ from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.inference import Settings
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.media import read_media
-from blazepose_jax.models import FOLDED, MODELS, Form
+from blazepose_jax.models import FOLDED, MODELS, LayerConfig
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import load_weights
 from blazepose_jax.weights.mediapipe import import_tflite
@@ -21,16 +21,18 @@ from blazepose_jax.weights.mediapipe import import_tflite
 REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").read_text())
 
 
-@pytest.mark.parametrize("form", [FOLDED, Form("folded", convolution="xla")], ids=["cpu", "xla"])
+@pytest.mark.parametrize(
+    "config", [FOLDED, LayerConfig("folded", convolution="xla")], ids=["cpu", "xla"]
+)
 @pytest.mark.parametrize(
     ("file", "outputs"),
     [("pose_detection", 2), ("pose_landmark_lite", 5), ("pose_landmark_full", 5)],
 )
-def test_every_output_equals_litert(file, outputs, form):
+def test_every_output_equals_litert(file, outputs, config):
     data = shared("models", f"{file}.tflite").read_bytes()
     spec = MODELS[import_tflite(data, file).name]
     crops = real_crops(shared("data").parent, spec.side, spec.mean, spec.std, 4)
-    rows = compare(data, file, crops, form)
+    rows = compare(data, file, crops, config)
     assert len(rows) == outputs
     for output, row in rows.items():
         # The masks' logits reach 1500, and LiteRT's own rounding costs them up to 6e-4 of that, by
@@ -105,7 +107,7 @@ def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released
     rows = [
         jax.device_get(losses_of(net, scene))
         for scene, _ in (labelled_by_itself(net, s) for s in scenes_of(data, 16))
-        if scene.kinds.any()
+        if scene.status.any()
     ]
     mean = {name: np.mean([row[name] for row in rows]) for name in rows[0]}
     assert len(rows) >= 14

@@ -102,10 +102,10 @@ def test_the_nearest_shape_wins_and_its_normal_faces_the_camera():
 
 def test_scenes_label_whom_they_show():
     scenes = jax.device_get(RenderedScenes(100, SIZE).take(np.arange(12)))
-    counts = (scenes.kinds == 1).sum(1)
+    counts = (scenes.status == 1).sum(1)
     assert counts.max() > 1
-    assert set(np.unique(scenes.kinds)) <= {0, 1, 2}
-    points = scenes.points[scenes.kinds == 1]
+    assert set(np.unique(scenes.status)) <= {0, 1, 2}
+    points = scenes.points[scenes.status == 1]
     up, down = points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]
     cosine = (up * down).sum(-1) / np.linalg.norm(up, axis=-1) / np.linalg.norm(down, axis=-1)
     # circle and mid-shoulder lie the same way from the mid-hip
@@ -120,11 +120,11 @@ def test_mixed_batches_know_what_is_true_of_whom(people):
 
         def batch(self, step, size, seed, rows):
             batch = jax.device_get(real.batch(step, size, seed, rows))
-            return batch.replace(depth=None, world=None, mask=None, knows_body=None)
+            return batch.replace(depth=None, world=None, mask=None, has_3d_labels=None)
 
     mixed = Mixed(Photographs(), Rendered(50, SIZE, seed=3), 0.25)
     batch = mixed.batch(0, 8, 0)
-    np.testing.assert_array_equal(batch.knows_body, [False] * 6 + [True] * 2)
+    np.testing.assert_array_equal(batch.has_3d_labels, [False] * 6 + [True] * 2)
     assert (batch.depth[:6] == 0).all()
     assert (batch.mask[6:] == 255).any()
     np.testing.assert_array_equal(batch.pixels[:6], people.pixels[:6])

@@ -140,7 +140,7 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     from test_models import random_variables
 
     from blazepose_jax.inference.tracker import Tracker
-    from blazepose_jax.models import Form, create_model
+    from blazepose_jax.models import LayerConfig, create_model
     from blazepose_jax.weights import save_weights
     from blazepose_jax.weights.directory import StoredNetwork
 
@@ -180,7 +180,7 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     run = smoke(tmp_path / "records", tmp_path / "run", "optimizer.steps=4", "checkpoint_every=4")
     log, _ = run.communicate(timeout=600)
     assert run.returncode == 0, log
-    detector = create_model("paper_detector", Form(convolution="xla"))
+    detector = create_model("paper_detector", LayerConfig(convolution="xla"))
     variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     save_weights(
         tmp_path / "d",

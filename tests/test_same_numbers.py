@@ -21,10 +21,10 @@ from blazepose_jax.export.convert import to_tflite
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.media import read_media
-from blazepose_jax.models import FIELDS, Form, create_model
+from blazepose_jax.models import FIELDS, LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Network
-from blazepose_jax.training import AugmentConfig, DetectorConfig, LossConfig, Taught, TeacherConfig
+from blazepose_jax.training import AugmentConfig, DetectorConfig, LossConfig, Teacher, TeacherConfig
 from blazepose_jax.weights import import_weights, read_stored
 
 REFERENCE = Path(__file__).with_suffix(".json")
@@ -64,7 +64,7 @@ def tensors_and_points(root):
 def losses():
     found = {}
     records = jax.device_get(Rendered(64, 160).take(np.arange(4)))
-    model = create_model("smoke", Form(), side=128)
+    model = create_model("smoke", LayerConfig(), side=128)
     images = jnp.zeros((1, 128, 128, 3))
     variables = jax.jit(lambda: model.init(jax.random.key(0), images, train=False))()
 
@@ -76,7 +76,10 @@ def losses():
     network = Network(
         other, lambda v, x: model.apply(v, x, train=False), 128, 0.0, 255.0, BLAZEPOSE, FIELDS
     )
-    for name, taught in (("plain", None), ("taught", Taught(network, TeacherConfig(features=0.3)))):
+    for name, teacher in (
+        ("plain", None),
+        ("teacher", Teacher(network, TeacherConfig(features=0.3))),
+    ):
         objective = partial(
             training.pose_objective,
             apply,
@@ -85,7 +88,7 @@ def losses():
             side=128,
             augmentation=AugmentConfig(),
             weights=LossConfig(),
-            taught=taught,
+            teacher=teacher,
         )
         (loss, (parts, _)), gradient = jax.jit(
             jax.value_and_grad(
@@ -100,7 +103,7 @@ def losses():
             **{k: float(v) for k, v in parts.items()},
         }
     scenes = jax.device_get(RenderedScenes(64, 128).batch(0, 4, 0))
-    eyes = create_model("smoke_detector", Form())
+    eyes = create_model("smoke_detector", LayerConfig())
     variables = jax.jit(lambda: eyes.init(jax.random.key(0), images, train=False))()
 
     def see(variables, images):

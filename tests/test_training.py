@@ -13,7 +13,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, PoseBatch, PoseOutputs
-from blazepose_jax.training import STILL, AugmentConfig, LossConfig, augment, losses
+from blazepose_jax.training import NO_AUGMENTATION, AugmentConfig, LossConfig, augment, losses
 from blazepose_jax.training.config import Config, load_experiment, override
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
@@ -60,7 +60,7 @@ def record():
 
 def test_undisturbed_targets_are_the_truth():
     one = record()
-    found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, STILL)
+    found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, NO_AUGMENTATION)
     np.testing.assert_allclose(
         found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5
     )
@@ -68,7 +68,7 @@ def test_undisturbed_targets_are_the_truth():
     np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
     assert not found["labelled"][5]
     assert found["is_person"]
-    np.testing.assert_array_equal(found["visible"][:33], one.flags == 2)
+    np.testing.assert_array_equal(found["visible"][:33], one.visibility_flags == 2)
 
 
 def test_points_stay_on_their_pixels_whatever_is_disturbed():
@@ -121,7 +121,7 @@ def test_negatives_teach_presence_alone():
 
 def batch_targets(count=2):
     one = record()
-    one = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, STILL)
+    one = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, NO_AUGMENTATION)
     return jax.tree.map(lambda a: jnp.stack([a] * count), one)
 
 
@@ -183,8 +183,8 @@ def test_records_keep_points_pixels_and_counts(records, capsys):
     hips = one.keypoints[0, [23, 24]].mean(0)
     np.testing.assert_allclose(hips, [160, 160], atol=0.5)
     np.testing.assert_allclose(one.roi.side, 320 / 1.4, rtol=1e-5)
-    assert (one.flags[0, [0, 11, 16, 28]] == 2).all()
-    assert (one.flags[0, [17, 29]] == 0).all()
+    assert (one.visibility_flags[0, [0, 11, 16, 28]] == 2).all()
+    assert (one.visibility_flags[0, [17, 29]] == 0).all()
     assert (
         main(
             [

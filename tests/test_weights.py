@@ -14,7 +14,7 @@ from test_models import random_variables
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.metadata import add_normalization
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import COCO, LSP, Skeleton
 from blazepose_jax.weights import import_weights, load_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
@@ -32,7 +32,7 @@ ARGUMENTS = {
 def own(tmp_path_factory):
     """A weights directory with an own keypoint set, batch normalisation and no detector."""
     directory = tmp_path_factory.mktemp("own") / "weights"
-    model = create_model("lite", Form(convolution="xla"), **ARGUMENTS)
+    model = create_model("lite", LayerConfig(convolution="xla"), **ARGUMENTS)
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     save_weights(
         directory,
@@ -43,10 +43,10 @@ def own(tmp_path_factory):
 
 def test_round_trip_keeps_every_bit_and_folds_for_inference(own):
     stored = read_stored(own)["pose"]
-    model = create_model("lite", Form(convolution="xla"), **ARGUMENTS)
+    model = create_model("lite", LayerConfig(convolution="xla"), **ARGUMENTS)
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     jax.tree.map(np.testing.assert_array_equal, stored.variables, variables)
-    assert stored.form == "batch"
+    assert stored.norm == "batch"
     loaded = load_weights(own)
     assert loaded.detector is None
     assert loaded.pose.skeleton == COCO

@@ -21,7 +21,7 @@ from blazepose_jax.data.records import read_records, write_records
 from blazepose_jax.data.rendered import Rendered, rendered_rows
 from blazepose_jax.data.streams import open_stream
 from blazepose_jax.inference.timing import median_ms, stage_times
-from blazepose_jax.models import FIELDS, MODELS, Form, create_model
+from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.training import AugmentConfig, LossConfig, pose_objective
 from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
@@ -37,7 +37,7 @@ def network_times(name: str) -> dict[str, float]:
         np.random.default_rng(0).uniform(0, 1, (1, spec.side, spec.side, 3)), jnp.float32
     )
     shapes = jax.eval_shape(
-        lambda x: create_model(name, Form("folded", convolution="xla")).init(
+        lambda x: create_model(name, LayerConfig("folded", convolution="xla")).init(
             jax.random.key(0), x, train=False
         ),
         images,
@@ -45,7 +45,7 @@ def network_times(name: str) -> dict[str, float]:
     variables = jax.tree.map(lambda s: jnp.full(s.shape, 0.01), shapes)
     times = {}
     for lowering in ("cpu", "xla"):
-        model = create_model(name, Form("folded", convolution=lowering))
+        model = create_model(name, LayerConfig("folded", convolution=lowering))
         run = jax.jit(lambda v, x, model=model: model.apply(v, x, train=False))
         times[lowering] = median_ms(lambda run=run: run(variables, images))
     return times
@@ -60,7 +60,7 @@ def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray
     records = Rendered(batch_size, 320).take(np.arange(batch_size))
     steps = {}
     for lowering in ("cpu", "xla"):
-        model = create_model("paper_full", Form(convolution=lowering))
+        model = create_model("paper_full", LayerConfig(convolution=lowering))
         optimizer = make_optimizer(1e-3, 100, warmup=0.1, weight_decay=0.01, clip=1.0)
 
         def apply(variables, images, model=model):

@@ -49,13 +49,13 @@ def labelled_by_itself(net: Network, scene: SceneBatch) -> tuple[SceneBatch, Det
     says.
     """
     outputs, found = _detect(net, scene.pixels[0])
-    points, kinds = np.zeros((1, MOST, 5, 2), np.float32), np.zeros((1, MOST), np.int32)
+    points, status = np.zeros((1, MOST, 5, 2), np.float32), np.zeros((1, MOST), np.int32)
     valid = np.flatnonzero(found.valid)[:MOST]
     boxes, keypoints = np.asarray(found.boxes_xyxy)[valid], np.asarray(found.keypoints)[valid]
     points[0, : len(valid), :4] = SIZE * keypoints
     points[0, : len(valid), 4] = SIZE * (boxes[:, :2] + boxes[:, 2:]) / 2
-    kinds[0, : len(valid)] = 1
-    return scene.replace(points=points, kinds=kinds), outputs
+    status[0, : len(valid)] = 1
+    return scene.replace(points=points, status=status), outputs
 
 
 @jax.jit
@@ -99,9 +99,9 @@ def main() -> None:
     for scene in scenes_of(read_annotations(args.data), args.people):
         own, outputs = labelled_by_itself(net, scene)
         rows["people"].append(jax.device_get(losses_of(net, scene)))
-        if own.kinds.any():
+        if own.status.any():
             rows["its own detections"].append(jax.device_get(losses_of(net, own)))
-            middles = own.points[0, own.kinds[0] == 1, 4] / SIZE
+            middles = own.points[0, own.status[0] == 1, 4] / SIZE
             near.append(np.linalg.norm(centers[:, None] - middles, axis=-1).min(1))
             fires.append(np.asarray(jax.nn.sigmoid(outputs.logits[0, :, 0])) > 0.5)
     distance, fired = np.stack(near), np.stack(fires)

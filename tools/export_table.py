@@ -20,7 +20,7 @@ from blazepose_jax.data.coco import Annotations, read_annotations
 from blazepose_jax.evaluation.predict import predict, shared_keypoints
 from blazepose_jax.evaluation.report import TORSOS, report
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
-from blazepose_jax.export.calibration import crops_for, read_material
+from blazepose_jax.export.calibration import crops_for, read_calibration_set
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference import Settings
 from blazepose_jax.inference.engine import LiteRTEngine
@@ -95,7 +95,7 @@ def main() -> None:
     args = parser.parse_args()
     people = read_annotations(args.shared / "data" / "lsp_test", evaluation=True)
     people = dataclasses.replace(people, people=people.people[: args.people])
-    material = read_material(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
+    material = read_calibration_set(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
     print(f"jax {jax.__version__}, {jax.default_backend()}; {len(people.people)} people\n")
     for name in ("full",) if args.trade else ("full", "lite"):
         original = (args.shared / "models" / f"pose_landmark_{name}.tflite").read_bytes()

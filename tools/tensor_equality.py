@@ -18,7 +18,7 @@ from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference.litert import LiteRTModel
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.models import FOLDED, MODELS, Form, create_network
+from blazepose_jax.models import FOLDED, MODELS, LayerConfig, create_network
 from blazepose_jax.structs import ROI
 from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite
@@ -58,7 +58,7 @@ def outputs_of(raw) -> dict[str, np.ndarray]:
 
 
 def compare(
-    data: bytes, name: str, crops: list[np.ndarray], form: Form = FOLDED
+    data: bytes, name: str, crops: list[np.ndarray], config: LayerConfig = FOLDED
 ) -> dict[str, dict[str, float]]:
     """{output: {"ours to litert", "ours to float64", "litert to float64"}}, relative to the
     output's peak.
@@ -67,11 +67,11 @@ def compare(
     litert = LiteRTModel(TFLiteFile(data), name)
     run = jax.jit(lambda net, x: net(x))
     ours = [
-        outputs_of(run(create_network(imported.name, imported.variables, form), x)) for x in crops
+        outputs_of(run(create_network(imported.name, imported.variables, config), x)) for x in crops
     ]
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), imported.variables)
-        network = create_network(imported.name, wide, Form("folded", jnp.float64, "xla"))
+        network = create_network(imported.name, wide, LayerConfig("folded", jnp.float64, "xla"))
         exact = [outputs_of(run(network, jnp.asarray(x, jnp.float64))) for x in crops]
     theirs = [outputs_of(litert(x)) for x in crops]
 

@@ -210,7 +210,7 @@ def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
     ]
     found = {}
     for person in progress(lacking, len(lacking), "teacher", "people"):
-        labelled = person.keypoints[person.flags > 0]
+        labelled = person.keypoints[person.visibility_flags > 0]
         low, high = labelled.min(0), labelled.max(0)
         square = ROI(
             (low + high)[None] / 2,
@@ -225,7 +225,7 @@ def teacher_circles(weights: str, data: Annotations) -> dict[int, ROI]:
             poses = engine.estimate(frame, square)
             points = jnp.asarray(poses.keypoints[..., :2])
             square = rois.from_keypoints(points, BODY)
-        known = person.flags[mine] > 0
+        known = person.visibility_flags[mine] > 0
         ends = (points[0, jnp.array(BODY.indices(side))].mean(0) for side in (BODY.center, BODY.up))
         torso = float(jnp.linalg.norm(next(ends) - next(ends)))
         apart = np.linalg.norm(np.asarray(points[0])[theirs] - person.keypoints[mine], axis=-1)[
@@ -277,15 +277,15 @@ def show_scenes(
     Anchors that are to find somebody in white, alignment points in colour.
     """
     targets = jax.jit(
-        jax.vmap(lambda key, p, xy, kinds: scene_targets(key, p, xy, kinds, side, config))
-    )(keys, batch.pixels, batch.points, batch.kinds)
+        jax.vmap(lambda key, p, xy, status: scene_targets(key, p, xy, status, side, config))
+    )(keys, batch.pixels, batch.points, batch.status)
     centers, tiles = anchor_centers(side) * side, []
-    for image, points, kinds, wanted in zip(
-        *(np.asarray(targets[k]) for k in ("image", "points", "kinds", "wanted")), strict=True
+    for image, points, status, wanted in zip(
+        *(np.asarray(targets[k]) for k in ("image", "points", "status", "wanted")), strict=True
     ):
         tile = draw_points(image.astype(np.uint8), centers[wanted > 0], (255, 255, 255))
         for i, colour in enumerate(((0, 220, 120), (255, 200, 0), (0, 200, 255), (255, 60, 255))):
-            tile = draw_points(tile, points[kinds == 1, i] * side, colour)
+            tile = draw_points(tile, points[status == 1, i] * side, colour)
         tiles.append(tile)
     save_image(contact_sheet(tiles, 8), path)
     print(f"wrote {path}: mid-hip green, circle yellow, mid-shoulder blue, upper circle pink")

@@ -86,15 +86,17 @@ def write_pictures(
     columns = [data.names.index(name) for name in names]
     errors = []
     for p in predictions:
-        true, labelled = p.person.keypoints[columns], p.person.flags[columns] > 0
-        size = np.ptp(p.person.keypoints[p.person.flags > 0], axis=0).max()
+        true, labelled = p.person.keypoints[columns], p.person.visibility_flags[columns] > 0
+        size = np.ptp(p.person.keypoints[p.person.visibility_flags > 0], axis=0).max()
         error = np.linalg.norm(np.nan_to_num(p.keypoints, nan=1e4) - true, axis=-1)[labelled]
         errors.append(float(error.mean() / max(size, 1.0)) if labelled.any() else 0.0)
     order = np.argsort(errors)
     tiles = []
     for i in [*order[:PICTURES], *order[-PICTURES:]]:
         p = predictions[int(i)]
-        points = np.where((p.person.flags > 0)[columns, None], p.person.keypoints[columns], np.nan)
+        points = np.where(
+            (p.person.visibility_flags > 0)[columns, None], p.person.keypoints[columns], np.nan
+        )
         tiles.append(
             draw_points(
                 draw_points(read_image(p.person.image), points, (255, 255, 255)),

@@ -16,7 +16,7 @@ from blazepose_jax.evaluation.predict import predict, shared_keypoints
 from blazepose_jax.evaluation.report import choose_torso, hits_by_person
 from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
 from blazepose_jax.export.bundle import task_bytes
-from blazepose_jax.export.calibration import Material, crops_for, read_material
+from blazepose_jax.export.calibration import CalibrationSet, crops_for, read_calibration_set
 from blazepose_jax.export.convert import BACKENDS, to_tflite
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.mediapipe_rows import ROWS, left_out
@@ -33,7 +33,7 @@ ALLOWED_DROP = 1.0  # points of PCK@0.2
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class ExportedNetwork:
     """One exported network.
 
     Attributes:
@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
     check_arguments(args, output)
     nets = read_nets(args)
     skeleton = nets["pose"].skeleton if "pose" in nets else None
-    material = read_material(args.calibration, skeleton or BLAZEPOSE, args.images)
+    material = read_calibration_set(args.calibration, skeleton or BLAZEPOSE, args.images)
     check_outputs(
         (args.json, args.output if output.suffix else None),
         (args.weights, args.detector, *material.files),
@@ -67,7 +67,7 @@ def run(args: Namespace) -> None:
                 Path(args.json),
                 json.dumps(as_json(args, place, {part.graph.kind: part}, {}), indent=2) + "\n",
             )
-        tell(part, {})
+        print_report(part, {})
         print(f"wrote {place}")
         if place != output:
             raise ParityError(f"{place} lies too far from JAX: use --backend litert with a .tflite")
@@ -98,7 +98,7 @@ def run(args: Namespace) -> None:
     if args.json:
         write_text(Path(args.json), json.dumps(as_json(args, path, parts, drop), indent=2) + "\n")
     for part in parts.values():
-        tell(part, drop if part.graph.kind == "pose" else {})
+        print_report(part, drop if part.graph.kind == "pose" else {})
     print(f"wrote {path}, {len(data):,} bytes")
     if output.suffix == ".task" and args.precision in ("dynamic", "int8"):
         print(f"{args.precision} runs on CPUs; MediaPipe's web GPU takes float32 and float16 alone")
@@ -194,8 +194,8 @@ def wants_mediapipe_rows(net: StoredNetwork, output: Path) -> bool:
 
 
 def export_part(
-    net: StoredNetwork, args: Namespace, material: Material, *, mediapipe: bool
-) -> Part:
+    net: StoredNetwork, args: Namespace, material: CalibrationSet, *, mediapipe: bool
+) -> ExportedNetwork:
     """Convert one network and compare the file with JAX."""
     if mediapipe and net.skeleton is not None and (lost := left_out(net)):
         print(f"MediaPipe has no row for {', '.join(lost)}: left out")
@@ -213,12 +213,12 @@ def export_part(
     else:
         found = run_tflite(data, graph, few)
     differences = compare(graph, found, run_jax(reference, few), args.precision)
-    return Part(graph, data, differences, operators)
+    return ExportedNetwork(graph, data, differences, operators)
 
 
 def export_saved_model(
-    net: StoredNetwork, output: Path, args: Namespace, material: Material
-) -> tuple[Part, Path]:
+    net: StoredNetwork, output: Path, args: Namespace, material: CalibrationSet
+) -> tuple[ExportedNetwork, Path]:
     """Write a SavedModel and compare it.
 
     What was written, and where, as one that fails gets a name that says so.
@@ -241,11 +241,11 @@ def export_saved_model(
         folder.finish(replace=not passes)
     finally:
         folder.discard()
-    return Part(graph, b"", rows, {}), output if passes else folder.path
+    return ExportedNetwork(graph, b"", rows, {}), output if passes else folder.path
 
 
 def measure_drop(
-    net: StoredNetwork, part: Part, args: Namespace, material: Material
+    net: StoredNetwork, part: ExportedNetwork, args: Namespace, material: CalibrationSet
 ) -> dict[str, Any]:
     """PCK@0.2 of the file and of float32 JAX, on the people that calibrated nothing.
 
@@ -278,7 +278,7 @@ def measure_drop(
     }
 
 
-def tell(part: Part, drop: dict[str, Any]) -> None:
+def print_report(part: ExportedNetwork, drop: dict[str, Any]) -> None:
     """Print the report of one part."""
     size = (
         f", {len(part.data):,} bytes, {sum(part.operators.values())} operators" if part.data else ""
@@ -294,7 +294,7 @@ def tell(part: Part, drop: dict[str, Any]) -> None:
 
 
 def as_json(
-    args: Namespace, path: Path, parts: dict[str, Part], drop: dict[str, Any]
+    args: Namespace, path: Path, parts: dict[str, ExportedNetwork], drop: dict[str, Any]
 ) -> dict[str, Any]:
     """The report as plain data."""
     return {

@@ -27,7 +27,7 @@ from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, Picture, read_media
 from blazepose_jax.io.results import CsvWriter, JsonWriter
 from blazepose_jax.io.video import VideoWriter
-from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.models import MODELS, LayerConfig, create_model
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.structs import Poses
 from blazepose_jax.weights import import_weights
@@ -37,7 +37,7 @@ def list_models(args: Namespace) -> None:
     """``blazepose models``."""
     rows = []
     for name, spec in MODELS.items():
-        model = create_model(name, Form("folded", convolution="xla"))
+        model = create_model(name, LayerConfig("folded", convolution="xla"))
         calls = conv_calls(model, spec.side)
         rows.append(
             {

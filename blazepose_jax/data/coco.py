@@ -51,7 +51,7 @@ class Person:
       id: of the annotation where all ids are small whole numbers, else a running one.
       image: path of the photograph.
       keypoints: (n, 2) float32 image px; (0, 0) where unlabelled.
-      flags: (n,) 2 visible, 1 labelled but occluded, 0 unlabelled.
+      visibility_flags: (n,) 2 visible, 1 labelled but occluded, 0 unlabelled.
       area: px², for OKS.
       data_set: what the image says it comes from, or "".
       group: what the file says it belongs to, such as a film or a subject, or "".
@@ -61,7 +61,7 @@ class Person:
     id: int
     image: Path
     keypoints: np.ndarray
-    flags: np.ndarray
+    visibility_flags: np.ndarray
     area: float
     data_set: str
     group: str = ""
@@ -359,11 +359,14 @@ def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEP
     """
     index = {name: i for i, name in enumerate(names)}
     needed = [index[name] for name in skeleton.center + skeleton.up if name in index]
-    if len(needed) < len(skeleton.center + skeleton.up) or (person.flags[needed] == 0).any():
+    if (
+        len(needed) < len(skeleton.center + skeleton.up)
+        or (person.visibility_flags[needed] == 0).any()
+    ):
         return None
     center = person.keypoints[[index[n] for n in skeleton.center]].mean(0)
     up = person.keypoints[[index[n] for n in skeleton.up]].mean(0) - center
-    labelled = person.keypoints[person.flags > 0]
+    labelled = person.keypoints[person.visibility_flags > 0]
     radius = np.linalg.norm(labelled - center, axis=-1).max()
     length = np.linalg.norm(up)
     if not (radius > 0 and length > 0):

@@ -67,7 +67,7 @@ def encode_people(
     for person in people:
         roi = true_roi(person, data.names, skeleton)
         # The farthest joint may be unlabelled; a teacher has seen the whole body.
-        widened = 1 if (person.flags > 0).all() else PARTIAL_MARGIN
+        widened = 1 if (person.visibility_flags > 0).all() else PARTIAL_MARGIN
         if roi is None and person.id in circles:
             roi, widened = circles[person.id], 1
         if roi is None:
@@ -85,7 +85,7 @@ def encode_people(
         points = np.zeros((len(skeleton.keypoints), 2), np.float32)
         flags = np.zeros(len(skeleton.keypoints), np.int32)
         points[here] = ((person.keypoints - roi.center) * scale + size / 2)[there]
-        flags[here] = person.flags[there]
+        flags[here] = person.visibility_flags[there]
         yield {
             "image": encode_jpeg(square),
             "keypoints": points,

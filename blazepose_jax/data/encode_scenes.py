@@ -74,16 +74,16 @@ def encode_scenes(
             continue
         whole: ROI = jax.device_get(rois.whole_image(jnp.asarray(frame.size)))
         points = np.zeros((MOST, 5, 2), np.float32)
-        kinds = np.zeros(MOST, np.int32)
+        status = np.zeros(MOST, np.int32)
         for i, person in enumerate(people):
-            points[i], kinds[i] = _person(person, data.names)
+            points[i], status[i] = _person(person, data.names)
         scale = np.float32(size / whole.side)
-        points = ((points - whole.center) * scale + size / 2) * (kinds > 0)[:, None, None]
+        points = ((points - whole.center) * scale + size / 2) * (status > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
         yield {
             "image": encode_jpeg(square),
             "points": points.astype(np.float32),
-            "kinds": kinds,
+            "kinds": status,
             "id": np.int32(people[0].id),
             "group": np.int32(groups.get(people[0].id, people[0].id)),
             "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0)),
@@ -94,12 +94,12 @@ def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
     points = np.zeros((33, 2), np.float32)
     labelled = np.zeros(33, bool)
     for i, name in enumerate(BLAZEPOSE.keypoints):
-        if name in names and person.flags[names.index(name)] > 0:
+        if name in names and person.visibility_flags[names.index(name)] > 0:
             points[i], labelled[i] = person.keypoints[names.index(name)], True
     roi = true_roi(person, names)
     if roi is not None:
         return np.asarray(_alignment(points, labelled, roi.side / (2 * rois.MARGIN))), PERSON
-    known = person.keypoints[person.flags > 0]
+    known = person.keypoints[person.visibility_flags > 0]
     middle = known.mean(0)
     edge = middle + np.array(
         [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32

@@ -198,7 +198,7 @@ def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
         return SceneBatch(
             pixels=pixels,
             points=labels["points"],
-            kinds=labels["kinds"],
+            status=labels["kinds"],
             weight=labels["weight"],
             ids=labels["id"],
         )
@@ -207,7 +207,7 @@ def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
     if "depth" in labels:  # rendered people; masks are kept as bits
         mask = np.unpackbits(labels["mask"], axis=1, count=side * side).reshape(count, side, side)
         body = {
-            "knows_body": np.ones(count, bool),
+            "has_3d_labels": np.ones(count, bool),
             "depth": labels["depth"],
             "world": labels["world"],
             "mask": 255 * mask,
@@ -216,9 +216,9 @@ def to_batch(pixels: np.ndarray, labels: dict[str, np.ndarray]) -> Any:
     return PoseBatch(
         pixels=pixels,
         keypoints=labels["keypoints"],
-        flags=labels["flags"],
+        visibility_flags=labels["flags"],
         roi=ROI(center, labels["side"], labels["angle"]),
-        knows_occlusion=labels["knows_occlusion"],
+        has_occlusion_labels=labels["knows_occlusion"],
         weight=labels["weight"],
         ids=labels["id"],
         **body,

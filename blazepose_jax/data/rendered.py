@@ -135,10 +135,10 @@ def _alike(real: Any, rendered: Any) -> tuple[Any, Any]:
     """Both with the same places, so that they can be put together."""
     if isinstance(real, PoseBatch):
         return _widened(real), rendered
-    more = real.kinds.shape[1] - rendered.kinds.shape[1]
+    more = real.status.shape[1] - rendered.status.shape[1]
     return real, rendered.replace(
         points=jnp.pad(rendered.points, ((0, 0), (0, more), (0, 0), (0, 0))),
-        kinds=jnp.pad(rendered.kinds, ((0, 0), (0, more))),
+        status=jnp.pad(rendered.status, ((0, 0), (0, more))),
     )
 
 
@@ -152,9 +152,9 @@ def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], Any])
 
 def _widened(batch: PoseBatch) -> PoseBatch:
     """Real records with empty places for what only rendered ones know."""
-    count, points = batch.flags.shape
+    count, points = batch.visibility_flags.shape
     return batch.replace(
-        knows_body=np.zeros(count, bool),
+        has_3d_labels=np.zeros(count, bool),
         depth=np.zeros((count, points), np.float32),
         world=np.zeros((count, points, 3), np.float32),
         mask=np.zeros(batch.pixels.shape[:3], np.uint8),
@@ -181,13 +181,13 @@ def labels_of(batch: PoseBatch) -> dict[str, np.ndarray]:
     mask: Any = batch.mask
     return {
         "keypoints": batch.keypoints,
-        "flags": batch.flags,
+        "flags": batch.visibility_flags,
         "side": batch.roi.side,
         "angle": batch.roi.angle,
         "id": batch.ids,
         "group": batch.ids,
         "weight": batch.weight,
-        "knows_occlusion": batch.knows_occlusion,
+        "knows_occlusion": batch.has_occlusion_labels,
         "depth": np.asarray(batch.depth),
         "world": np.asarray(batch.world),
         "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1),

@@ -63,7 +63,7 @@ def hits_by_person(
         distance = np.linalg.norm(
             np.nan_to_num(p.keypoints, nan=1e9) - p.person.keypoints[columns], axis=-1
         )
-        labelled = p.person.flags[columns] > 0
+        labelled = p.person.visibility_flags[columns] > 0
         hits.append(int(((distance < 0.2 * np.linalg.norm(ends[0] - ends[1])) & labelled).sum()))
         totals.append(int(labelled.sum()))
     return np.array(hits), np.array(totals)
@@ -85,7 +85,7 @@ def report(
     """
     columns = [data.names.index(name) for name in names]
     true = np.stack([p.person.keypoints[columns] for p in predictions])  # (N, K, 2)
-    flags = np.stack([p.person.flags[columns] for p in predictions])
+    flags = np.stack([p.person.visibility_flags[columns] for p in predictions])
     predicted = np.nan_to_num(np.stack([p.keypoints for p in predictions]), nan=1e9)
     ends = [
         np.stack(

@@ -22,7 +22,7 @@ MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
 
 
 @dataclasses.dataclass(frozen=True)
-class Material:
+class CalibrationSet:
     """Photographs with somebody in them.
 
     Attributes:
@@ -40,7 +40,9 @@ class Material:
     files: tuple[Path, ...] = ()
 
 
-def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None = None) -> Material:
+def read_calibration_set(
+    folder: str | None, skeleton: Skeleton, pictures: str | None = None
+) -> CalibrationSet:
     """Photographs: those of ``folder``, or scikit-image's astronaut.
 
     Args:
@@ -69,7 +71,7 @@ def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None =
                 center, np.float32(600 * rng.uniform(0.8, 1.2)), np.float32(rng.normal(0, 0.2))
             )
             found.append((np.ascontiguousarray(image[y:, x:]), square))
-        return Material(found[PARITY_CROPS:], found[:PARITY_CROPS], None)
+        return CalibrationSet(found[PARITY_CROPS:], found[:PARITY_CROPS], None)
     data = read_annotations(folder, evaluation=True, images=pictures, skeleton=skeleton)
     people = [(person, true_roi(person, data.names, skeleton)) for person in data.people]
     usable = [(person, square) for person, square in people if square is not None]
@@ -99,7 +101,7 @@ def read_material(folder: str | None, skeleton: Skeleton, pictures: str | None =
         for some in (rows, (judges or rows)[:PARITY_CROPS])
     )
     measured = tuple(person for person, _ in judges)
-    return Material(
+    return CalibrationSet(
         images,
         judged,
         dataclasses.replace(data, people=measured) if measured else None,

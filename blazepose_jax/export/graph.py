@@ -14,7 +14,7 @@ from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.mediapipe_rows import NEEDED, NO_HEATMAP, ROWS, to_mediapipe_rows
-from blazepose_jax.models import FIELDS, Form, create_model, spec_of
+from blazepose_jax.models import FIELDS, LayerConfig, create_model, spec_of
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork
@@ -77,7 +77,8 @@ def make_graph(
       mediapipe: pose nets: 39 rows of 5 fields and all five outputs, whatever the net predicts. A
         head that it does not have is a constant: mask and heatmap -10 (nobody; nothing to refine),
         world 0. Otherwise own keypoint sets keep their rows and only existing heads are outputs.
-      convolution: of ``Form``: ``tflite`` leaves marks for ``flatbuffer``, ``xla`` is complete.
+      convolution: of ``LayerConfig``: ``tflite`` leaves marks for ``flatbuffer``, ``xla`` is
+        complete.
 
     Returns:
       Graph.
@@ -88,9 +89,9 @@ def make_graph(
     if batch < 1:
         raise BlazePoseError(f"batch is {batch}: it must be a whole number of at least 1")
     spec = spec_of(net.model)
-    if net.form == "batch":
-        net = dataclasses.replace(net, variables=fold_batch_norm(net.variables), form="folded")
-    form = Form("folded", convolution=convolution)
+    if net.norm == "batch":
+        net = dataclasses.replace(net, variables=fold_batch_norm(net.variables), norm="folded")
+    config = LayerConfig("folded", convolution=convolution)
     if spec.kind == "detector":
         if mediapipe and (spec.side, spec.anchors) != MEDIAPIPE_DETECTOR:
             raise BlazePoseError(
@@ -98,7 +99,7 @@ def make_graph(
                 f"{MEDIAPIPE_DETECTOR[0]} px and {MEDIAPIPE_DETECTOR[1]} anchors; use a detector "
                 "like 'detector', or export this one with --part detector as a .tflite"
             )
-        module = create_model(net.model, form, **net.arguments)
+        module = create_model(net.model, config, **net.arguments)
 
         def detect(images: jax.Array) -> tuple[jax.Array, ...]:
             outputs: Any = module.apply(net.variables, images, train=False)
@@ -114,16 +115,16 @@ def make_graph(
             spec.std,
             OUTPUTS["detector"],
         )
-    return _pose_graph(net, form, batch, mediapipe)
+    return _pose_graph(net, config, batch, mediapipe)
 
 
-def _pose_graph(net: StoredNetwork, form: Form, batch: int, mediapipe: bool) -> Graph:
+def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool) -> Graph:
     skeleton, spec = net.skeleton or BLAZEPOSE, spec_of(net.model)
     known = [ROWS.index(name) for name in skeleton.keypoints if name in ROWS]
     computes_roi = mediapipe and not skeleton.has_roi_points
     if mediapipe:
         net = to_mediapipe_rows(net)
-    module = create_model(net.model, form, **net.arguments)
+    module = create_model(net.model, config, **net.arguments)
     names = (net.skeleton or BLAZEPOSE).keypoints + (net.skeleton or BLAZEPOSE).auxiliary
     side = net.arguments.get("side", spec.side)
     shapes = jax.eval_shape(

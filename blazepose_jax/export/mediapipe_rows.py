@@ -31,7 +31,7 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     predict them leaves them unknown, and ``graph`` computes them.
 
     Args:
-      net: in form ``folded``.
+      net: with norm ``folded``.
 
     Returns:
       A network of 39 keypoints with all fields and the skeleton ``BLAZEPOSE``.

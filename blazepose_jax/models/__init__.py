@@ -11,7 +11,7 @@ from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import paper_pose, released_pose
 from blazepose_jax.models.detector import Detector, PaperDetector
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
-from blazepose_jax.models.layers import FOLDED, Form
+from blazepose_jax.models.layers import FOLDED, LayerConfig
 from blazepose_jax.skeleton import MAX_KEYPOINTS, Skeleton
 from blazepose_jax.structs import Network
 
@@ -24,7 +24,7 @@ __all__ = [
     "FOLDED",
     "MODELS",
     "PAPER_HEADS",
-    "Form",
+    "LayerConfig",
     "ModelSpec",
     "create_model",
     "create_network",
@@ -36,7 +36,7 @@ __all__ = [
 class ModelSpec:
     """What the rest of the package must know of a network before it is built."""
 
-    make: Callable[..., nn.Module]  # (form, **arguments) -> module
+    make: Callable[..., nn.Module]  # (config, **arguments) -> module
     kind: str  # "detector" or "pose"
     side: int  # input px
     mean: float  # input = (grey level - mean) / std
@@ -46,7 +46,7 @@ class ModelSpec:
 
 def _released(name: str) -> ModelSpec:
     return ModelSpec(
-        lambda form, **kw: released_pose.PoseNet(form, released_pose.SIZES[name], **kw),
+        lambda config, **kw: released_pose.PoseNet(config, released_pose.SIZES[name], **kw),
         "pose",
         256,
         0.0,
@@ -56,7 +56,7 @@ def _released(name: str) -> ModelSpec:
 
 def _paper(name: str) -> ModelSpec:
     return ModelSpec(
-        lambda form, **kw: paper_pose.PaperPose(form, paper_pose.SIZES[name], **kw),
+        lambda config, **kw: paper_pose.PaperPose(config, paper_pose.SIZES[name], **kw),
         "pose",
         256,
         0.0,
@@ -79,7 +79,7 @@ TEST_MODELS = {
     "demo": _paper("demo"),
     "smoke": _paper("smoke"),
     "smoke_detector": ModelSpec(
-        lambda form: PaperDetector(form, _TINY), "detector", 128, 127.5, 127.5, anchors=896
+        lambda config: PaperDetector(config, _TINY), "detector", 128, 127.5, 127.5, anchors=896
     ),
 }
 
@@ -95,12 +95,12 @@ def spec_of(name: str) -> ModelSpec:
     return MODELS[check_name(name, MODELS, "network")]
 
 
-def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
+def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments) -> nn.Module:
     """Build a network by name.
 
     Args:
       name: a key of ``MODELS``.
-      form: batch normalisation or folded, compute type.
+      config: batch normalisation or folded, compute type.
       **arguments: of pose nets: ``keypoints``, ``fields``, ``heads``, ``side``.
 
     Returns:
@@ -112,7 +112,7 @@ def create_model(name: str, form: Form = Form(), **arguments) -> nn.Module:
     """
     spec = spec_of(name)
     check_arguments(name, spec.kind, arguments)
-    return spec.make(form, **arguments)
+    return spec.make(config, **arguments)
 
 
 def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
@@ -173,14 +173,14 @@ class Inference:
 
 
 def create_network(
-    name: str, variables: Any, form: Form, skeleton: Skeleton | None = None, **arguments
+    name: str, variables: Any, config: LayerConfig, skeleton: Skeleton | None = None, **arguments
 ) -> Network:
     """Bind variables to a named network, as the pipeline takes it.
 
     Args:
       name: a key of ``MODELS``.
-      variables: for this network in this form.
-      form: which form the variables are in.
+      variables: for this network with this config.
+      config: which normalisation the variables have.
       skeleton: what the keypoints of a pose net mean; None for a detector.
       **arguments: as for ``create_model``.
 
@@ -190,7 +190,7 @@ def create_network(
     Raises:
       BlazePoseError: unknown name.
     """
-    module = create_model(name, form, **arguments)
+    module = create_model(name, config, **arguments)
     spec = spec_of(name)
     return Network(
         variables=variables,

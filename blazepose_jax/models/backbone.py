@@ -5,7 +5,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 
-from blazepose_jax.models.layers import Conv, Form, InvertedResidual, Separable, symmetric
+from blazepose_jax.models.layers import Conv, InvertedResidual, LayerConfig, Separable, symmetric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ HEAVY = BackboneSizes((24, 32, 56, 112, 160, 272), (4, 6, 6), (3, 5, 5, 7))
 class Backbone(nn.Module):
     """MobileNetV2-like encoder."""
 
-    form: Form
+    config: LayerConfig
     sizes: BackboneSizes
 
     @nn.compact
@@ -46,7 +46,7 @@ class Backbone(nn.Module):
 
         def inverted(x, name, features, kernel, expansion=6, stride=1, residual=False):
             return InvertedResidual(
-                self.form, features, kernel, expansion, stride, residual, name=name
+                self.config, features, kernel, expansion, stride, residual, name=name
             )(x, train=train)
 
         def residuals(x, name, features, kernel, count):
@@ -56,9 +56,15 @@ class Backbone(nn.Module):
 
         taps = {}
         x = Conv(
-            self.form, 24, kernel=3, stride=2, padding=symmetric(3), activation="relu6", name="stem"
+            self.config,
+            24,
+            kernel=3,
+            stride=2,
+            padding=symmetric(3),
+            activation="relu6",
+            name="stem",
         )(images, train=train)
-        taps[2] = x = Separable(self.form, c0, None, "relu6", name="half")(x, train=train)
+        taps[2] = x = Separable(self.config, c0, None, "relu6", name="half")(x, train=train)
         x = inverted(x, "quarter_down", c1, 3, expansion=4, stride=2)
         for i, expansion in enumerate(self.sizes.quarter_expansions):
             x = inverted(x, f"quarter_residual{i}", c1, 3, expansion=expansion, residual=True)
@@ -71,8 +77,8 @@ class Backbone(nn.Module):
         taps[16] = x = residuals(x, "sixteenth_wide", c4, 5, n4)
         x = inverted(x, "last_down", c5, 5, stride=2)
         x = residuals(x, "last", c5, 5, n5)
-        x = Conv(self.form, 6 * c5, activation="relu6", name="last_expand")(x, train=train)
-        taps[32] = Conv(self.form, kernel=3, activation="relu6", name="last_depthwise")(
+        x = Conv(self.config, 6 * c5, activation="relu6", name="last_expand")(x, train=train)
+        taps[32] = Conv(self.config, kernel=3, activation="relu6", name="last_depthwise")(
             x, train=train
         )
         return taps

@@ -13,7 +13,7 @@ from blazepose_jax.models.backbone import DETECTOR, Backbone
 from blazepose_jax.models.layers import (
     BlazeResidual,
     Conv,
-    Form,
+    LayerConfig,
     Separable,
     depth_to_space2x,
     symmetric,
@@ -21,7 +21,7 @@ from blazepose_jax.models.layers import (
 )
 from blazepose_jax.structs import DetectorOutputs
 
-RARE = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody
+SCORE_BIAS_INIT = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody
 NEUTRAL = nn.initializers.zeros_init()
 VALUES = 12  # cx, cy, w, h and four alignment points
 
@@ -48,7 +48,7 @@ class Detector(nn.Module):
     Backbone, a small feature pyramid, heads at strides 8, 16, 32 (2, 2, 6 anchors).
     """
 
-    form: Form
+    config: LayerConfig
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> DetectorOutputs:
@@ -61,20 +61,20 @@ class Detector(nn.Module):
         Returns:
           DetectorOutputs with 2254 anchors.
         """
-        taps = Backbone(self.form, DETECTOR, name="backbone")(images, train=train)
+        taps = Backbone(self.config, DETECTOR, name="backbone")(images, train=train)
         pyramid = {32: taps[32]}
         for stride, features in ((16, 192), (8, 96)):
-            above = upsample2x(pyramid[2 * stride], self.form)
-            above = Conv(self.form, features, activation="relu6", name=f"pyramid_up_{stride}")(
+            above = upsample2x(pyramid[2 * stride], self.config)
+            above = Conv(self.config, features, activation="relu6", name=f"pyramid_up_{stride}")(
                 above, train=train
             )
             lateral = Separable(
-                self.form, features, "relu6", depthwise_norm=False, name=f"pyramid_tap_{stride}"
+                self.config, features, "relu6", depthwise_norm=False, name=f"pyramid_tap_{stride}"
             )(taps[stride], train=train)
             x = lateral + above
             for i in range(2):
                 x = BlazeResidual(
-                    self.form,
+                    self.config,
                     features,
                     between=None,
                     depthwise_norm=False,
@@ -84,7 +84,7 @@ class Detector(nn.Module):
         maps = []
         for stride, anchors in ((8, 2), (16, 2), (32, 6)):
             x = depth_to_space2x(pyramid[stride])
-            logits = self._head(x, f"logits_{stride}", anchors, train, RARE)
+            logits = self._head(x, f"logits_{stride}", anchors, train, SCORE_BIAS_INIT)
             maps.append(
                 (logits, self._head(x, f"boxes_{stride}", anchors * VALUES, train, usual_box))
             )
@@ -92,20 +92,22 @@ class Detector(nn.Module):
 
     def _head(self, x, name: str, features: int, train: bool, bias_init=NEUTRAL):
         x = Conv(
-            self.form,
+            self.config,
             kernel=3,
             stride=2,
             padding=symmetric(3),
             norm=False,
             name=f"{name}_depthwise",
         )(x, train=train)
-        return Conv(self.form, features, norm=False, bias_init=bias_init, name=name)(x, train=train)
+        return Conv(self.config, features, norm=False, bias_init=bias_init, name=name)(
+            x, train=train
+        )
 
 
 class PaperDetector(nn.Module):
     """The 2020 detector, BlazeFace-like: 5x5 blocks, heads on 16x16 (2 anchors) and 8x8 (6)."""
 
-    form: Form
+    config: LayerConfig
     # Stride, channels, residual blocks.
     stages: tuple[tuple[int, int, int], ...] = (
         (1, 48, 3),
@@ -126,7 +128,7 @@ class PaperDetector(nn.Module):
         Returns:
           DetectorOutputs with 896 anchors.
         """
-        x = Conv(self.form, self.stages[0][1], kernel=5, activation="relu", name="stem")(
+        x = Conv(self.config, self.stages[0][1], kernel=5, activation="relu", name="stem")(
             images, train=train
         )
         taps = {}
@@ -134,7 +136,7 @@ class PaperDetector(nn.Module):
             for i in range(blocks if stride == 1 else blocks + 1):
                 down = stride > 1 and i == 0
                 x = BlazeResidual(
-                    self.form,
+                    self.config,
                     features,
                     2 if down else 1,
                     "relu",
@@ -145,11 +147,15 @@ class PaperDetector(nn.Module):
             taps[stride] = x
         maps = []
         for stride, anchors in ((8, 2), (16, 6)):
-            logits = Conv(self.form, anchors, norm=False, bias_init=RARE, name=f"logits_{stride}")(
-                taps[stride], train=train
-            )
+            logits = Conv(
+                self.config, anchors, norm=False, bias_init=SCORE_BIAS_INIT, name=f"logits_{stride}"
+            )(taps[stride], train=train)
             boxes = Conv(
-                self.form, anchors * VALUES, norm=False, bias_init=usual_box, name=f"boxes_{stride}"
+                self.config,
+                anchors * VALUES,
+                norm=False,
+                bias_init=usual_box,
+                name=f"boxes_{stride}",
             )(taps[stride], train=train)
             maps.append((logits, boxes))
         return gather_heads(maps)

@@ -11,10 +11,10 @@ def fold_batch_norm(variables: dict[str, Any]) -> dict[str, Any]:
     """Fold every batch normalisation into the convolution before it.
 
     Args:
-      variables: {"params", "batch_stats"} of a network in form ``batch``.
+      variables: {"params", "batch_stats"} of a network with norm ``batch``.
 
     Returns:
-      {"params"} for the same network in form ``folded``; at inference both compute the same
+      {"params"} for the same network with norm ``folded``; at inference both compute the same
       function.
     """
     return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}

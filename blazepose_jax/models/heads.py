@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from blazepose_jax.models.layers import Conv, Form
+from blazepose_jax.models.layers import Conv, LayerConfig
 from blazepose_jax.structs import PoseOutputs
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
@@ -14,7 +14,7 @@ ALL_HEADS = ("mask", "heatmap", "world")
 PAPER_HEADS = ("mask", "heatmap", "offsets")
 ZEROS = nn.initializers.zeros_init()
 # A cell of a heatmap is lit once in a hundred; starting at a half would drown every other loss.
-RARE = nn.initializers.constant(-5.0)
+SCORE_BIAS_INIT = nn.initializers.constant(-5.0)
 
 
 class PoseHeads(nn.Module):
@@ -23,7 +23,7 @@ class PoseHeads(nn.Module):
     ``offsets`` exist in training only; ``heatmap`` too where ``drop_heatmap`` is set.
     """
 
-    form: Form
+    config: LayerConfig
     keypoints: int
     fields: tuple[str, ...]
     heads: tuple[str, ...]
@@ -54,7 +54,7 @@ class PoseHeads(nn.Module):
 
         def head(x, name, features, kernel=1, padding="SAME", bias_init=ZEROS):
             y = Conv(
-                self.form,
+                self.config,
                 features,
                 kernel,
                 padding=padding,
@@ -75,7 +75,7 @@ class PoseHeads(nn.Module):
 
         mask = head(mask_features, "mask", 1, 3) if mask_features is not None else None
         heatmap = (
-            head(decoded, "heatmap", k, bias_init=RARE)
+            head(decoded, "heatmap", k, bias_init=SCORE_BIAS_INIT)
             if in_training("heatmap", not self.drop_heatmap)
             else None
         )

@@ -20,7 +20,7 @@ UPSAMPLE_MARK = -20061.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class LayerConfig:
     """What a network is made of, apart from its architecture.
 
     Attributes:
@@ -50,7 +50,7 @@ class Form:
         )
 
 
-FOLDED = Form(norm="folded")
+FOLDED = LayerConfig(norm="folded")
 
 
 def symmetric(kernel: int) -> Padding:
@@ -155,7 +155,7 @@ class Conv(nn.Module):
     forms; then ``bias`` says whether a bias is added.
     """
 
-    form: Form
+    config: LayerConfig
     features: int | None = None
     kernel: int = 1
     stride: int = 1
@@ -173,7 +173,7 @@ class Conv(nn.Module):
         depthwise = self.features is None
         features = channels if self.features is None else self.features
         shape = (self.kernel, self.kernel, 1 if depthwise else channels, features)
-        batch_norm = self.norm and self.form.norm == "batch"
+        batch_norm = self.norm and self.config.norm == "batch"
         # He initialisation; under batch normalisation the gain sits in its scale instead.
         scale = 2.0 if self.activation else 1.0
         kernel_gain = 1.0 if batch_norm else self.gain
@@ -181,25 +181,25 @@ class Conv(nn.Module):
             scale * kernel_gain**2, "fan_in", "truncated_normal"
         )
         kernel = self.param("kernel", init, shape)
-        x = self._convolve(x.astype(self.form.dtype), kernel.astype(self.form.dtype))
+        x = self._convolve(x.astype(self.config.dtype), kernel.astype(self.config.dtype))
         if batch_norm:
             x = nn.BatchNorm(
-                use_running_average=not train or self.form.frozen,
-                momentum=self.form.momentum,
+                use_running_average=not train or self.config.frozen,
+                momentum=self.config.momentum,
                 epsilon=BATCH_NORM_EPSILON,
-                dtype=self.form.dtype,
+                dtype=self.config.dtype,
                 scale_init=nn.initializers.constant(self.gain),
                 name="norm",
             )(x)
         elif self.norm or self.bias:
-            x = x + self.param("bias", self.bias_init, (features,)).astype(self.form.dtype)
+            x = x + self.param("bias", self.bias_init, (features,)).astype(self.config.dtype)
         return activate(x, self.activation)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         depthwise = self.features is None
-        if self.form.fast_on_cpu and depthwise:
+        if self.config.fast_on_cpu and depthwise:
             return depthwise_by_shifts(x, kernel, self.stride, self.padding)
-        if self.form.fast_on_cpu and self.kernel == 1 and self.stride == 1:
+        if self.config.fast_on_cpu and self.kernel == 1 and self.stride == 1:
             # Flat: the gradient of a batched matrix product takes three times longer.
             return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(
                 *x.shape[:-1], kernel.shape[-1]
@@ -219,19 +219,19 @@ def activate(x: jax.Array, name: str | None) -> jax.Array:
     return {None: lambda v: v, "relu": jax.nn.relu, "relu6": jax.nn.relu6}[name](x)
 
 
-def upsample2x(x: jax.Array, form: Form) -> jax.Array:
+def upsample2x(x: jax.Array, config: LayerConfig) -> jax.Array:
     """Bilinear x2 with half-pixel centres, as TFLite's RESIZE_BILINEAR(half_pixel_centers=True).
 
     Args:
       x: (B, H, W, C).
-      form: with ``convolution="tflite"`` a mark of the right shape leaves, which
+      config: with ``convolution="tflite"`` a mark of the right shape leaves, which
         ``export/flatbuffer.py`` replaces.
 
     Returns:
       (B, 2H, 2W, C). Every output is a 3:1 mix of two neighbours per axis, the border repeated.
     """
     batch, height, width, channels = x.shape
-    if form.convolution == "tflite":
+    if config.convolution == "tflite":
         return lax.pad(
             x,
             jnp.asarray(UPSAMPLE_MARK, x.dtype),
@@ -240,7 +240,7 @@ def upsample2x(x: jax.Array, form: Form) -> jax.Array:
     # Even rows, then odd ones, (B, H, 2W, C), are (B, 2H, W, C) in memory. GPU delegates want no
     # fifth axis; on CPU XLA compiles the stack to code whose rounding lies closer to LiteRT's (the
     # astronaut: 0.03 px, not 0.11).
-    join = jnp.stack if form.fast_on_cpu else jnp.concatenate
+    join = jnp.stack if config.fast_on_cpu else jnp.concatenate
     x = join(_mixtures(x, 1), 2).reshape(batch, 2 * height, width, channels)
     return join(_mixtures(x, 2), 3).reshape(batch, 2 * height, 2 * width, channels)
 
@@ -268,12 +268,12 @@ def depth_to_space2x(x: jax.Array) -> jax.Array:
     return jnp.concatenate(rows, 2).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
-def max_pool2x(x: jax.Array, form: Form) -> jax.Array:
+def max_pool2x(x: jax.Array, config: LayerConfig) -> jax.Array:
     """2x2 maximum, stride 2.
 
     On CPU of four strided views, which XLA's CPU backend runs faster than a window.
     """
-    if not form.fast_on_cpu:
+    if not config.fast_on_cpu:
         return nn.max_pool(x, (2, 2), (2, 2))
     return jnp.maximum(
         jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2]), jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
@@ -287,7 +287,7 @@ class Separable(nn.Module):
     end.
     """
 
-    form: Form
+    config: LayerConfig
     features: int
     activation: str | None
     between: str | None = None
@@ -300,7 +300,7 @@ class Separable(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, C) to (B, H', W', features)."""
         x = Conv(
-            self.form,
+            self.config,
             kernel=self.kernel,
             stride=self.stride,
             activation=self.between,
@@ -309,7 +309,7 @@ class Separable(nn.Module):
             name="depthwise",
         )(x, train=train)
         return Conv(
-            self.form, self.features, activation=self.activation, gain=self.gain, name="pointwise"
+            self.config, self.features, activation=self.activation, gain=self.gain, name="pointwise"
         )(x, train=train)
 
 
@@ -320,7 +320,7 @@ class BlazeResidual(nn.Module):
     more.
     """
 
-    form: Form
+    config: LayerConfig
     features: int
     stride: int = 1
     activation: str = "relu6"
@@ -332,7 +332,7 @@ class BlazeResidual(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, C) to (B, H', W', features)."""
         branch = Separable(
-            self.form,
+            self.config,
             self.features,
             None,
             self.between,
@@ -343,7 +343,7 @@ class BlazeResidual(nn.Module):
             name="branch",
         )(x, train=train)
         if self.stride == 2:
-            x = max_pool2x(x, self.form)
+            x = max_pool2x(x, self.config)
         if self.features > x.shape[-1]:
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))
         return activate(x + branch, self.activation)
@@ -355,7 +355,7 @@ class InvertedResidual(nn.Module):
     Plus the input if ``residual``.
     """
 
-    form: Form
+    config: LayerConfig
     features: int
     kernel: int
     expansion: int
@@ -368,11 +368,11 @@ class InvertedResidual(nn.Module):
         # A stride of 2 pads symmetrically, unlike SAME, which pads even sizes at the bottom and
         # right.
         padding = symmetric(self.kernel) if self.stride == 2 else "SAME"
-        y = Conv(self.form, self.expansion * x.shape[-1], activation="relu6", name="expand")(
+        y = Conv(self.config, self.expansion * x.shape[-1], activation="relu6", name="expand")(
             x, train=train
         )
         y = Conv(
-            self.form,
+            self.config,
             kernel=self.kernel,
             stride=self.stride,
             padding=padding,
@@ -380,6 +380,6 @@ class InvertedResidual(nn.Module):
             name="depthwise",
         )(y, train=train)
         y = Conv(
-            self.form, self.features, gain=RESIDUAL_GAIN if self.residual else 1.0, name="project"
+            self.config, self.features, gain=RESIDUAL_GAIN if self.residual else 1.0, name="project"
         )(y, train=train)
         return x + y if self.residual else y

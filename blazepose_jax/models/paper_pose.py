@@ -10,7 +10,7 @@ import jax
 from jax import lax
 
 from blazepose_jax.models.heads import FIELDS, PAPER_HEADS, PoseHeads
-from blazepose_jax.models.layers import BlazeResidual, Conv, Form, Separable, upsample2x
+from blazepose_jax.models.layers import BlazeResidual, Conv, LayerConfig, Separable, upsample2x
 from blazepose_jax.structs import PoseOutputs
 
 
@@ -59,7 +59,7 @@ class PaperPose(nn.Module):
     Attributes: as in ``pose.PoseNet``.
     """
 
-    form: Form
+    config: LayerConfig
     sizes: PaperSizes
     keypoints: int = 39
     fields: tuple[str, ...] = FIELDS
@@ -82,7 +82,7 @@ class PaperPose(nn.Module):
         regression = self._regress(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
         outputs = PoseHeads(
-            self.form,
+            self.config,
             self.keypoints,
             self.fields,
             self.heads,
@@ -95,19 +95,21 @@ class PaperPose(nn.Module):
     def _stage(self, x, name: str, features: int, blocks: int, train: bool):
         for i in range(blocks + 1):
             label, stride = (f"{name}_residual{i - 1}", 1) if i else (f"{name}_down", 2)
-            x = BlazeResidual(self.form, features, stride, "relu", None, name=label)(x, train=train)
+            x = BlazeResidual(self.config, features, stride, "relu", None, name=label)(
+                x, train=train
+            )
         return x
 
     def _lateral(self, x, name: str, features: int, train: bool):
-        return Separable(self.form, features, "relu", name=name)(x, train=train)
+        return Separable(self.config, features, "relu", name=name)(x, train=train)
 
     def _encode(self, images, train: bool):
         x = Conv(
-            self.form, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem"
+            self.config, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem"
         )(images, train=train)
         for i in range(2):
             x = BlazeResidual(
-                self.form, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}"
+                self.config, self.sizes.channels[0], 1, "relu", None, name=f"encoder_2_residual{i}"
             )(x, train=train)
         taps = {2: x}
         rows = zip((4, 8, 16, 32), self.sizes.encoder_blocks, self.sizes.channels[1:], strict=True)
@@ -118,7 +120,7 @@ class PaperPose(nn.Module):
     def _decode(self, taps, train: bool):
         x = self._lateral(taps[32], "decoder_32", self.sizes.decoder, train)
         for stride in (16, 8, 4):
-            x = upsample2x(x, self.form) + self._lateral(
+            x = upsample2x(x, self.config) + self._lateral(
                 taps[stride], f"decoder_{stride}", self.sizes.decoder, train
             )
         return x
@@ -138,6 +140,6 @@ class PaperPose(nn.Module):
         return x
 
     def _mask(self, taps, decoded, train: bool):
-        x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train), self.form)
+        x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train), self.config)
         x = x + self._lateral(taps[2], "mask_tap", 8, train)
         return self._lateral(x, "mask_last", 8, train)

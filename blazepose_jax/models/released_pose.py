@@ -8,7 +8,7 @@ from jax import lax
 
 from blazepose_jax.models.backbone import FULL, HEAVY, LITE, Backbone, BackboneSizes
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PoseHeads
-from blazepose_jax.models.layers import BlazeResidual, Form, Separable, upsample2x
+from blazepose_jax.models.layers import BlazeResidual, LayerConfig, Separable, upsample2x
 from blazepose_jax.structs import PoseOutputs
 
 
@@ -36,7 +36,7 @@ class PoseNet(nn.Module):
     """A released landmark net.
 
     Attributes:
-      form: parameters with or without batch normalisation, compute type.
+      config: parameters with or without batch normalisation, compute type.
       sizes: widths and depths.
       keypoints: K', rows of the landmark tensor; 39 is 33 body points, 2 ROI points, 4 unused.
       fields: what is predicted per keypoint.
@@ -44,7 +44,7 @@ class PoseNet(nn.Module):
       side: input px.
     """
 
-    form: Form
+    config: LayerConfig
     sizes: PoseSizes
     keypoints: int = 39
     fields: tuple[str, ...] = FIELDS
@@ -64,23 +64,23 @@ class PoseNet(nn.Module):
         """
         # The order of the calls is that of the batch normalisations in the released files: the
         # importer relies on it.
-        taps = Backbone(self.form, self.sizes.backbone, name="backbone")(images, train=train)
+        taps = Backbone(self.config, self.sizes.backbone, name="backbone")(images, train=train)
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
         encode = self._second_encoder if self.sizes.second_encoder else self._tail
         regression = encode(taps, decoded, train)  # (B, S/128, S/128, R)
         mask_features = self._mask(taps, decoded, train) if "mask" in self.heads else None
         outputs = PoseHeads(
-            self.form, self.keypoints, self.fields, self.heads, self.side, name="heads"
+            self.config, self.keypoints, self.fields, self.heads, self.side, name="heads"
         )(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 
     def _lateral(self, name: str, features: int):
-        return Separable(self.form, features, "relu6", "relu6", name=name)
+        return Separable(self.config, features, "relu6", "relu6", name=name)
 
     def _residuals(self, x, name: str, features: int, count: int, train: bool):
-        x = BlazeResidual(self.form, features, 2, name=f"{name}_down")(x, train=train)
+        x = BlazeResidual(self.config, features, 2, name=f"{name}_down")(x, train=train)
         for i in range(count):
-            x = BlazeResidual(self.form, features, name=f"{name}_residual{i}")(x, train=train)
+            x = BlazeResidual(self.config, features, name=f"{name}_residual{i}")(x, train=train)
         return x
 
     def _decode(self, taps, train: bool):
@@ -89,7 +89,7 @@ class PoseNet(nn.Module):
             lateral = self._lateral(f"decoder_{stride}", self.sizes.decoder)(
                 taps[stride], train=train
             )
-            x = upsample2x(x, self.form) + lateral
+            x = upsample2x(x, self.config) + lateral
         return x
 
     def _tail(self, taps, decoded, train: bool):
@@ -116,13 +116,13 @@ class PoseNet(nn.Module):
 
     def _mask(self, taps, decoded, train: bool):
         if taps[2].shape[-1] == 8:
-            tap = BlazeResidual(self.form, 8, name="mask_tap")(taps[2], train=train)
+            tap = BlazeResidual(self.config, 8, name="mask_tap")(taps[2], train=train)
         else:
             tap = self._lateral("mask_tap", 8)(taps[2], train=train)
-        x = upsample2x(self._lateral("mask_decoder", 8)(decoded, train=train), self.form) + tap
+        x = upsample2x(self._lateral("mask_decoder", 8)(decoded, train=train), self.config) + tap
         for name in ("mask_half0", "mask_half1"):
-            x = BlazeResidual(self.form, 8, name=name)(x, train=train)
-        x = upsample2x(x, self.form)
+            x = BlazeResidual(self.config, 8, name=name)(x, train=train)
+        x = upsample2x(x, self.config)
         for name in ("mask_full0", "mask_full1"):
-            x = BlazeResidual(self.form, 8, name=name)(x, train=train)
+            x = BlazeResidual(self.config, 8, name=name)(x, train=train)
         return x

@@ -27,8 +27,8 @@ def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]
     kernel is brought to the size that initialisation would give it, and scale and shift undo both.
 
     Args:
-      model: in form ``batch``.
-      folded: {"params"} of the same network in form ``folded``.
+      model: with norm ``batch``.
+      folded: {"params"} of the same network with norm ``folded``.
       chunks: (B, S, S, 3) float32 crops, normalised; about 2,000 in all.
 
     Returns:

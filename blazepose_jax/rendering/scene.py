@@ -135,7 +135,7 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
         "pixels": image,
         "keypoints": person.points,
         "depth": person.depth,
-        "flags": 1 + visible.astype(jnp.int32),
+        "visibility_flags": 1 + visible.astype(jnp.int32),
         "side": person.side,
         "angle": person.angle,
         "world": person.world,
@@ -169,10 +169,10 @@ def render_records(
         pixels=_photographed(images),
         **drawn,
         roi=square,
-        knows_occlusion=yes,
+        has_occlusion_labels=yes,
         weight=yes.astype(jnp.float32),
         ids=ids,
-        knows_body=yes,
+        has_3d_labels=yes,
     )
 
 
@@ -208,14 +208,14 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
         points = rois.image_to_crop(points, view) * side
         return _over(image, colours, mask & (i < count)), (points, (i < count).astype(jnp.int32))
 
-    image, (points, kinds) = lax.scan(
+    image, (points, status) = lax.scan(
         add, image, (jnp.arange(most), jax.random.split(of_people, most))
     )
     # Who is mostly hidden by those who came later is neither wanted nor refused.
     hidden = jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
-    kinds = jnp.where((hidden & later & (kinds == 1)[None]).any(1) & (kinds == 1), 2, kinds)
-    return {"pixels": image, "points": points, "kinds": kinds}
+    status = jnp.where((hidden & later & (status == 1)[None]).any(1) & (status == 1), 2, status)
+    return {"pixels": image, "points": points, "status": status}
 
 
 @partial(jax.jit, static_argnames=("side", "most", "at_once"))

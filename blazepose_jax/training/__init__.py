@@ -9,16 +9,16 @@ from blazepose_jax.training.detector_loss import (
     detector_objective,
     scene_targets,
 )
-from blazepose_jax.training.distillation import Taught, TeacherConfig
+from blazepose_jax.training.distillation import Teacher, TeacherConfig
 from blazepose_jax.training.pose_loss import LossConfig, pose_hits, pose_losses, pose_objective
-from blazepose_jax.training.targets import STILL, AugmentConfig, sample_targets
+from blazepose_jax.training.targets import NO_AUGMENTATION, AugmentConfig, sample_targets
 
 __all__ = [
-    "STILL",
+    "NO_AUGMENTATION",
     "AugmentConfig",
     "DetectorConfig",
     "LossConfig",
-    "Taught",
+    "Teacher",
     "TeacherConfig",
     "detector_hits",
     "detector_objective",

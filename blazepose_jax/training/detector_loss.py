@@ -43,7 +43,7 @@ def scene_targets(
     key: jax.Array,
     pixels: jax.Array,
     points: jax.Array,
-    kinds: jax.Array,
+    status: jax.Array,
     side: int,
     config: DetectorConfig | None,
 ) -> dict[str, jax.Array]:
@@ -53,16 +53,14 @@ def scene_targets(
       key: random key.
       pixels: (R, R, 3) uint8.
       points: (N, 5, 2) px.
-      kinds: (N,).
+      status: (N,).
       side: S, input px.
       config: what to disturb; None for nothing.
 
     Returns:
       image (S, S, 3) in [0, 255]; wanted (A,) 1 where an anchor is to find somebody, 0 where
-      nobody; counted (A,)
-      bool: the anchor's score is taught; values (A, 12); points (N, 5, 2) crop frame; kinds (N,), 0
-        for people who
-      left the picture.
+      nobody; counted (A,) bool: the anchor's score is taught; values (A, 12); points (N, 5, 2) crop
+      frame; status (N,), 0 for people who left the picture.
     """
     whole = pixels.shape[0]
     view = ROI(jnp.full(2, whole / 2), jnp.float32(whole), jnp.float32(0))
@@ -85,7 +83,7 @@ def scene_targets(
         points = jnp.where(flipped, jnp.array([1.0, 0.0]) + points * jnp.array([-1.0, 1.0]), points)
         image = augment.colour(keys[5], image, config.colour)
     inside = ((points[:, 4] > 0) & (points[:, 4] < 1)).all(-1)
-    kinds = jnp.where(inside, kinds, 0)
+    status = jnp.where(inside, status, 0)
 
     centers = jnp.asarray(anchors.anchor_centers(side))  # (A, 2)
     distance = jnp.linalg.norm(centers - points[:, None, 4], axis=-1)  # (N, A)
@@ -97,10 +95,10 @@ def scene_targets(
     for number in range(maps[-1] + 1):
         least = jnp.where(maps == number, within, jnp.inf).min(1, keepdims=True)
         nearest |= (maps == number) & (within <= least + 1e-6) & jnp.isfinite(within)
-    mine = ((within < reach) | nearest) & (kinds == 1)[:, None]
+    mine = ((within < reach) | nearest) & (status == 1)[:, None]
     radius = jnp.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
-    spared = ((within < FAR) & (kinds == 1)[:, None]) | (
-        (distance < radius[:, None]) & (kinds == 2)[:, None]
+    spared = ((within < FAR) & (status == 1)[:, None]) | (
+        (distance < radius[:, None]) & (status == 2)[:, None]
     )
     owner = jnp.argmin(jnp.where(mine, distance, jnp.inf), 0)  # (A,)
     # (N, A, 12)
@@ -112,7 +110,7 @@ def scene_targets(
         "counted": wanted | ~spared.any(0),
         "values": jnp.take_along_axis(values, owner[None, :, None], 0)[0],
         "points": points,
-        "kinds": kinds,
+        "status": status,
     }
 
 
@@ -139,8 +137,8 @@ def detector_objective(
       () loss, and (its unweighted parts with the recall of scores, updated batch statistics).
     """
     keys = jax.random.split(key, batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, p, xy, kinds: scene_targets(k, p, xy, kinds, side, config))(
-        keys, batch.pixels, batch.points, batch.kinds
+    targets = jax.vmap(lambda k, p, xy, status: scene_targets(k, p, xy, status, side, config))(
+        keys, batch.pixels, batch.points, batch.status
     )
     outputs, stats = apply(variables, targets["image"] / 127.5 - 1)
     wanted = targets["wanted"] * batch.weight[:, None]  # (B, A)
@@ -178,11 +176,11 @@ def detector_hits(
       people of kind 2 count nowhere.
     """
     targets = jax.vmap(
-        lambda p, xy, kinds: scene_targets(jax.random.key(0), p, xy, kinds, side, None)
-    )(batch.pixels, batch.points, batch.kinds)
+        lambda p, xy, status: scene_targets(jax.random.key(0), p, xy, status, side, None)
+    )(batch.pixels, batch.points, batch.status)
     outputs = apply(variables, targets["image"] / 127.5 - 1)
 
-    def count(boxes, logits, points, kinds, weight):
+    def count(boxes, logits, points, status, weight):
         rows = DetectorOutputs(boxes[None], logits[None])
         best = anchors.decode(
             rows, side, count=2 * points.shape[0], min_score=config.min_score, nms_threshold=0.3
@@ -192,8 +190,8 @@ def detector_hits(
         apart = jnp.linalg.norm(best.keypoints[:, None, :2] - points[None, :, :2], axis=-1).max(-1)
         match = (apart < config.close * radius) & best.valid[:, None]
         far = jnp.linalg.norm(best.keypoints[:, None, 0] - points[None, :, 0], axis=-1) > radius
-        free = best.valid & (far | (kinds != 2)[None]).all(1)
-        person, counts = kinds == 1, weight > 0
+        free = best.valid & (far | (status != 2)[None]).all(1)
+        person, counts = status == 1, weight > 0
         return {
             "people": (person & counts).sum(),
             "found": ((match & person).any(0) & counts).sum(),
@@ -202,6 +200,6 @@ def detector_hits(
         }
 
     counts = jax.vmap(count)(
-        outputs.boxes, outputs.logits, targets["points"], targets["kinds"], batch.weight
+        outputs.boxes, outputs.logits, targets["points"], targets["status"], batch.weight
     )
     return jax.tree.map(jnp.sum, counts)

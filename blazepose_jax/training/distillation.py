@@ -34,7 +34,7 @@ class TeacherConfig:
     doubt: bool = True  # labels far from the teacher's peak weigh less
 
 
-class Taught(struct.PyTreeNode):
+class Teacher(struct.PyTreeNode):
     """A teacher and what it teaches."""
 
     network: Network  # applied in training mode, so that it shows its features
@@ -142,7 +142,9 @@ def distillation_losses(
     return parts
 
 
-def _soft(logits: jax.Array, taught: jax.Array) -> jax.Array:
+def _soft(logits: jax.Array, teacher: jax.Array) -> jax.Array:
     """Elementwise KL divergence between two Bernoulli variables given by logits."""
-    wanted = jax.nn.sigmoid(taught)
-    return losses.binary_cross_entropy(logits, wanted) - losses.binary_cross_entropy(taught, wanted)
+    wanted = jax.nn.sigmoid(teacher)
+    return losses.binary_cross_entropy(logits, wanted) - losses.binary_cross_entropy(
+        teacher, wanted
+    )

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import Form, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.unfold import unfold_batch_norm
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.training import Taught, TeacherConfig
+from blazepose_jax.training import Teacher, TeacherConfig
 from blazepose_jax.weights import load_weights, read_stored
 
 
@@ -51,12 +51,12 @@ def start_from(
             "name another --init"
         )
     variables = stored.variables
-    if stored.form == "folded" and norm != "folded":
+    if stored.norm == "folded" and norm != "folded":
         print("measuring statistics to unfold batch normalisation")
         variables = unfold_batch_norm(
-            create_model(model, Form(), **stored.arguments), variables, crops
+            create_model(model, LayerConfig(), **stored.arguments), variables, crops
         )
-    elif stored.form == "batch" and norm == "folded":
+    elif stored.norm == "batch" and norm == "folded":
         variables = fold_batch_norm(variables)
     return take_over(fresh, variables)
 
@@ -84,7 +84,7 @@ def take_over(fresh: dict[str, Any], variables: Any) -> dict[str, Any]:
 
 def load_teacher(
     config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]
-) -> Taught | None:
+) -> Teacher | None:
     """The teacher that an experiment names.
 
     Args:
@@ -93,7 +93,7 @@ def load_teacher(
       fields: columns of the student's landmarks.
 
     Returns:
-      Taught, or None where the experiment has none.
+      Teacher, or None where the experiment has none.
 
     Raises:
       BlazePoseError: no pose net, or one with other keypoints.
@@ -110,10 +110,10 @@ def load_teacher(
             f"teacher {config.weights!r} predicts {network.skeleton.name} keypoints, the student "
             f"{skeleton.name}: both must have the same keypoints and fields"
         )
-    return Taught(network.replace(apply=Teaching(network.apply.module)), config)
+    return Teacher(network.replace(apply=TrainingModeApply(network.apply.module)), config)
 
 
-class Teaching:
+class TrainingModeApply:
     """A folded module applied in training mode, where it shows its features.
 
     Equal modules are equal.
@@ -127,7 +127,7 @@ class Teaching:
         return self._module.apply(variables, images, train=True)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Teaching) and other._module == self._module
+        return isinstance(other, TrainingModeApply) and other._module == self._module
 
     def __hash__(self) -> int:
         return hash(self._module)

@@ -13,8 +13,8 @@ from blazepose_jax.codecs import heatmaps
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch, PoseOutputs
 from blazepose_jax.training import losses
-from blazepose_jax.training.distillation import Taught, distillation_losses, trust_in_labels
-from blazepose_jax.training.targets import STILL, AugmentConfig, sample_targets
+from blazepose_jax.training.distillation import Teacher, distillation_losses, trust_in_labels
+from blazepose_jax.training.targets import NO_AUGMENTATION, AugmentConfig, sample_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LossConfig:
     world: float = 0.5
     mask: float = 0.2
     sigma: float = 1.5  # cells, of the Gaussians; the released nets' own maps have 1.5, too
-    radius: float = 2.0  # cells, within which offsets are taught
+    radius: float = 2.0  # cells, within which offsets are teacher
     knee: float = 0.15  # torsos, where the regression loss turns robust
     min_torso: float = 0.1  # of the crop; a torso seen end-on would blow the loss up
 
@@ -43,7 +43,7 @@ def pose_losses(
     targets: dict[str, jax.Array],
     fields: tuple[str, ...],
     side: int,
-    knows_occlusion: jax.Array,
+    has_occlusion_labels: jax.Array,
     weight: jax.Array,
     config: LossConfig,
 ) -> dict[str, jax.Array]:
@@ -54,7 +54,7 @@ def pose_losses(
       targets: (B, ...) of ``sample_targets``.
       fields: columns of the landmarks.
       side: input px.
-      knows_occlusion: (B,) bool.
+      has_occlusion_labels: (B,) bool.
       weight: (B,).
       config: targets' sizes.
 
@@ -94,7 +94,7 @@ def pose_losses(
     if "visibility" in column:
         # Where flag 2 says no more than labelled, only what we covered ourselves is known: it is
         # hidden.
-        known = labelled * (knows_occlusion[:, None] | targets["covered"]) * targets["body"]
+        known = labelled * (has_occlusion_labels[:, None] | targets["covered"]) * targets["body"]
         parts["visibility"] = losses.masked_mean(
             losses.binary_cross_entropy(
                 column["visibility"], targets["visible"].astype(jnp.float32)
@@ -112,9 +112,9 @@ def pose_losses(
         ),
         weight,
     )
-    if "knows_body" in targets:
+    if "has_3d_labels" in targets:
         parts |= body_losses(
-            outputs, column.get("z"), targets, side, weight * targets["knows_body"]
+            outputs, column.get("z"), targets, side, weight * targets["has_3d_labels"]
         )
     return parts
 
@@ -165,7 +165,7 @@ def pose_objective(
     side: int,
     augmentation: AugmentConfig,
     weights: LossConfig,
-    taught: Taught | None = None,
+    teacher: Teacher | None = None,
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     """The loss of a pose net on a batch.
 
@@ -179,7 +179,7 @@ def pose_objective(
       side: S, input px.
       augmentation: what to disturb.
       weights: of the losses.
-      taught: a teacher, which looks at the same crops.
+      teacher: a teacher, which looks at the same crops.
 
     Returns:
       () loss, and (its unweighted parts with PCK@0.2 of the regression, updated batch statistics).
@@ -192,13 +192,15 @@ def pose_objective(
     outputs, stats = apply(variables, images)
     labelled, loss = targets["labelled"], jnp.float32(0.0)
     parts = {}
-    if taught is not None:
-        said = jax.lax.stop_gradient(taught.network(images))
-        targets |= {"labelled": labelled * trust_in_labels(said, targets, taught.config)}
+    if teacher is not None:
+        said = jax.lax.stop_gradient(teacher.network(images))
+        targets |= {"labelled": labelled * trust_in_labels(said, targets, teacher.config)}
         lessons = distillation_losses(outputs, said, targets, fields, side, batch.weight)
-        loss += sum(getattr(taught.config, name) * value for name, value in lessons.items())
+        loss += sum(getattr(teacher.config, name) * value for name, value in lessons.items())
         parts |= {f"teacher_{name}": value for name, value in lessons.items()}
-    own = pose_losses(outputs, targets, fields, side, batch.knows_occlusion, batch.weight, weights)
+    own = pose_losses(
+        outputs, targets, fields, side, batch.has_occlusion_labels, batch.weight, weights
+    )
     loss += sum(getattr(weights, name) * value for name, value in own.items())
     x, y = (outputs.landmarks[..., fields.index(f)] for f in ("x", "y"))
     distance = jnp.linalg.norm(jnp.stack([x, y], -1) / side - targets["points"], axis=-1)
@@ -233,9 +235,9 @@ def pose_hits(
       hip where the skeleton has them (evalLSP), else up to centre.
     """
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, record: sample_targets(k, record, skeleton, side, STILL))(
-        keys, batch
-    )
+    targets = jax.vmap(
+        lambda k, record: sample_targets(k, record, skeleton, side, NO_AUGMENTATION)
+    )(keys, batch)
     outputs = apply(variables, targets["image"] / 255.0)
     xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
     torso = targets["torso"]

@@ -27,7 +27,7 @@ def create_train_state(variables: Any, optimizer: optax.GradientTransformation) 
     """Start from variables.
 
     Args:
-      variables: {"params", and "batch_stats" in form batch}.
+      variables: {"params", and "batch_stats" where norm is batch}.
       optimizer: whose state is made.
 
     Returns:

@@ -13,7 +13,7 @@ from blazepose_jax.training import augment
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """How samples are disturbed; ``STILL`` leaves them as they are.
+    """How samples are disturbed; ``NO_AUGMENTATION`` leaves them as they are.
 
     The paper disturbs scale and shift by 10 % and limits the angle; wider ranges cost capacity
     (2.6).
@@ -33,7 +33,7 @@ class AugmentConfig:
 
 
 USUAL_TORSO = 0.2  # of the ROI's side, of somebody who stands
-STILL = AugmentConfig(
+NO_AUGMENTATION = AugmentConfig(
     scale=0.0,
     shift=0.0,
     angle=0.0,
@@ -98,14 +98,14 @@ def sample_targets(
     Returns:
       image (S, S, 3) in [0, 255]; points (K', 2) crop frame; labelled, inside, visible, covered,
       body (K',) bool; torso (); is_person () bool; and where the record knows them depth (K',) in
-      units of the crop, world (K, 3) metres in crop axes, mask (S, S) in [0, 1], knows_body ()
+      units of the crop, world (K, 3) metres in crop axes, mask (S, S) in [0, 1], has_3d_labels ()
       bool. K' counts auxiliary rows: the two ROI points are labelled, unused ones are not.
     """
     keys = jax.random.split(key, 5)
-    roi, keypoints, flags, body = (
+    roi, keypoints, visibility_flags, body = (
         record.roi,
         record.keypoints,
-        record.flags,
+        record.visibility_flags,
         len(skeleton.keypoints),
     )
     seen, is_person = disturbed_roi(keys[0], roi, config)
@@ -114,13 +114,15 @@ def sample_targets(
     unused = len(skeleton.auxiliary) - placed
     extra = jnp.stack([roi.center, roi.center + circle])[:placed]
     keypoints = jnp.concatenate([keypoints, extra, jnp.zeros((unused, 2))])
-    flags = jnp.concatenate([flags, jnp.array([1] * placed + [0] * unused, flags.dtype)])
+    visibility_flags = jnp.concatenate(
+        [visibility_flags, jnp.array([1] * placed + [0] * unused, visibility_flags.dtype)]
+    )
     points = rois.image_to_crop(keypoints, seen)  # (K', 2)
     affine = rois.to_affine(seen, side)
     flipped = jax.random.bernoulli(keys[1], config.flip if skeleton.mirrors else 0.0)
     affine = jnp.where(flipped, augment.mirror_affine(affine, side), affine)
     order = jnp.where(flipped, jnp.array(skeleton.flip), jnp.arange(len(skeleton.flip)))
-    points, flags = points[order], flags[order]
+    points, visibility_flags = points[order], visibility_flags[order]
     points = jnp.where(flipped, jnp.array([1.0, 0.0]) + points * jnp.array([-1.0, 1.0]), points)
 
     pixels = (
@@ -145,22 +147,22 @@ def sample_targets(
     hips, shoulders = (points[rows].mean(0) for rows in ends)
     # Where a teacher placed the ROI the torso is unlabelled.
     torso = jnp.where(
-        (flags[jnp.concatenate(ends)] > 0).all(),
+        (visibility_flags[jnp.concatenate(ends)] > 0).all(),
         jnp.linalg.norm(shoulders - hips),
         USUAL_TORSO * roi.side / seen.side,
     )
     targets = {
         "image": layers[..., :3],
         "points": points,
-        "labelled": (flags > 0) & is_person,
+        "labelled": (visibility_flags > 0) & is_person,
         "inside": inside,
-        "visible": (flags == 2) & inside & ~covered,
+        "visible": (visibility_flags == 2) & inside & ~covered,
         "covered": covered | ~inside,
         "torso": torso,
         "is_person": is_person,
         "body": jnp.arange(points.shape[0]) < body,
     }
-    if record.depth is not None and record.world is not None and record.knows_body is not None:
+    if record.depth is not None and record.world is not None and record.has_3d_labels is not None:
         extra = jnp.zeros(points.shape[0] - body)
         world = rois.rotate_world(record.world, seen.replace(angle=-seen.angle))
         world = jnp.where(flipped, world * jnp.array([-1.0, 1.0, 1.0]), world)
@@ -168,6 +170,6 @@ def sample_targets(
             "depth": jnp.concatenate([record.depth, extra])[order] / seen.side,
             "world": world[order[:body]],
             "mask": layers[..., 3] / 255.0,
-            "knows_body": record.knows_body & is_person,
+            "has_3d_labels": record.has_3d_labels & is_person,
         }
     return targets

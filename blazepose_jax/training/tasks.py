@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from blazepose_jax.structs import PoseBatch, SceneBatch
 from blazepose_jax.training import detector_loss, pose_loss
 from blazepose_jax.training.config import Config
-from blazepose_jax.training.distillation import Taught
+from blazepose_jax.training.distillation import Teacher
 from blazepose_jax.training.initialise import load_teacher
-from blazepose_jax.training.targets import STILL, sample_targets
+from blazepose_jax.training.targets import NO_AUGMENTATION, sample_targets
 
 
 class PoseTask:
@@ -25,7 +25,7 @@ class PoseTask:
       kind: of network.
       skeleton: of its keypoints.
       arguments: of ``create_model``.
-      taught: a teacher, or None.
+      teacher: a teacher, or None.
     """
 
     kind = "pose"
@@ -39,17 +39,17 @@ class PoseTask:
             "fields": model.fields,
             "heads": model.heads,
         }
-        self.taught: Taught | None = load_teacher(config.teacher, self.skeleton, model.fields)
+        self.teacher: Teacher | None = load_teacher(config.teacher, self.skeleton, model.fields)
         self._known = {"skeleton": self.skeleton, "fields": model.fields, "side": model.side}
 
-    def objective(self, apply: Callable[..., Any], taught: Taught | None) -> Callable[..., Any]:
+    def objective(self, apply: Callable[..., Any], teacher: Teacher | None) -> Callable[..., Any]:
         """For ``training.train_step``."""
         return partial(
             pose_loss.pose_objective,
             apply,
             augmentation=self._config.augment,
             weights=self._config.loss,
-            taught=taught,
+            teacher=teacher,
             **self._known,
         )
 
@@ -69,7 +69,7 @@ class PoseTask:
         """Undisturbed, normalised crops."""
         look = jax.vmap(
             lambda record: sample_targets(
-                jax.random.key(0), record, self.skeleton, self._config.model.side, STILL
+                jax.random.key(0), record, self.skeleton, self._config.model.side, NO_AUGMENTATION
             )["image"]
         )
         return look(batch) / 255.0
@@ -80,13 +80,13 @@ class DetectorTask:
 
     kind = "detector"
     skeleton = None
-    taught = None
+    teacher = None
 
     def __init__(self, config: Config, side: int):
         self.arguments: dict[str, Any] = {}
         self._known = {"side": side, "config": config.detector}
 
-    def objective(self, apply: Callable[..., Any], taught: Taught | None) -> Callable[..., Any]:
+    def objective(self, apply: Callable[..., Any], teacher: Teacher | None) -> Callable[..., Any]:
         """For ``training.train_step``."""
         return partial(detector_loss.detector_objective, apply, **self._known)
 
@@ -107,8 +107,8 @@ class DetectorTask:
         """Undisturbed, normalised scenes."""
         side = self._known["side"]
         look = jax.vmap(
-            lambda p, xy, kinds: detector_loss.scene_targets(
-                jax.random.key(0), p, xy, kinds, side, None
+            lambda p, xy, status: detector_loss.scene_targets(
+                jax.random.key(0), p, xy, status, side, None
             )["image"]
         )
-        return look(jnp.asarray(batch.pixels), batch.points, batch.kinds) / 127.5 - 1
+        return look(jnp.asarray(batch.pixels), batch.points, batch.status) / 127.5 - 1

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from blazepose_jax.errors import BlazePoseError, check_name
-from blazepose_jax.models import Form, create_model, spec_of
+from blazepose_jax.models import LayerConfig, create_model, spec_of
 from blazepose_jax.training import step as steps
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.initialise import start_from
@@ -41,13 +41,13 @@ class Trainer:
             PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
         )
         self.side = model.side if spec.kind == "pose" else spec.side
-        form = Form(
+        layers = LayerConfig(
             "folded" if model.norm == "folded" else "batch",
             jnp.bfloat16 if model.bfloat16 else jnp.float32,
             frozen=model.norm == "frozen",
             momentum=model.momentum,
         )
-        self.model = create_model(model.name, form, **self.task.arguments)
+        self.model = create_model(model.name, layers, **self.task.arguments)
         self.optimizer = steps.make_optimizer(
             o.learning_rate,
             o.steps,
@@ -66,8 +66,8 @@ class Trainer:
                 f"{jax.device_count()} devices"
             )
 
-        def step(state, batch, key, taught, number):
-            objective = self.task.objective(self._apply_in_training, taught)
+        def step(state, batch, key, teacher, number):
+            objective = self.task.objective(self._apply_in_training, teacher)
             new, metrics = steps.train_step(
                 state,
                 batch,
@@ -89,7 +89,7 @@ class Trainer:
         )
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
-        self._taught = self._everywhere(self.task.taught)
+        self._taught = self._everywhere(self.task.teacher)
 
     def _apply_in_training(self, variables: Any, images: jax.Array) -> tuple[Any, Any]:
         outputs, updated = self.model.apply(variables, images, train=True, mutable=["batch_stats"])
@@ -156,14 +156,14 @@ class Trainer:
 
     def export(self, state: TrainState, directory: Path) -> None:
         """Write the averaged parameters as a weights directory."""
-        form = "folded" if self.config.model.norm == "folded" else "batch"
+        norm = "folded" if self.config.model.norm == "folded" else "batch"
         variables = {name: tree for name, tree in jax.device_get(state.ema).items() if tree}
         save_weights(
             directory,
             {
                 self.task.kind: StoredNetwork(
                     self.config.model.name,
-                    form,
+                    norm,
                     variables,
                     self.task.arguments,
                     f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}",

@@ -15,7 +15,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import OutputFolder, write_text
 from blazepose_jax.io.json_files import read_json
 from blazepose_jax.io.tensors import parse_tensors, save_tensors
-from blazepose_jax.models import Form, check_arguments, create_model, spec_of
+from blazepose_jax.models import LayerConfig, check_arguments, create_model, spec_of
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
 FORMAT = "blazepose_jax weights 1"
@@ -32,8 +32,8 @@ class StoredNetwork:
 
     Attributes:
       model: a key of ``MODELS``.
-      form: ``batch`` or ``folded``.
-      variables: {"params", and "batch_stats" in form batch}.
+      norm: ``batch`` or ``folded``.
+      variables: {"params", and "batch_stats" where norm is batch}.
       arguments: of ``create_model``, plain data.
       source: where it comes from, for people.
       licence: of the weights.
@@ -42,7 +42,7 @@ class StoredNetwork:
     """
 
     model: str
-    form: str
+    norm: str
     variables: dict[str, Any]
     arguments: dict[str, Any]
     source: str
@@ -86,7 +86,7 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> dict[str, 
     save_tensors({name: np.asarray(value) for name, value in tensors.items()}, path)
     entry = {
         "model": net.model,
-        "form": net.form,
+        "form": net.norm,
         "arguments": net.arguments,
         "source": net.source,
         "licence": net.licence,
@@ -262,9 +262,9 @@ def _check_sum(data: bytes, checksum: str | None, path: Path) -> bytes:
     return data
 
 
-def expected_shapes(model: str, form: str, arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def expected_shapes(model: str, norm: str, arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """{tensor name: shape} of a network's variables; nothing is computed."""
-    module = create_model(model, Form(norm=form, convolution="xla"), **arguments)
+    module = create_model(model, LayerConfig(norm=norm, convolution="xla"), **arguments)
     side = arguments.get("side", spec_of(model).side)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)

@@ -103,7 +103,7 @@ def _with_detector(path: str | Path, detector: str | Path | None, read) -> dict[
 
 
 def _bind(net: StoredNetwork) -> Network:
-    variables = fold_batch_norm(net.variables) if net.form == "batch" else net.variables
+    variables = fold_batch_norm(net.variables) if net.norm == "batch" else net.variables
     variables = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), variables)
     return create_network(net.model, variables, FOLDED, net.skeleton, **net.arguments)
 

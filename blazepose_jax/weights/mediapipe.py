@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import MODELS, Form, create_model
+from blazepose_jax.models import MODELS, LayerConfig, create_model
 from blazepose_jax.models.summary import ConvCall, conv_calls
 from blazepose_jax.weights.tflite import TFLiteModel, read_tflite
 
@@ -22,7 +22,7 @@ class Imported:
 
     name: str  # a key of MODELS
     kind: str  # "detector" or "pose"
-    variables: dict[str, Any]  # folded form, numpy arrays
+    variables: dict[str, Any]  # folded, numpy arrays
 
 
 def import_tflite(data: bytes, name: str) -> Imported:
@@ -42,7 +42,8 @@ def import_tflite(data: bytes, name: str) -> Imported:
     kind = tell_kind_of_outputs(model.output_shapes, name)
     for candidate in _CANDIDATES[kind]:
         calls = conv_calls(
-            create_model(candidate, Form("folded", convolution="xla")), MODELS[candidate].side
+            create_model(candidate, LayerConfig("folded", convolution="xla")),
+            MODELS[candidate].side,
         )
         kernels = [c.kernel.shape for c in model.convolutions]
         if kernels == [call.kernel_shape for call in calls]:
