@@ -1,11 +1,16 @@
-"""The frozen pytrees passed from room to room; each field with its shape, frame and unit."""
+"""Structs: the frozen pytrees that functions take and return; each field with its shape, frame and unit."""
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
 from flax import struct
 
-Array = Any  # a jax.Array; outside of jit it may be a numpy array
+Array = jax.Array | np.ndarray  # in jit a jax.Array, outside of it either
+Variables = dict[
+    str, Any
+]  # Flax's: {"params"} or {"params", "batch_stats"}, nested dicts of arrays
 
 
 class Frame(struct.PyTreeNode):
