@@ -1,4 +1,4 @@
-"""Structs: the frozen pytrees that functions take and return; each field with its shape, frame and unit."""
+"""Structs: the frozen pytrees that functions take and return, a field a line with shape and unit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ import jax
 import numpy as np
 from flax import struct
 
-Array = jax.Array | np.ndarray  # in jit a jax.Array, outside of it either
-Variables = dict[
-    str, Any
-]  # Flax's: {"params"} or {"params", "batch_stats"}, nested dicts of arrays
+# In jit a jax.Array, outside of it either.
+Array = jax.Array | np.ndarray
+# Flax's: {"params"}, or {"params", "batch_stats"}, nested dicts of arrays.
+Variables = dict[str, Any]
 
 
 class Frame(struct.PyTreeNode):
