@@ -137,7 +137,7 @@ class TestNames:
 
     def test_standard_output(self):
         code = (
-            "from blazepose_jax.files import *; write_text(Path('/dev/stdout'), 'said'); print(',"
+            "from blazepose_jax.io.files import *; write_text(Path('/dev/stdout'), 'said'); print(',"
             " kept')"
         )
         done = subprocess.run(
@@ -175,7 +175,7 @@ class TestNames:
 class TestRuns:
     def test_two_runs_on_one_output(self, tmp_path):
         first = Output(tmp_path / "o.json")
-        code = f"from blazepose_jax.files import Output; Output({str(tmp_path / 'o.json')!r})"
+        code = f"from blazepose_jax.io.files import Output; Output({str(tmp_path / 'o.json')!r})"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
         )
@@ -190,7 +190,7 @@ class TestRuns:
 
     def test_what_a_killed_run_left_is_removed_by_the_next(self, tmp_path):
         code = (
-            "import os, signal; from blazepose_jax.files import *\n"
+            "import os, signal; from blazepose_jax.io.files import *\n"
             f"Output({str(tmp_path / 'o.json')!r}); OutputFolder({str(tmp_path / 'masks')!r})\n"
             "(lambda p: os.kill(os.getpid(), signal.SIGKILL))(0)"
         )

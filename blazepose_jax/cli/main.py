@@ -69,7 +69,7 @@ def build_parser() -> Parser:
     add_track_options(track)
 
     evaluate = commands.add_parser(
-        "evaluation.report", help="measure a pose net on annotated photographs"
+        "evaluate", help="measure a pose net on annotated photographs"
     )
     add_evaluate_options(evaluate)
 
@@ -164,7 +164,7 @@ def build_parser() -> Parser:
     add_export_options(export)
 
     web = commands.add_parser(
-        "cli.web", help="run weights in the browser, by MediaPipe's own runtime"
+        "web", help="run weights in the browser, by MediaPipe's own runtime"
     )
     web.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     web.add_argument("--detector", metavar="W", help="take the detector from here")
@@ -174,7 +174,7 @@ def build_parser() -> Parser:
     )
 
     demo = commands.add_parser(
-        "cli.demo.page", help="track a moving photograph with Google's released nets"
+        "demo", help="track a moving photograph with Google's released nets"
     )
     demo.add_argument(
         "overrides", nargs="*", metavar="field.path=value", help="changes to the experiment demo"
