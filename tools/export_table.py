@@ -16,15 +16,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from blazepose_jax.data.coco import Annotations, read_annotations
+from blazepose_jax.data.annotations import Annotations
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.evaluation.predict import predict, shared_keypoints
 from blazepose_jax.evaluation.report import TORSOS, report
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
 from blazepose_jax.export.calibration import crops_for, read_calibration_set
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference import Settings
-from blazepose_jax.inference.engine import LiteRTEngine
 from blazepose_jax.inference.litert import litert_networks
+from blazepose_jax.inference.litert_engine import LiteRTEngine
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork, TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite

@@ -23,9 +23,11 @@ from blazepose_jax.export.mediapipe_rows import ROWS, left_out
 from blazepose_jax.export.parity import Difference, compare, run_jax, run_tflite
 from blazepose_jax.export.quantize import PRECISIONS
 from blazepose_jax.inference import Settings
-from blazepose_jax.inference.engine import JaxEngine, LiteRTEngine
+from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.litert import litert_networks
-from blazepose_jax.io.files import OutputFolder, check_outputs, write_bytes, write_text
+from blazepose_jax.inference.litert_engine import LiteRTEngine
+from blazepose_jax.io.files import OutputFolder, write_bytes, write_text
+from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import StoredNetwork, TFLiteFile, load_weights, read_stored
 

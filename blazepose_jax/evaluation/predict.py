@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.coco import Annotations, Person, true_roi
+from blazepose_jax.data.annotations import Annotations, Person, true_roi
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
-from blazepose_jax.inference.engine import JaxEngine
+from blazepose_jax.inference.engine import Engine
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.structs import ROI
@@ -49,7 +49,7 @@ def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     )
 
 
-def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
+def detected_roi(engine: Engine, image: np.ndarray) -> ROI | None:
     """The ROI of the one person a detector would follow.
 
     The best by score times size, never by the truth.
@@ -64,7 +64,7 @@ def detected_roi(engine: JaxEngine, image: np.ndarray) -> ROI | None:
     return jax.tree.map(lambda a: np.asarray(a)[best], squares)
 
 
-def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ...]:
+def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
     """The keypoints that both the data and the net have, in the net's order.
 
     Raises:
@@ -80,7 +80,7 @@ def shared_keypoints(engine: JaxEngine, names: tuple[str, ...]) -> tuple[str, ..
 
 
 def predict(
-    engine: JaxEngine, data: Annotations, roi: str, pictures: Iterable[Any]
+    engine: Engine, data: Annotations, roi: str, pictures: Iterable[Any]
 ) -> list[Prediction]:
     """Run the net on every person that has a torso.
 

@@ -1,7 +1,7 @@
-"""The bytes of .tflite files come in, networks that LiteRT runs leave."""
+"""Networks that LiteRT runs, from the bytes of .tflite files."""
 
 import os
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -71,9 +71,10 @@ class LiteRTModel:
             )
 
     def _named_outputs(self) -> dict[str, int]:
-        """{name: tensor} by the file's signature, as a quantiser renames tensors.
+        """{output's name: its tensor's index}.
 
-        Else by the tensors' own names.
+        Names are those of the file's signature, as a quantiser renames tensors; without exactly one
+        signature, those of the tensors.
         """
         keys = list(self._interpreter.get_signature_list())
         if len(keys) != 1:
@@ -81,10 +82,14 @@ class LiteRTModel:
         details = self._interpreter.get_signature_runner(keys[0]).get_output_details()
         return {name: int(detail["index"]) for name, detail in details.items()}
 
-    def __call__(self, images: np.ndarray) -> Any:
-        """Run on (B, S, S, 3) float32 normalised images.
+    def __call__(self, images: np.ndarray) -> DetectorOutputs | PoseOutputs:
+        """Run the file.
 
-        Returns DetectorOutputs or PoseOutputs of numpy arrays.
+        Args:
+          images: (B, S, S, 3) float32, normalised.
+
+        Returns:
+          DetectorOutputs or PoseOutputs of numpy arrays, by ``kind``.
         """
         runs = [self._run(np.asarray(image)[None]) for image in images]
         tensors = (
@@ -116,9 +121,17 @@ class LiteRTModel:
 
 
 def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) -> dict[str, Network]:
-    """Wrap .tflite files as Networks.
+    """Wrap .tflite files as Networks, which JAX cannot trace: ``LiteRTEngine`` calls them.
 
-    These cannot be traced by JAX, ``engine.LiteRTEngine`` calls them.
+    Args:
+      files: by kind, ``detector`` and ``pose``.
+      threads: of the CPU; None for as many as there are cores.
+
+    Returns:
+      {kind: Network}.
+
+    Raises:
+      BlazePoseError: LiteRT is missing or refuses a file, or a file holds the other kind.
     """
     networks = {}
     for kind, file in files.items():
@@ -128,7 +141,7 @@ def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) ->
         spec = MODELS["detector" if kind == "detector" else "full"]
         networks[kind] = Network(
             None,
-            lambda _, images, model=model: model(images),
+            partial(_call, model),
             model.side,
             spec.mean,
             spec.std,
@@ -136,3 +149,8 @@ def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) ->
             file.fields if kind == "pose" else (),
         )
     return networks
+
+
+def _call(model: LiteRTModel, variables: None, images: np.ndarray) -> DetectorOutputs | PoseOutputs:
+    """``Network.apply`` of a file, which holds its variables itself."""
+    return model(images)

@@ -1,4 +1,4 @@
-"""Networks and an image come in, milliseconds per stage leave."""
+"""Time per stage of the pipeline."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export.convert import to_native_tflite
-from blazepose_jax.inference import pipeline
-from blazepose_jax.inference.litert import litert_networks
-from blazepose_jax.inference.pipeline import Settings
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.inference import steps
+from blazepose_jax.inference.association import associate
+from blazepose_jax.inference.engine import RUNTIMES
+from blazepose_jax.inference.pipeline import initial_state
+from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.frames import to_frame
-from blazepose_jax.structs import Network
+from blazepose_jax.structs import Array, DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights import load_weights, read_tflite_files
+
+Nets = tuple[Callable[[Array], DetectorOutputs], Callable[[Array], PoseOutputs]]
 
 
 def median_ms(call: Callable[[], Any], repeats: int = 30) -> float:
@@ -43,54 +46,57 @@ def stage_times(
 
     Returns:
       {stage: ms}, in the order of the pipeline.
+
+    Raises:
+      BlazePoseError: a network is missing, or an unknown runtime.
     """
+    check_name(runtime, RUNTIMES, "runtime")
     loaded = load_weights(weights)
     detector, pose = loaded.detector, loaded.pose
     if detector is None or pose is None:
         raise BlazePoseError(f"{weights} lacks a detector or a pose net: both are timed")
-    run = {"jax": _jax_nets, "litert": _litert_nets}[runtime](detector, pose, weights)
+    is_litert = runtime == "litert"
+    run_detector, run_pose = _litert_nets(weights) if is_litert else _jax_nets(detector, pose)
     frame = jax.device_put(to_frame(image))
-    letterbox = jax.jit(partial(pipeline.detector_input, detector))
+    letterbox = jax.jit(partial(steps.detector_input, detector))
     seen = letterbox(frame)
-    found = jax.jit(partial(pipeline.read_detections, detector, settings=settings))
-    raw = run["detector"](seen)
-    state = pipeline.initial_state(pose.skeleton, settings.max_people)
-    associate = jax.jit(partial(pipeline.associate, settings=settings))
-    state = associate(state, found(raw, frame))
-    crop = jax.jit(partial(pipeline.pose_input, pose))
+    read_detections = jax.jit(partial(steps.read_detections, detector, settings=settings))
+    raw = run_detector(seen)
+    admit = jax.jit(partial(associate, settings=settings))
+    state = initial_state(pose.skeleton, settings.max_people)
+    state = admit(state, read_detections(raw, frame))
+    crop = jax.jit(partial(steps.pose_input, pose))
     crops = crop(frame, state.roi)
-    outputs = run["pose"](crops)
-    follow = jax.jit(partial(pipeline.follow, pose, settings=settings))
-    host = (
-        {"detector": np.asarray(seen), "pose": np.asarray(crops)}
-        if runtime == "litert"
-        else {"detector": seen, "pose": crops}
-    )
+    outputs = run_pose(crops)
+    follow = jax.jit(partial(steps.follow, pose, settings=settings))
+    # LiteRT reads the host's memory; copies to it are not its own time.
+    seen, crops = (np.asarray(seen), np.asarray(crops)) if is_litert else (seen, crops)
     return {
         "copy the frame": median_ms(lambda: to_frame(image).pixels),
         "letterbox": median_ms(lambda: letterbox(frame)),
-        "detector net": median_ms(lambda: run["detector"](host["detector"])),
-        "decode, NMS": median_ms(lambda: associate(state, found(raw, frame))),
+        "detector net": median_ms(lambda: run_detector(seen)),
+        "decode, NMS": median_ms(lambda: admit(state, read_detections(raw, frame))),
         "crop": median_ms(lambda: crop(frame, state.roi)),
-        "pose net": median_ms(lambda: run["pose"](host["pose"])),
+        "pose net": median_ms(lambda: run_pose(crops)),
         "decode, smooth": median_ms(lambda: follow(state, outputs, 1 / 30)),
     }
 
 
-def _jax_nets(
-    detector: Network, pose: Network, weights: str | Path
-) -> dict[str, Callable[[Any], Any]]:
-    def without_mask(images):
+def _jax_nets(detector: Network, pose: Network) -> Nets:
+    def without_mask(images: Array) -> PoseOutputs:
         return pose(images).replace(mask=None)
 
-    return {"detector": jax.jit(lambda images: detector(images)), "pose": jax.jit(without_mask)}
+    return jax.jit(lambda images: detector(images)), jax.jit(without_mask)
 
 
-def _litert_nets(
-    detector: Network, pose: Network, weights: str | Path
-) -> dict[str, Callable[[Any], Any]]:
+def _litert_nets(weights: str | Path) -> Nets:
+    # Here, as JAX's times need no export.
+    from blazepose_jax.export.convert import to_native_tflite
+    from blazepose_jax.inference.litert import litert_networks
+
     nets = litert_networks(read_tflite_files(weights, convert=to_native_tflite))
-    return {
-        "detector": lambda x: nets["detector"](np.asarray(x)),
-        "pose": lambda x: nets["pose"](np.asarray(x)).replace(mask=None),
-    }
+
+    def without_mask(images: Array) -> PoseOutputs:
+        return nets["pose"](np.asarray(images)).replace(mask=None)
+
+    return lambda images: nets["detector"](np.asarray(images)), without_mask

@@ -1,7 +1,4 @@
-"""The shell's tracker: images come in one after another, people leave.
-
-It keeps the state and the clock.
-"""
+"""The tracker: the pipeline with its state and a clock."""
 
 import math
 from pathlib import Path
@@ -11,9 +8,9 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import warp
-from blazepose_jax.inference import pipeline
 from blazepose_jax.inference.engine import load_engine
-from blazepose_jax.inference.pipeline import Settings, check_settings
+from blazepose_jax.inference.pipeline import initial_state
+from blazepose_jax.inference.settings import Settings, check_settings
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses, TrackState
@@ -61,12 +58,13 @@ class Tracker:
         self._engine = load_engine(weights, detector, settings, runtime, threads)
         self.skeleton: Skeleton = self._engine.skeleton
         self.model, self.settings = self._engine.model, settings
-        _ = self._engine.detector  # say now, and not at the first frame, that there is none
+        # An error now, and not at the first frame, where there is none.
+        _ = self._engine.detector
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody; ids start again at 0."""
-        self.state: TrackState = pipeline.initial_state(self.skeleton, self.settings.max_people)
+        self.state: TrackState = initial_state(self.skeleton, self.settings.max_people)
         self._time = math.nan
 
     def __call__(self, image: np.ndarray, time: float | None = None) -> Poses:
@@ -84,8 +82,8 @@ class Tracker:
           BlazePoseError: not an image.
         """
         now = math.nan if time is None else float(time)
-        elapsed, self._time = now - self._time, now
-        self.state, poses = self._engine.step(self.state, to_frame(image), np.float32(elapsed))
+        elapsed, self._time = np.asarray(now - self._time, np.float32), now
+        self.state, poses = self._engine.step(self.state, to_frame(image), elapsed)
         return jax.device_get(poses)
 
     def masks(self, image: np.ndarray, poses: Poses) -> dict[int, np.ndarray]:
@@ -97,6 +95,9 @@ class Tracker:
 
         Returns:
           {id: (H, W) float32 probability that a pixel belongs to that person}.
+
+        Raises:
+          BlazePoseError: ``poses`` has no masks.
         """
         if poses.mask is None:
             raise BlazePoseError("there is no mask: set mask=True, with a net that has a mask head")

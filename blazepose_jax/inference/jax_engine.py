@@ -1,0 +1,55 @@
+"""The engine of JAX."""
+
+from blazepose_jax.inference import pipeline
+from blazepose_jax.inference.requirements import required, required_skeleton
+from blazepose_jax.inference.settings import Settings
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import ROI, Array, Detections, Frame, Network, Poses, TrackState
+
+
+class JaxEngine:
+    """The networks and the pipeline traced into one program per function.
+
+    Attributes:
+      skeleton: what the keypoints mean.
+      model: the networks' names.
+    """
+
+    def __init__(
+        self, detector: Network | None, pose: Network | None, settings: Settings, model: str
+    ):
+        """Check what is needed.
+
+        Args:
+          detector: None where ``detect`` and ``step`` are not called.
+          pose: with a skeleton.
+          settings: static.
+          model: what to call the networks.
+
+        Raises:
+          BlazePoseError: no pose net, or one without a skeleton.
+        """
+        self._detector, self._pose = detector, required(pose, "pose net")
+        self._settings, self.model = settings, model
+        self.skeleton: Skeleton = required_skeleton(self._pose, flip=settings.flip)
+
+    @property
+    def detector(self) -> Network:
+        """The detector; an error where the weights hold none."""
+        return required(self._detector, "detector")
+
+    def step(
+        self, state: TrackState, frame: Frame, elapsed: Array | float
+    ) -> tuple[TrackState, Poses]:
+        """One frame: ``inference.track``."""
+        return pipeline.track(
+            self.detector, self._pose, state, frame, elapsed, settings=self._settings
+        )
+
+    def detect(self, frame: Frame) -> Detections:
+        """People by their faces: ``inference.detect``."""
+        return pipeline.detect(self.detector, frame, settings=self._settings)
+
+    def estimate(self, frame: Frame, roi: ROI) -> Poses:
+        """Poses in (N,) ROIs: ``inference.estimate``."""
+        return pipeline.estimate(self._pose, frame, roi, settings=self._settings)

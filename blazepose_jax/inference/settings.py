@@ -1,0 +1,89 @@
+"""Settings of the pipeline."""
+
+import dataclasses
+import math
+
+from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.errors import BlazePoseError, check_name
+
+
+@dataclasses.dataclass(frozen=True)
+class SmoothingConfig:
+    """The filters over time; the defaults are MediaPipe's (docs/mediapipe.md, 3.9).
+
+    Speeds of keypoints are measured in ROI sides per second, those of world landmarks in metres
+    per second.
+
+    Attributes:
+      keypoints_min_cutoff: Hz, One-Euro cutoff of keypoints at rest; lower is steadier and lags
+        more. MediaPipe: ``min_cutoff`` of the image landmarks.
+      keypoints_beta: Hz per unit of speed; higher lags less in motion. MediaPipe: ``beta`` of the
+        image landmarks.
+      world_min_cutoff: Hz, likewise for world landmarks.
+      world_beta: Hz per unit of speed, likewise for world landmarks.
+      visibility_alpha: weight of the new value in the moving average of visibility. MediaPipe:
+        the visibility low-pass of the image landmarks.
+      derivative_cutoff: Hz, low pass of the speeds. MediaPipe: ``derivate_cutoff`` of both streams.
+    """
+
+    keypoints_min_cutoff: float = 0.05
+    keypoints_beta: float = 80.0
+    world_min_cutoff: float = 0.1
+    world_beta: float = 40.0
+    visibility_alpha: float = 0.1
+    derivative_cutoff: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to look for, and how; fixed at compile time.
+
+    Attributes:
+      max_people: N, slots.
+      min_detection_confidence: score from which a face counts.
+      min_presence_confidence: probability of a person below which a slot is lost.
+      nms_threshold: IoU above which two faces are one person.
+      association_threshold: IoU above which a detection is a person who is tracked already.
+      decode: one of ``codecs.landmarks.DECODES``.
+      flip: average with the mirrored crop; twice the work, for stills.
+      smoothing: One-Euro filter on points, low pass on visibility.
+      world: return world landmarks where the net has them.
+      mask: return masks where the net has them; costs about a tenth of the pose net.
+      filters: constants of ``smoothing``.
+    """
+
+    max_people: int = 1
+    min_detection_confidence: float = 0.5
+    min_presence_confidence: float = 0.5
+    nms_threshold: float = 0.5
+    association_threshold: float = 0.5
+    decode: str = "refine"
+    flip: bool = False
+    smoothing: bool = True
+    world: bool = True
+    mask: bool = False
+    filters: SmoothingConfig = SmoothingConfig()
+
+
+def check_settings(settings: Settings) -> None:
+    """Check values that argparse and dataclasses do not.
+
+    Raises:
+      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode, a
+        filter's constant that is not finite, not positive or, for a weight, above 1.
+    """
+    check_name(settings.decode, DECODES, "decode")
+    if settings.max_people < 1:
+        raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise BlazePoseError(f"{field.name} is {value}: it must lie between 0 and 1")
+    for name, value in dataclasses.asdict(settings.filters).items():
+        if not (value > 0 and math.isfinite(value)):
+            raise BlazePoseError(f"{name} is {value}: it must be a finite number above 0")
+    if settings.filters.visibility_alpha > 1:
+        raise BlazePoseError(
+            f"visibility_alpha is {settings.filters.visibility_alpha}: it must be at most 1, where"
+            " nothing is averaged"
+        )

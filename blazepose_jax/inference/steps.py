@@ -1,0 +1,170 @@
+"""Steps of the pipeline before, between and after the networks.
+
+``pipeline.track`` composes them in one program; the LiteRT runtime jits them one by one.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from blazepose_jax.codecs import anchors, landmarks
+from blazepose_jax.geometry import rois, warp
+from blazepose_jax.inference import smoothing
+from blazepose_jax.inference.settings import Settings
+from blazepose_jax.structs import (
+    ROI,
+    Array,
+    Detections,
+    DetectorOutputs,
+    Frame,
+    Network,
+    PoseOutputs,
+    Poses,
+    TrackState,
+)
+
+
+def detector_input(detector: Network, frame: Frame) -> jax.Array:
+    """The letterboxed image, (1, S, S, 3) float32, normalised; outside of the image it is black."""
+    affine = rois.to_affine(rois.whole_image(frame.size), detector.side)
+    pixels = warp.crop(frame, affine, detector.side, border="zero")
+    return (pixels[None] - detector.mean) / detector.std
+
+
+def read_detections(
+    detector: Network, outputs: DetectorOutputs, frame: Frame, *, settings: Settings
+) -> Detections:
+    """Raw detector tensors to Detections in image px."""
+    found = anchors.decode(
+        outputs,
+        detector.side,
+        count=settings.max_people,
+        min_score=settings.min_detection_confidence,
+        nms_threshold=settings.nms_threshold,
+    )
+    box = rois.whole_image(frame.size)
+    # The letterbox is not rotated.
+    corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)
+    return found.replace(
+        boxes_xyxy=corners.reshape(-1, 4), keypoints=rois.crop_to_image(found.keypoints, box)
+    )
+
+
+def pose_input(pose: Network, frame: Frame, roi: ROI) -> jax.Array:
+    """The crops, (N, S, S, 3) float32, normalised; outside of the image its edge is repeated."""
+
+    def one(square: ROI) -> jax.Array:
+        return warp.crop(frame, rois.to_affine(square, pose.side), pose.side, border="replicate")
+
+    return (jax.vmap(one)(roi) - pose.mean) / pose.std
+
+
+def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> PoseOutputs:
+    """Run the pose net on the crops of active slots; the rest stay zero.
+
+    Args:
+      pose: a pose network with a skeleton.
+      crops: (N, S, S, 3) float32, normalised.
+      active: (N,) bool.
+      settings: static.
+
+    Returns:
+      PoseOutputs with batch axis N.
+    """
+
+    def run(images: Array) -> PoseOutputs:
+        outputs = pose(images)
+        if settings.flip and pose.skeleton.mirrors:
+            outputs = landmarks.average_mirrored(
+                outputs, pose(landmarks.mirror(images)), pose.skeleton.flip, pose.fields, pose.side
+            )
+        return outputs
+
+    if crops.shape[0] == 1:
+        return run(crops)
+
+    def one(slot: tuple[Array, Array]) -> PoseOutputs:
+        crop, wanted = slot
+        shapes = jax.eval_shape(run, crop[None])
+        nothing = partial(jax.tree.map, lambda s: jnp.zeros(s.shape, s.dtype))
+        return jax.tree.map(
+            lambda a: a[0], lax.cond(wanted, lambda: run(crop[None]), lambda: nothing(shapes))
+        )
+
+    # One by one: an empty slot costs nothing, where a batch would always pay for N.
+    return lax.map(one, (crops, active))
+
+
+def read_poses(
+    pose: Network, outputs: PoseOutputs, roi: ROI, active: Array, ids: Array, settings: Settings
+) -> tuple[Poses, ROI]:
+    """Raw pose tensors to people.
+
+    Args:
+      pose: the network that gave ``outputs``.
+      outputs: batch axis N.
+      roi: (N,) where the crops were taken.
+      active: (N,) bool; the other slots hold nobody.
+      ids: (N,) int32.
+      settings: static.
+
+    Returns:
+      Poses in image px, and (N,) where to look in the next frame.
+    """
+    body = len(pose.skeleton.keypoints)
+    decoded = jax.vmap(
+        lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body)
+    )(outputs)
+    xy = rois.crop_to_image(decoded.points[..., :2], roi)  # (N, K', 2)
+    points = jnp.concatenate([xy, decoded.points[..., 2:] * roi.side[:, None, None]], -1)
+    presence = jax.nn.sigmoid(outputs.presence[:, 0])
+    present = active & (presence >= settings.min_presence_confidence)
+    world = mask = None
+    if settings.world and outputs.world is not None:
+        world = rois.rotate_world(outputs.world[:, :body], roi)
+    if settings.mask and outputs.mask is not None:
+        mask = jax.nn.sigmoid(outputs.mask[..., 0])
+    poses = Poses(
+        present,
+        jnp.where(present, ids, -1),
+        jnp.where(active, presence, 0),
+        points[:, :body],
+        decoded.visibility[:, :body],
+        decoded.presence[:, :body],
+        roi,
+        world,
+        mask,
+    )
+    return poses, rois.from_keypoints(xy, pose.skeleton)
+
+
+def follow(
+    pose: Network,
+    state: TrackState,
+    outputs: PoseOutputs,
+    elapsed: Array | float,
+    *,
+    settings: Settings,
+) -> tuple[TrackState, Poses]:
+    """Read the poses of this frame, smooth them, and aim at the next frame.
+
+    Args:
+      pose: the network that gave ``outputs``.
+      state: N slots, after ``associate``.
+      outputs: batch axis N.
+      elapsed: () seconds since the previous frame; see ``smoothing.usable_period``.
+      settings: static.
+
+    Returns:
+      The state for the next frame, and Poses in image px.
+    """
+    poses, next_roi = read_poses(pose, outputs, state.roi, state.active, state.ids, settings)
+    alive = poses.present & jnp.isfinite(next_roi.side) & (next_roi.side > 0)
+    state = state.replace(active=alive, roi=next_roi)
+    if settings.smoothing:
+        state, poses = smoothing.smooth(
+            state, poses, jnp.asarray(elapsed, jnp.float32), settings.filters
+        )
+    return state.replace(started=alive), poses
