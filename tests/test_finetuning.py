@@ -19,10 +19,16 @@ from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.unfold import unfold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
-from blazepose_jax.training import Teacher, TeacherConfig
+from blazepose_jax.training import (
+    Teacher,
+    TeacherConfig,
+    create_train_state,
+    make_optimizer,
+    train_step,
+)
 from blazepose_jax.training.distillation import distillation_losses, trust_in_labels
 from blazepose_jax.training.initialise import TrainingModeApply, load_teacher, start_from, take_over
-from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
+from blazepose_jax.training.targets import Targets
 from blazepose_jax.weights import import_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
@@ -181,36 +187,51 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
 def targets(points):
     count = points.shape[1]
     yes = jnp.ones((1, count), bool)
-    return {
-        "points": points,
-        "labelled": yes.at[:, :2].set(False),
-        "inside": yes,
-        "body": yes,
-        "torso": jnp.array([0.25]),
-        "is_person": jnp.array([True]),
-    }
+    return Targets(
+        image=jnp.zeros((1, 8, 8, 3)),
+        keypoints_crop=points,
+        labelled=yes.at[:, :2].set(False),
+        inside=yes,
+        visible=yes,
+        covered=~yes,
+        is_keypoint=yes,
+        torso=jnp.array([0.25]),
+        is_person=jnp.array([True]),
+    )
+
+
+def distilled(outputs, teacher_outputs, goal):
+    return distillation_losses(
+        outputs,
+        teacher_outputs,
+        goal,
+        fields=FIELDS,
+        side=128,
+        weight=jnp.ones(1),
+        config=TeacherConfig(),
+    )
 
 
 def test_a_student_that_agrees_has_nothing_to_learn(smoke):
     _, folded, images = smoke
-    said = applied(create_model("smoke", FOLDED, side=128), folded, images[:1], train=True)
-    goal = targets(said.landmarks[..., :2] / 128)
-    lessons = distillation_losses(said, said, goal, FIELDS, 128, jnp.ones(1))
-    for name in ("points", "flags", "heatmap", "mask", "features"):
-        assert abs(float(lessons[name])) < 1e-5, name
-    moved = said.replace(
-        landmarks=said.landmarks + 20,
-        heatmap=said.heatmap + 3,
-        mask=said.mask - 2,
-        features=2 * said.features,
+    outputs = applied(create_model("smoke", FOLDED, side=128), folded, images[:1], train=True)
+    goal = targets(outputs.landmarks[..., :2] / 128)
+    agreed = distilled(outputs, outputs, goal)
+    for name in ("points", "visibility", "heatmap", "mask", "features"):
+        assert abs(float(getattr(agreed, name))) < 1e-5, name
+    moved = outputs.replace(
+        landmarks=outputs.landmarks + 20,
+        heatmap=outputs.heatmap + 3,
+        mask=outputs.mask - 2,
+        features=2 * outputs.features,
     )
-    worse = distillation_losses(moved, said, goal, FIELDS, 128, jnp.ones(1))
-    for name in ("points", "flags", "heatmap", "mask", "features"):
-        assert worse[name] > lessons[name] + 1e-4, name
+    worse = distilled(moved, outputs, goal)
+    for name in ("points", "visibility", "heatmap", "mask", "features"):
+        assert getattr(worse, name) > getattr(agreed, name) + 1e-4, name
     # Only points that nobody labelled are the teacher's to place.
-    labelled = said.replace(landmarks=said.landmarks.at[:, 5, :2].add(50))
-    same = distillation_losses(labelled, said, goal, FIELDS, 128, jnp.ones(1))
-    np.testing.assert_allclose(same["points"], lessons["points"], atol=1e-6)
+    labelled = outputs.replace(landmarks=outputs.landmarks.at[:, 5, :2].add(50))
+    same = distilled(labelled, outputs, goal)
+    np.testing.assert_allclose(same.points, agreed.points, atol=1e-6)
 
 
 def test_labels_far_from_the_teachers_peak_weigh_less():
@@ -219,15 +240,15 @@ def test_labels_far_from_the_teachers_peak_weigh_less():
     points = jnp.array([[[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.3, 0.3]]])
     peaks = points[0] + jnp.array([[0.0, 0.0], [0.0, 0.09], [0.0, 0.2], [0.0, 0.0]])
     maps = heatmaps.encode(peaks, 64, 1.5)
-    said = PoseOutputs(
+    outputs = PoseOutputs(
         jnp.zeros((1, 4, 5)),
         jnp.zeros((1, 1)),
         heatmap=(jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps))[None],
     )
-    trust = trust_in_labels(said, targets(points), TeacherConfig())
+    trust = trust_in_labels(outputs, targets(points), TeacherConfig())
     np.testing.assert_allclose(trust, [[1.0, 0.5, 0.15, 1.0]])
     np.testing.assert_allclose(
-        trust_in_labels(said, targets(points), TeacherConfig(doubt=False)), 1
+        trust_in_labels(outputs, targets(points), TeacherConfig(doubt=False)), 1
     )
 
 
@@ -240,8 +261,8 @@ def test_a_teacher_steers_the_objective(smoke):
     network = network.replace(apply=TrainingModeApply(network.apply.module))
     records = jax.tree.map(lambda a: jnp.asarray(a)[None], record())
 
-    def apply(variables, images):
-        return batch.apply(variables, images, train=False), {}
+    def apply(variables, pixels):
+        return batch.apply(variables, pixels / 255, train=False), {}
 
     def loss(teacher):
         return training.pose_objective(

@@ -1,5 +1,7 @@
 """Gradients written by hand against autodiff, losses against finite differences."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,9 @@ from blazepose_jax import training
 from blazepose_jax.models.layers import depthwise_by_shifts
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import LossConfig, TeacherConfig, losses
-from blazepose_jax.training.distillation import distillation_losses
+from blazepose_jax.training.distillation import DistillationLosses, distillation_losses
+from blazepose_jax.training.pose_loss import PoseLosses
+from blazepose_jax.training.targets import BodyTargets
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
@@ -82,7 +86,7 @@ def test_elementwise_losses_against_finite_differences(loss):
 
 def outputs_like(targets, seed):
     rng = np.random.default_rng(seed)
-    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256) + 8 * rng.normal(
+    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets.keypoints_crop * 256) + 8 * rng.normal(
         size=(2, 39, 5)
     )
     return PoseOutputs(
@@ -98,54 +102,63 @@ def outputs_like(targets, seed):
 def every_loss():
     """{name: a function of what the net says}, of the recipe and of the teacher."""
     targets = batch_targets()
-    targets |= {
-        "depth": jnp.full((2, 39), 0.1),
-        "world": jnp.full((2, 33, 3), 0.2),
-        "mask": jnp.ones((2, 256, 256)) * 0.4,
-        "has_3d_labels": jnp.array([True, False]),
-    }
+    targets = targets.replace(
+        body=BodyTargets(
+            depth=jnp.full((2, 39), 0.1),
+            world=jnp.full((2, 33, 3), 0.2),
+            mask=jnp.ones((2, 256, 256)) * 0.4,
+            known=jnp.array([True, False]),
+        )
+    )
     outputs, teacher_outputs = outputs_like(targets, 0), outputs_like(targets, 1)
     big = outputs.replace(mask=jnp.zeros((2, 256, 256, 1)) + 0.3)
 
     def own(name):
-        return lambda o: training.pose_losses(
-            o, targets, FIELDS, 256, jnp.array([True, False]), jnp.array([1.0, 0.5]), LossConfig()
-        )[name]
+        return lambda o: getattr(
+            training.pose_losses(
+                o,
+                targets,
+                fields=FIELDS,
+                side=256,
+                has_occlusion_labels=jnp.array([True, False]),
+                weight=jnp.array([1.0, 0.5]),
+                config=LossConfig(),
+            ),
+            name,
+        )
 
     def distilled(name):
-        return lambda o: distillation_losses(
-            o, teacher_outputs, targets, FIELDS, 256, jnp.array([1.0, 0.5])
-        )[name]
+        return lambda o: getattr(
+            distillation_losses(
+                o,
+                teacher_outputs,
+                targets,
+                fields=FIELDS,
+                side=256,
+                weight=jnp.array([1.0, 0.5]),
+                config=TeacherConfig(),
+            ),
+            name,
+        )
 
-    found = {name: (own(name), big) for name in own_names(targets, big)}
+    found = {name: (own(name), big) for name in OWN}
     return found | {f"teacher_{name}": (distilled(name), outputs) for name in TEACHER}
 
 
-TEACHER = ("points", "peaks", "heatmap", "world", "mask", "flags")
-
-
-def own_names(targets, outputs):
-    return training.pose_losses(
-        outputs, targets, FIELDS, 256, jnp.array([True, False]), jnp.ones(2), LossConfig()
-    )
+OWN = tuple(field.name for field in dataclasses.fields(PoseLosses))
+# Features need nets of equal width; their loss is a mean of squares.
+TEACHER = tuple(f.name for f in dataclasses.fields(DistillationLosses) if f.name != "features")
 
 
 def test_every_loss_of_the_recipe_against_finite_differences():
     """Along a random direction of everything the net says."""
     rng = np.random.default_rng(2)
     cases = every_loss()
-    assert {
-        "heatmap",
-        "offsets",
-        "regression",
-        "visibility",
-        "presence",
-        "pose_presence",
-        "depth",
-        "world",
-        "mask",
-    } <= set(cases)
-    assert {f.name for f in TeacherConfig.__dataclass_fields__.values()} >= set(TEACHER)
+    assert len(cases) == 9 + 6
+    weights = {
+        field.name for config in (LossConfig, TeacherConfig) for field in dataclasses.fields(config)
+    }
+    assert weights >= set(OWN) | set(TEACHER)
     for name, (loss, outputs) in cases.items():
         way = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), outputs)
         along = jax.jit(
@@ -161,12 +174,8 @@ def test_every_loss_of_the_recipe_against_finite_differences():
 
 
 def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
-    from blazepose_jax.training.step import (
-        create_train_state,
-        keep_if_sound,
-        make_optimizer,
-        train_step,
-    )
+    from blazepose_jax.training import create_train_state, make_optimizer, train_step
+    from blazepose_jax.training.step import keep_if_sound
 
     optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=1.0)
     state = create_train_state({"params": {"kernel": jnp.ones(3)}}, optimizer)
@@ -190,7 +199,7 @@ def test_a_step_that_is_not_finite_and_those_after_it_change_nothing():
 
 def test_groups_that_fit_nothing_are_an_error():
     from blazepose_jax.errors import BlazePoseError
-    from blazepose_jax.training.step import make_optimizer
+    from blazepose_jax.training import make_optimizer
 
     params = {"backbone": {"kernel": jnp.ones(2)}, "heads": {"kernel": jnp.ones(2)}}
     with pytest.raises(BlazePoseError, match="'bakbone': did you mean 'backbone'"):
@@ -211,8 +220,6 @@ def test_oks_constants_go_by_whole_words():
 
 
 def test_auxiliary_rows_without_roi_points_are_not_trained():
-    import dataclasses
-
     from test_training import record
 
     from blazepose_jax.skeleton import BLAZEPOSE
@@ -220,5 +227,5 @@ def test_auxiliary_rows_without_roi_points_are_not_trained():
 
     other = dataclasses.replace(BLAZEPOSE, auxiliary=("tip", "roi_center", "roi_circle"))
     found = training.sample_targets(jax.random.key(0), record(), other, 128, NO_AUGMENTATION)
-    assert found["points"].shape == (36, 2)
-    assert not found["labelled"][33:].any()
+    assert found.keypoints_crop.shape == (36, 2)
+    assert not found.labelled[33:].any()

@@ -15,7 +15,7 @@ from blazepose_jax.rendering import person as person_module
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 from blazepose_jax.training import AugmentConfig, DetectorConfig, augment
-from blazepose_jax.training.targets import disturbed_roi
+from blazepose_jax.training.augment import disturbed_roi
 
 DRAWS = 20_000
 MOST = 0.03  # of a correlation; by chance alone one of 20,000 pairs lies above it
@@ -218,7 +218,7 @@ def test_every_map_that_answers_for_people_has_its_nearest_anchors(side):
         lambda p, k: training.scene_targets(jax.random.key(0), pixels, p, k, side, None)
     )(points, status)
     wanted, maps, reach = (
-        np.asarray(found["wanted"]) > 0,
+        np.asarray(found.positive) > 0,
         anchors.map_numbers(side),
         anchors.distance_scale(side),
     )

@@ -20,7 +20,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.training.loop import locked
+from blazepose_jax.training.run_control import locked
 from blazepose_jax.weights import load_weights
 
 # Half the seconds to compile; what these tests compare was compiled the same way.

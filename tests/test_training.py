@@ -8,7 +8,7 @@ import pytest
 
 from blazepose_jax import training
 from blazepose_jax.cli.main import main
-from blazepose_jax.data.records import read_records
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -62,13 +62,13 @@ def test_undisturbed_targets_are_the_truth():
     one = record()
     found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, NO_AUGMENTATION)
     np.testing.assert_allclose(
-        found["points"][:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5
+        found.keypoints_crop[:33], rois.image_to_crop(one.keypoints, one.roi), atol=1e-5
     )
-    np.testing.assert_allclose(found["points"][33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
-    np.testing.assert_array_equal(found["labelled"][33:], [True, True] + [False] * 4)
-    assert not found["labelled"][5]
-    assert found["is_person"]
-    np.testing.assert_array_equal(found["visible"][:33], one.visibility_flags == 2)
+    np.testing.assert_allclose(found.keypoints_crop[33:35], [[0.5, 0.5], [0.5, 0.1]], atol=1e-5)
+    np.testing.assert_array_equal(found.labelled[33:], [True, True] + [False] * 4)
+    assert not found.labelled[5]
+    assert found.is_person
+    np.testing.assert_array_equal(found.visible[:33], one.visibility_flags == 2)
 
 
 def test_points_stay_on_their_pixels_whatever_is_disturbed():
@@ -80,15 +80,15 @@ def test_points_stay_on_their_pixels_whatever_is_disturbed():
     names, flips = BLAZEPOSE.keypoints, 0
     for i in range(12):
         found = sample(jax.random.key(i))
-        image = np.asarray(found["image"])
-        for k in np.flatnonzero(found["labelled"][:33] & found["inside"][:33]):
-            x, y = np.asarray(found["points"][k]) * 256
+        image = np.asarray(found.image)
+        for k in np.flatnonzero(found.labelled[:33] & found.inside[:33]):
+            x, y = np.asarray(found.keypoints_crop[k]) * 256
             assert image[min(round(y), 255), min(round(x), 255), 0] > 150, (i, names[k])
-        # Left and right are swapped with the picture: her left hip stays on the picture's right.
-        left, right = (found["points"][names.index(n), 0] for n in ("left_hip", "right_hip"))
+        # Left and right are swapped with the picture: the left hip stays on the picture's right.
+        left, right = (found.keypoints_crop[names.index(n), 0] for n in ("left_hip", "right_hip"))
         assert left > right
         # Row 5 is the unlabelled one; a flip makes it its partner, row 2.
-        flips += int(not found["labelled"][2])
+        flips += int(not found.labelled[2])
     assert 0 < flips < 12
 
 
@@ -114,9 +114,9 @@ def test_negatives_teach_presence_alone():
     one = record()
     config = AugmentConfig(negatives=1.0)
     found = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 128, config)
-    assert not found["is_person"]
-    assert not found["labelled"].any()
-    assert np.linalg.norm(np.asarray(found["points"][33]) - 0.5) > 0.3
+    assert not found.is_person
+    assert not found.labelled.any()
+    assert np.linalg.norm(np.asarray(found.keypoints_crop[33]) - 0.5) > 0.3
 
 
 def batch_targets(count=2):
@@ -129,25 +129,32 @@ def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter()
     from blazepose_jax.codecs import heatmaps
 
     targets = batch_targets()
-    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets["points"] * 256)
-    maps = jax.vmap(lambda p: heatmaps.encode(p, 64, 1.5))(targets["points"])
+    rows = jnp.zeros((2, 39, 5)).at[..., :2].set(targets.keypoints_crop * 256)
+    maps = jax.vmap(lambda p: heatmaps.encode(p, 64, 1.5))(targets.keypoints_crop)
     logits = jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps)
-    offsets = jax.vmap(lambda p: heatmaps.encode_offsets(p, 64, 2.0)[0])(targets["points"]).reshape(
-        2, 64, 64, 78
-    )
+    offsets = jax.vmap(lambda p: heatmaps.encode_offsets(p, 64, 2.0)[0])(
+        targets.keypoints_crop
+    ).reshape(2, 64, 64, 78)
     perfect = PoseOutputs(rows, jnp.full((2, 1), 9.0), heatmap=logits, offsets=offsets)
 
     def loss(outputs):
         knows = jnp.array([True, False])
-        return training.pose_losses(outputs, targets, FIELDS, 256, knows, jnp.ones(2), LossConfig())
+        return training.pose_losses(
+            outputs,
+            targets,
+            fields=FIELDS,
+            side=256,
+            has_occlusion_labels=knows,
+            weight=jnp.ones(2),
+            config=LossConfig(),
+        )
 
-    for name, value in loss(perfect).items():
-        if name in ("heatmap", "offsets", "regression", "pose_presence"):
-            assert abs(float(value)) < 0.02, name
+    for name in ("heatmap", "offsets", "regression", "pose_presence"):
+        assert abs(float(getattr(loss(perfect), name))) < 0.02, name
     moved = perfect.replace(landmarks=rows.at[:, 5].add(500.0).at[:, 38].add(500.0))
     jax.tree.map(np.testing.assert_array_equal, loss(moved), loss(perfect))
     wrong = perfect.replace(landmarks=rows.at[:, 0].add(20.0))
-    assert loss(wrong)["regression"] > loss(perfect)["regression"] + 0.01
+    assert loss(wrong).regression > loss(perfect).regression + 0.01
 
 
 def test_overrides_and_experiments():
@@ -254,7 +261,7 @@ def test_damaged_checkpoints_fall_back_and_foreign_ones_are_refused(tmp_path):
 
 
 def test_optimizer_decays_kernels_alone():
-    from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
+    from blazepose_jax.training import create_train_state, make_optimizer, train_step
 
     params = {"kernel": jnp.ones(3), "bias": jnp.ones(3)}
     optimizer = make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.5, clip=1.0)

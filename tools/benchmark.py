@@ -17,14 +17,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.records import read_records, write_records
+from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import Rendered, rendered_rows
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.data.streams import open_stream
 from blazepose_jax.inference.timing import median_ms, stage_times
 from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.training import AugmentConfig, LossConfig, pose_objective
-from blazepose_jax.training.step import create_train_state, make_optimizer, train_step
+from blazepose_jax.training import (
+    AugmentConfig,
+    LossConfig,
+    create_train_state,
+    make_optimizer,
+    pose_objective,
+    train_step,
+)
 
 
 def network_times(name: str) -> dict[str, float]:
@@ -54,8 +61,7 @@ def network_times(name: str) -> dict[str, float]:
 def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray]:
     """(rounds,) milliseconds per image of a paper_full step at 256 px.
 
-    Our CPU form, and grouped convolutions as XLA.
-    has them, taking turns.
+    Our CPU form, and grouped convolutions as XLA has them, taking turns.
     """
     records = Rendered(batch_size, 320).take(np.arange(batch_size))
     steps = {}
@@ -63,8 +69,10 @@ def training_times(batch_size: int = 8, rounds: int = 7) -> dict[str, np.ndarray
         model = create_model("paper_full", LayerConfig(convolution=lowering))
         optimizer = make_optimizer(1e-3, 100, warmup=0.1, weight_decay=0.01, clip=1.0)
 
-        def apply(variables, images, model=model):
-            outputs, updated = model.apply(variables, images, train=True, mutable=["batch_stats"])
+        def apply(variables, pixels, model=model):
+            outputs, updated = model.apply(
+                variables, pixels / 255, train=True, mutable=["batch_stats"]
+            )
             return outputs, updated["batch_stats"]
 
         objective = partial(

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.codecs import anchors
-from blazepose_jax.data.coco import Annotations, read_annotations
+from blazepose_jax.data.annotations import Annotations
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_scenes import MOST, by_image, encode_scenes
-from blazepose_jax.data.records import decode_jpeg
+from blazepose_jax.data.jpeg import decode_jpeg
 from blazepose_jax.structs import DetectorOutputs, Network, SceneBatch
 from blazepose_jax.training import DetectorConfig, detector_objective
 from blazepose_jax.weights import load_weights
@@ -45,9 +46,7 @@ def scenes_of(data: Annotations, count: int) -> list[SceneBatch]:
 
 
 def labelled_by_itself(net: Network, scene: SceneBatch) -> tuple[SceneBatch, DetectorOutputs]:
-    """The scene with the net's own detections in place of people's labels, and what the net
-    says.
-    """
+    """The scene with the net's own detections in place of people's labels, and its outputs."""
     outputs, found = _detect(net, scene.pixels[0])
     points, status = np.zeros((1, MOST, 5, 2), np.float32), np.zeros((1, MOST), np.int32)
     valid = np.flatnonzero(found.valid)[:MOST]
@@ -63,7 +62,7 @@ def _detect(net: Network, pixels: jax.Array) -> tuple:
     image = jax.image.resize(
         jnp.asarray(pixels, jnp.float32), (net.side, net.side, 3), "linear", antialias=False
     )
-    outputs = net((image[None] - net.mean) / net.std)
+    outputs = net(net.normalise(image[None]))
     return outputs, anchors.decode(outputs, net.side, count=MOST, min_score=0.5, nms_threshold=0.3)
 
 
@@ -71,8 +70,8 @@ def _detect(net: Network, pixels: jax.Array) -> tuple:
 def losses_of(net: Network, scene: SceneBatch) -> dict[str, jax.Array]:
     """Every part of the detector's loss, unweighted, on one scene as it is."""
 
-    def apply(variables, images):
-        return net.apply(variables, images), {}
+    def apply(variables, pixels):
+        return net.apply(variables, net.normalise(pixels)), {}
 
     return detector_objective(
         apply, net.variables, scene, jax.random.key(0), side=net.side, config=AS_IT_IS

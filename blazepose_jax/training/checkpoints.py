@@ -1,4 +1,4 @@
-"""A training state comes in and is kept by step; the newest readable one leaves."""
+"""Checkpoints of a run, by Orbax."""
 
 import contextlib
 import logging
@@ -37,15 +37,11 @@ class Checkpoints:
         )
 
     def save(self, step: int, state: Any, position: dict[str, Any] | None = None) -> None:
-        """Write the state of a step and a reader's position, plain data, and wait until both are
-        complete.
-        """
+        """Write the state of a step and a reader's position, and wait until both are complete."""
         try:
             self._keeper.save(step, state, force=True, custom_metadata={"position": position})
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # tensorstore, underneath, raises the latter for a full disk
+        # tensorstore, underneath, raises ValueError for a full disk.
+        except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0][-160:]
             raise BlazePoseError(
                 f"checkpoint {step} could not be written (... {reason}): make room, then run the"

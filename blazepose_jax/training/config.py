@@ -1,4 +1,4 @@
-"""An experiment's frozen dataclasses, and words like ``optimizer.steps=100`` that change them."""
+"""The configuration of an experiment, and overrides like ``optimizer.steps=100``."""
 
 import ast
 import dataclasses
@@ -10,10 +10,10 @@ from typing import Any
 from blazepose_jax.data.readers import DataConfig
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
-from blazepose_jax.training.detector_loss import DetectorConfig
+from blazepose_jax.training.augment import AugmentConfig
+from blazepose_jax.training.detector_targets import DetectorConfig
 from blazepose_jax.training.distillation import TeacherConfig
 from blazepose_jax.training.pose_loss import LossConfig
-from blazepose_jax.training.targets import AugmentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +24,11 @@ class ModelConfig:
     side: int = 256
     fields: tuple[str, ...] = FIELDS
     heads: tuple[str, ...] = PAPER_HEADS
-    bfloat16: bool = False  # compute type; parameters and statistics stay float32
-    momentum: float = (
-        0.99  # of batch normalisation's running statistics; runs of a few hundred steps need 0.9
-    )
-    # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning
+    # Compute type; parameters and statistics stay float32.
+    bfloat16: bool = False
+    # Of batch normalisation's running statistics; runs of a few hundred steps need 0.9.
+    momentum: float = 0.99
+    # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning.
     norm: str = "batch"
 
 
@@ -36,7 +36,8 @@ class ModelConfig:
 class OptimizerConfig:
     """Gradient descent with warm-up and cosine decay."""
 
-    rule: str = "adamw"  # or "sgd"
+    # Or "sgd".
+    rule: str = "adamw"
     steps: int = 10_000
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -59,12 +60,11 @@ class Config:
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     teacher: TeacherConfig = TeacherConfig()
-    # in place of the three above where a detector is trained
+    # In place of the three above where a detector is trained.
     detector: DetectorConfig = DetectorConfig()
     seed: int = 0
-    quick_compile: bool = (
-        False  # on CPU: compiles in half the time to slightly slower steps; for runs of minutes
-    )
+    # On CPU: compiles in half the time to slightly slower steps; for runs of minutes.
+    quick_compile: bool = False
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 500

@@ -1,6 +1,4 @@
-"""What a student and its teacher say of the same crops comes in, losses leave that pull one to
-the other.
-"""
+"""Distillation losses: what pulls a student to its teacher on the same crops."""
 
 import dataclasses
 
@@ -9,142 +7,221 @@ import jax.numpy as jnp
 from flax import struct
 
 from blazepose_jax.codecs import heatmaps
-from blazepose_jax.structs import Network, PoseOutputs
+from blazepose_jax.structs import Array, Network, PoseOutputs
 from blazepose_jax.training import losses
+from blazepose_jax.training.targets import Targets
 
 
 @dataclasses.dataclass(frozen=True)
 class TeacherConfig:
-    """A trained net that teaches along; every weight of 0 leaves its lesson out.
+    """A trained net that teaches along; a weight of 0 leaves its loss out.
 
     Fine-tuning forgets every head that nothing teaches: 21 of the 33 points, z, world and mask have
     no human label.
     """
 
-    weights: str = ""  # weights directory or .task; "" for no teacher
-    points: float = 1.0  # x and y of unlabelled points; z of all
-    peaks: float = (
-        0.5  # regression to the teacher's heatmap peaks, which know 3 to 5 points of PCK more
-    )
-    heatmap: float = 1.0  # unlabelled points' maps
+    # Weights directory or .task; "" for no teacher.
+    weights: str = ""
+    # x and y of unlabelled points; z of all.
+    points: float = 1.0
+    # Regression to the teacher's heatmap peaks, which know 3 to 5 points of PCK more.
+    peaks: float = 0.5
+    # Unlabelled points' maps.
+    heatmap: float = 1.0
     world: float = 1.0
     mask: float = 0.2
-    flags: float = 0.1  # visibility and presence
-    features: float = 0.0  # the decoder's 64x64 maps; needs nets of equal width
-    doubt: bool = True  # labels far from the teacher's peak weigh less
+    # Visibility and presence.
+    visibility: float = 0.1
+    # The decoder's 64x64 maps; needs nets of equal width.
+    features: float = 0.0
+    # Labels far from the teacher's peak weigh less.
+    doubt: bool = True
+
+    # Units as in LossConfig: cells of a map that count as one, torsos, of the crop, metres.
+    heatmap_unit: float = 10.0
+    knee: float = 0.15
+    min_torso: float = 0.1
+    world_unit: float = 0.5
+    # z is less sure than x and y.
+    z_share: float = 0.3
+    # Mask logits reach 1500; nothing is learned beyond certainty.
+    max_mask_logit: float = 30.0
 
 
 class Teacher(struct.PyTreeNode):
-    """A teacher and what it teaches."""
+    """A teacher, and what it teaches."""
 
     network: Network  # applied in training mode, so that it shows its features
     config: TeacherConfig = struct.field(pytree_node=False)
 
 
+class DistillationLosses(struct.PyTreeNode):
+    """Every distillation loss, () float32 each; 0 where a net of the two has no such output."""
+
+    points: jax.Array
+    peaks: jax.Array
+    heatmap: jax.Array
+    world: jax.Array
+    mask: jax.Array
+    visibility: jax.Array
+    features: jax.Array
+
+
 def trust_in_labels(
-    said: PoseOutputs, targets: dict[str, jax.Array], config: TeacherConfig
+    teacher_outputs: PoseOutputs, targets: Targets, config: TeacherConfig
 ) -> jax.Array:
     """Weights of the labels by their distance from the teacher's peak.
 
-    1 within 0.2 torso, 0.5 to 0.5, 0.15 beyond.
-
-    A disagreement is the teacher's own error a third of the time, so nothing is dropped.
+    1 within 0.2 torso, 0.5 to 0.5 torso, 0.15 beyond. A disagreement is the teacher's own error a
+    third of the time, so nothing is dropped.
 
     Args:
-      said: the teacher's outputs.
-      targets: (B, ...) of ``sample_targets``.
+      teacher_outputs: (B, ...).
+      targets: (B, ...).
       config: with ``doubt`` unset everything weighs 1.
 
     Returns:
       (B, K') float32.
     """
-    if said.heatmap is None or not config.doubt:
-        return jnp.ones(targets["labelled"].shape)
-    peaks = jax.vmap(heatmaps.decode)(said.heatmap)
-    distance = (
-        jnp.linalg.norm(peaks - targets["points"], axis=-1)
-        / jnp.maximum(targets["torso"], 0.1)[:, None]
-    )
+    if teacher_outputs.heatmap is None or not config.doubt:
+        return jnp.ones(targets.labelled.shape)
+    peaks = jax.vmap(heatmaps.decode)(teacher_outputs.heatmap)
+    torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
+    distance = jnp.linalg.norm(peaks - targets.keypoints_crop, axis=-1) / torso
     trust = jnp.where(distance < 0.2, 1.0, jnp.where(distance < 0.5, 0.5, 0.15))
     # Points outside of the crop and the ROI points, whose place the labels define, have no peak to
     # compare with.
-    return jnp.where(targets["inside"] & targets["body"], trust, 1.0)
+    return jnp.where(targets.inside & targets.is_keypoint, trust, 1.0)
 
 
 def distillation_losses(
     outputs: PoseOutputs,
-    said: PoseOutputs,
-    targets: dict[str, jax.Array],
+    teacher_outputs: PoseOutputs,
+    targets: Targets,
+    *,
     fields: tuple[str, ...],
     side: int,
-    weight: jax.Array,
-) -> dict[str, jax.Array]:
-    """Every lesson, unweighted.
+    weight: Array,
+    config: TeacherConfig,
+) -> DistillationLosses:
+    """Every distillation loss, unweighted.
 
     Args:
       outputs: the student's, (B, ...).
-      said: the teacher's, of the same crops; the same keypoints and fields.
-      targets: of ``sample_targets``.
+      teacher_outputs: of the same crops, with the same keypoints and fields.
+      targets: (B, ...).
       fields: columns of the landmarks.
       side: input px.
-      weight: (B,).
+      weight: (B,) of the samples.
+      config: units of the errors.
 
     Returns:
-      {name: () float32}; names are those of TeacherConfig's weights.
+      DistillationLosses.
     """
-    present = (targets["is_person"] * weight)[:, None]  # (B, 1)
-    unlabelled = present * (targets["labelled"] == 0)  # (B, K')
-    columns = {
-        field: (outputs.landmarks[..., i], said.landmarks[..., i]) for i, field in enumerate(fields)
-    }
-    error = {field: jnp.abs(a - b) / side for field, (a, b) in columns.items()}
-    unit = jnp.maximum(targets["torso"], 0.1)[:, None]
-    parts = {"points": losses.masked_mean((error["x"] + error["y"]) / unit, unlabelled)}
+    student = {field: outputs.landmarks[..., i] for i, field in enumerate(fields)}
+    teacher = {field: teacher_outputs.landmarks[..., i] for i, field in enumerate(fields)}
+    present = (targets.is_person * weight)[:, None]  # (B, 1)
+    unlabelled = present * (targets.labelled == 0)  # (B, K')
+    torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
+    error = {f: jnp.abs(student[f] - teacher[f]) / side / torso for f in "xyz" if f in fields}
+    points = losses.masked_mean(error["x"] + error["y"], unlabelled)
     if "z" in error:
-        parts["points"] += 0.3 * losses.masked_mean(
-            error["z"] / unit, jnp.broadcast_to(present, error["z"].shape)
-        )
-    parts["flags"] = sum(
-        (
-            losses.masked_mean(_soft(*columns[f]), jnp.broadcast_to(present, unlabelled.shape))
-            for f in ("visibility", "presence")
-            if f in columns
-        ),
-        jnp.float32(0.0),
+        points += config.z_share * losses.masked_mean(error["z"], present)
+    flags = jnp.float32(0)
+    for field in ("visibility", "presence"):
+        if field in fields:
+            divergence = losses.bernoulli_kl(student[field], teacher[field])
+            flags += losses.masked_mean(divergence, present)
+    xy = jnp.stack([student["x"], student["y"]], -1) / side
+    return DistillationLosses(
+        points=points,
+        peaks=peak_loss(xy, teacher_outputs.heatmap, targets, torso, present, config),
+        heatmap=map_loss(outputs.heatmap, teacher_outputs.heatmap, unlabelled, config),
+        world=world_loss(outputs.world, teacher_outputs.world, present, config),
+        mask=mask_loss(outputs.mask, teacher_outputs.mask, weight, config),
+        visibility=flags,
+        features=feature_loss(outputs.features, teacher_outputs.features, weight),
     )
-    if said.heatmap is not None:
-        peaks = jax.vmap(heatmaps.decode)(said.heatmap)
-        sure = jax.nn.sigmoid(said.heatmap).max((1, 2)) > heatmaps.MIN_CONFIDENCE
-        xy = jnp.stack([columns["x"][0], columns["y"][0]], -1) / side
-        distance = losses.robust_distance(xy, peaks, unit, 0.15)
-        parts["peaks"] = losses.masked_mean(distance, present * sure * targets["body"])
-        if outputs.heatmap is not None:
-            cells = _soft(outputs.heatmap, said.heatmap).sum((1, 2))
-            parts["heatmap"] = losses.masked_mean(0.1 * cells, unlabelled)
-    if said.world is not None and outputs.world is not None:
-        metres = jnp.abs(outputs.world - said.world).sum(-1) / 0.5  # in torsos, about half a metre
-        parts["world"] = losses.masked_mean(metres, jnp.broadcast_to(present, metres.shape))
-    if said.mask is not None and outputs.mask is not None:
-        # Mask logits reach 1500; nothing is learned beyond certainty.
-        pixels = _soft(jnp.clip(outputs.mask, -30, 30), jnp.clip(said.mask, -30, 30))
-        parts["mask"] = losses.masked_mean(
-            pixels, jnp.broadcast_to(weight[:, None, None, None], pixels.shape)
-        )
-    if (
-        said.features is not None
-        and outputs.features is not None
-        and said.features.shape == outputs.features.shape
-    ):
-        squared = ((outputs.features - said.features) ** 2).mean((1, 2, 3)) / (
-            said.features**2
-        ).mean((1, 2, 3))
-        parts["features"] = losses.masked_mean(squared, weight)
-    return parts
 
 
-def _soft(logits: jax.Array, teacher: jax.Array) -> jax.Array:
-    """Elementwise KL divergence between two Bernoulli variables given by logits."""
-    wanted = jax.nn.sigmoid(teacher)
-    return losses.binary_cross_entropy(logits, wanted) - losses.binary_cross_entropy(
-        teacher, wanted
+def weigh(parts: DistillationLosses, config: TeacherConfig) -> tuple[jax.Array, DistillationLosses]:
+    """The loss, (), and its weighted parts."""
+    w = config
+    weighted = DistillationLosses(
+        points=w.points * parts.points,
+        peaks=w.peaks * parts.peaks,
+        heatmap=w.heatmap * parts.heatmap,
+        world=w.world * parts.world,
+        mask=w.mask * parts.mask,
+        visibility=w.visibility * parts.visibility,
+        features=w.features * parts.features,
     )
+    loss = (
+        weighted.points
+        + weighted.peaks
+        + weighted.heatmap
+        + weighted.world
+        + weighted.mask
+        + weighted.visibility
+        + weighted.features
+    )
+    return loss, weighted
+
+
+def peak_loss(
+    xy: Array,
+    teacher_logits: Array | None,
+    targets: Targets,
+    torso: Array,
+    present: Array,
+    config: TeacherConfig,
+) -> jax.Array:
+    """() robust distance of (B, K', 2) regressed points, crop frame, from the teacher's peaks."""
+    if teacher_logits is None:
+        return jnp.float32(0)
+    peaks = jax.vmap(heatmaps.decode)(teacher_logits)
+    sure = jax.nn.sigmoid(teacher_logits).max((1, 2)) > heatmaps.MIN_CONFIDENCE
+    distance = losses.robust_distance(xy, peaks, torso, config.knee)
+    return losses.masked_mean(distance, present * sure * targets.is_keypoint)
+
+
+def map_loss(
+    logits: Array | None, teacher_logits: Array | None, unlabelled: Array, config: TeacherConfig
+) -> jax.Array:
+    """() KL divergence of (B, G, G, K') maps of unlabelled points."""
+    if logits is None or teacher_logits is None:
+        return jnp.float32(0)
+    cells = losses.bernoulli_kl(logits, teacher_logits).sum((1, 2))
+    return losses.masked_mean(cells / config.heatmap_unit, unlabelled)
+
+
+def world_loss(
+    world: Array | None, teacher_world: Array | None, present: Array, config: TeacherConfig
+) -> jax.Array:
+    """() L1 of (B, K', 3) world points, metres."""
+    if world is None or teacher_world is None:
+        return jnp.float32(0)
+    return losses.masked_mean(jnp.abs(world - teacher_world).sum(-1) / config.world_unit, present)
+
+
+def mask_loss(
+    logits: Array | None, teacher_logits: Array | None, weight: Array, config: TeacherConfig
+) -> jax.Array:
+    """() KL divergence of (B, M, M, 1) masks."""
+    if logits is None or teacher_logits is None:
+        return jnp.float32(0)
+    most = config.max_mask_logit
+    error = losses.bernoulli_kl(
+        jnp.clip(logits, -most, most), jnp.clip(teacher_logits, -most, most)
+    )
+    return losses.masked_mean(error, weight[:, None, None, None])
+
+
+def feature_loss(
+    features: Array | None, teacher_features: Array | None, weight: Array
+) -> jax.Array:
+    """() squared error of (B, G, G, D) decoder features over the teacher's power."""
+    if features is None or teacher_features is None or features.shape != teacher_features.shape:
+        return jnp.float32(0)
+    error = ((features - teacher_features) ** 2).mean((1, 2, 3))
+    return losses.masked_mean(error / (teacher_features**2).mean((1, 2, 3)), weight)

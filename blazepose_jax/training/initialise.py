@@ -1,7 +1,4 @@
-"""A fresh network and a weights directory come in, variables to start training from leave.
-
-A teacher likewise.
-"""
+"""What a run starts from: variables of a weights directory, and its teacher."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,14 +11,15 @@ from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.models.fold import fold_batch_norm
 from blazepose_jax.models.unfold import unfold_batch_norm
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.training import Teacher, TeacherConfig
+from blazepose_jax.structs import PoseOutputs, Variables
+from blazepose_jax.training.distillation import Teacher, TeacherConfig
 from blazepose_jax.weights import load_weights, read_stored
 
 
 def start_from(
-    path: str, kind: str, fresh: dict[str, Any], model: str, norm: str, crops: Iterable[jax.Array]
-) -> dict[str, Any]:
-    """Variables of a weights directory in the form that is trained.
+    path: str, kind: str, fresh: Variables, model: str, norm: str, crops: Iterable[jax.Array]
+) -> Variables:
+    """Variables of a weights directory with the normalisation that is trained.
 
     What does not fit stays fresh, and is named.
 
@@ -61,7 +59,7 @@ def start_from(
     return take_over(fresh, variables)
 
 
-def take_over(fresh: dict[str, Any], variables: Any) -> dict[str, Any]:
+def take_over(fresh: Variables, variables: Variables) -> Variables:
     """Copy every tensor that fits, and say which do not."""
     new = []
 
@@ -122,7 +120,7 @@ class TrainingModeApply:
     def __init__(self, module: Any):
         self._module = module
 
-    def __call__(self, variables: Any, images: jax.Array) -> Any:
+    def __call__(self, variables: Variables, images: jax.Array) -> PoseOutputs:
         """Apply; folded nets have no statistics to update."""
         return self._module.apply(variables, images, train=True)
 

@@ -1,7 +1,4 @@
-"""Metrics of steps and validations come in.
-
-JSON lines, TensorBoard events and a progress bar leave.
-"""
+"""The metrics' log: JSON lines, TensorBoard events and a progress bar."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A workdir's metrics come in, a picture of the curves and a page leave."""
+"""The report of a run: a picture of its curves, and a page."""
 
 import html
 from pathlib import Path

@@ -1,91 +1,46 @@
-"""One record and a key come in, a disturbed crop and its labels leave; on the device."""
-
-import dataclasses
+"""Targets of a pose net: one record and a key to a disturbed crop and its labels."""
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Frame, PoseBatch
+from blazepose_jax.structs import ROI, Array, Frame, PoseBatch
 from blazepose_jax.training import augment
+from blazepose_jax.training.augment import AugmentConfig, disturbed_roi
+
+# Of the ROI's side, of somebody who stands.
+USUAL_TORSO = 0.2
 
 
-@dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-    """How samples are disturbed; ``NO_AUGMENTATION`` leaves them as they are.
+class BodyTargets(struct.PyTreeNode):
+    """What only rendered people know."""
 
-    The paper disturbs scale and shift by 10 % and limits the angle; wider ranges cost capacity
-    (2.6).
-    """
-
-    scale: float = 0.10
-    shift: float = 0.10  # of the ROI's side; the paper's 10 %
-    angle: float = 0.26  # radians, 15 degrees
-    wide: float = 0.2  # share of samples with 2.5 times the scale and shift and 3 times the angle
-    flip: float = 0.5
-    colour: float = 0.6
-    occluders: int = 3
-    occlusion: float = 0.5
-    truncation: float = 0.15  # share whose frame ends above the legs (the paper's upper-body case)
-    half_body: float = 0.1  # share that sees the upper or the lower half alone, larger
-    negatives: float = 0.08  # share of samples moved off the person, for pose presence
+    depth: Array  # (K',) float32, in units of the crop, 0 at the mid-hip, smaller is nearer
+    world: Array  # (K, 3) float32, metres, crop axes
+    mask: Array  # (S, S) float32 in [0, 1]
+    known: Array  # () bool: the three above are true of this sample
 
 
-USUAL_TORSO = 0.2  # of the ROI's side, of somebody who stands
-NO_AUGMENTATION = AugmentConfig(
-    scale=0.0,
-    shift=0.0,
-    angle=0.0,
-    wide=0.0,
-    flip=0.0,
-    colour=0.0,
-    occluders=0,
-    occlusion=0.0,
-    truncation=0.0,
-    half_body=0.0,
-    negatives=0.0,
-)
+class Targets(struct.PyTreeNode):
+    """One sample as the network sees it; K' counts auxiliary rows. A batch has a leading axis B."""
 
-
-def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI, jax.Array]:
-    """Where a sample looks instead of at the true square.
-
-    Args:
-      key: random key.
-      roi: scalar, the truth.
-      config: what to disturb.
-
-    Returns:
-      ROI, and () bool: the person is still at its centre.
-    """
-    is_wide, jitter, is_half, which_half, is_negative, direction = jax.random.split(key, 6)
-    wide = jax.random.bernoulli(is_wide, config.wide)
-    seen = augment.jitter_roi(
-        jitter,
-        roi,
-        config.scale * (1 + 1.5 * wide),
-        config.shift * (1 + 1.5 * wide),
-        config.angle * (1 + 2.0 * wide),
-    )
-    half = jax.random.bernoulli(is_half, config.half_body)
-    end = jnp.where(jax.random.bernoulli(which_half), 0.2, -0.2)  # of the side: chest or knees
-    along = end * seen.side * jnp.stack([jnp.sin(seen.angle), -jnp.cos(seen.angle)])
-    seen = ROI(
-        jnp.where(half, seen.center + along, seen.center),
-        jnp.where(half, 0.65, 1.0) * seen.side,
-        seen.angle,
-    )
-    # A negative looks past the person: her centre lies at least a third of the side away.
-    is_person = ~jax.random.bernoulli(is_negative, config.negatives)
-    away = jax.random.uniform(direction, maxval=2 * jnp.pi)
-    offset = 0.75 * seen.side * jnp.stack([jnp.cos(away), jnp.sin(away)])
-    return seen.replace(center=jnp.where(is_person, seen.center, seen.center + offset)), is_person
+    image: Array  # (S, S, 3) float32, grey levels from 0 to 255
+    keypoints_crop: Array  # (K', 2) float32, crop frame
+    labelled: Array  # (K',) bool: the two ROI points are, unused rows are not
+    inside: Array  # (K',) bool: inside of the crop and of what is left of the frame
+    visible: Array  # (K',) bool: labelled as visible, inside, and not covered by us
+    covered: Array  # (K',) bool: hidden for certain, by what we drew or because it is outside
+    is_keypoint: Array  # (K',) bool: one of the skeleton's K, and no auxiliary row
+    torso: Array  # () float32, from mid-hip to mid-shoulder, crop frame
+    is_person: Array  # () bool: a person is at the centre
+    body: BodyTargets | None = None  # None where no record of the batch knows it
 
 
 def sample_targets(
     key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: int, config: AugmentConfig
-) -> dict[str, jax.Array]:
+) -> Targets:
     """One record to one input and its labels, disturbed.
 
     Args:
@@ -96,43 +51,20 @@ def sample_targets(
       config: what to disturb.
 
     Returns:
-      image (S, S, 3) in [0, 255]; points (K', 2) crop frame; labelled, inside, visible, covered,
-      body (K',) bool; torso (); is_person () bool; and where the record knows them depth (K',) in
-      units of the crop, world (K, 3) metres in crop axes, mask (S, S) in [0, 1], has_3d_labels ()
-      bool. K' counts auxiliary rows: the two ROI points are labelled, unused ones are not.
+      Targets.
     """
     keys = jax.random.split(key, 5)
-    roi, keypoints, visibility_flags, body = (
-        record.roi,
-        record.keypoints,
-        record.visibility_flags,
-        len(skeleton.keypoints),
-    )
-    seen, is_person = disturbed_roi(keys[0], roi, config)
-    circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
-    placed = 2 if skeleton.has_roi_points else 0
-    unused = len(skeleton.auxiliary) - placed
-    extra = jnp.stack([roi.center, roi.center + circle])[:placed]
-    keypoints = jnp.concatenate([keypoints, extra, jnp.zeros((unused, 2))])
-    visibility_flags = jnp.concatenate(
-        [visibility_flags, jnp.array([1] * placed + [0] * unused, visibility_flags.dtype)]
-    )
+    seen, is_person = disturbed_roi(keys[0], record.roi, config)
+    keypoints, visibility_flags = labelled_rows(record, skeleton)
     points = rois.image_to_crop(keypoints, seen)  # (K', 2)
     affine = rois.to_affine(seen, side)
     flipped = jax.random.bernoulli(keys[1], config.flip if skeleton.mirrors else 0.0)
     affine = jnp.where(flipped, augment.mirror_affine(affine, side), affine)
     order = jnp.where(flipped, jnp.array(skeleton.flip), jnp.arange(len(skeleton.flip)))
     points, visibility_flags = points[order], visibility_flags[order]
-    points = jnp.where(flipped, jnp.array([1.0, 0.0]) + points * jnp.array([-1.0, 1.0]), points)
+    points = jnp.where(flipped, augment.mirror_points(points), points)
 
-    pixels = (
-        record.pixels
-        if record.mask is None
-        else jnp.concatenate([record.pixels, record.mask[..., None]], -1)
-    )
-    size = pixels.shape[0]
-    frame = Frame(pixels.reshape(size * size, -1), jnp.array([size, size]))
-    layers = warp.crop(frame, affine, side, border="replicate")  # (S, S, 3), or 4 with the mask
+    layers = warp.crop(record_frame(record), affine, side, border="replicate")  # (S, S, 3 or 4)
     layers = layers.at[..., :3].set(augment.colour(keys[2], layers[..., :3], config.colour))
     layers, covered = augment.occlude(
         keys[3],
@@ -143,33 +75,92 @@ def sample_targets(
     )
     layers, cut = augment.truncate(keys[4], layers, points, config.truncation)
     inside = ((points >= 0) & (points < 1)).all(-1) & ~cut
-    ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
-    hips, shoulders = (points[rows].mean(0) for rows in ends)
-    # Where a teacher placed the ROI the torso is unlabelled.
-    torso = jnp.where(
-        (visibility_flags[jnp.concatenate(ends)] > 0).all(),
-        jnp.linalg.norm(shoulders - hips),
-        USUAL_TORSO * roi.side / seen.side,
+    return Targets(
+        image=layers[..., :3],
+        keypoints_crop=points,
+        labelled=(visibility_flags > 0) & is_person,
+        inside=inside,
+        visible=(visibility_flags == 2) & inside & ~covered,
+        covered=covered | ~inside,
+        is_keypoint=jnp.arange(points.shape[0]) < len(skeleton.keypoints),
+        torso=torso_of(
+            points, visibility_flags, skeleton, USUAL_TORSO * record.roi.side / seen.side
+        ),
+        is_person=is_person,
+        body=body_targets(record, seen, flipped, order, layers, is_person),
     )
-    targets = {
-        "image": layers[..., :3],
-        "points": points,
-        "labelled": (visibility_flags > 0) & is_person,
-        "inside": inside,
-        "visible": (visibility_flags == 2) & inside & ~covered,
-        "covered": covered | ~inside,
-        "torso": torso,
-        "is_person": is_person,
-        "body": jnp.arange(points.shape[0]) < body,
-    }
-    if record.depth is not None and record.world is not None and record.has_3d_labels is not None:
-        extra = jnp.zeros(points.shape[0] - body)
-        world = rois.rotate_world(record.world, seen.replace(angle=-seen.angle))
-        world = jnp.where(flipped, world * jnp.array([-1.0, 1.0, 1.0]), world)
-        targets |= {
-            "depth": jnp.concatenate([record.depth, extra])[order] / seen.side,
-            "world": world[order[:body]],
-            "mask": layers[..., 3] / 255.0,
-            "has_3d_labels": record.has_3d_labels & is_person,
-        }
-    return targets
+
+
+def labelled_rows(record: PoseBatch, skeleton: Skeleton) -> tuple[jax.Array, jax.Array]:
+    """A record's keypoints with the auxiliary rows: the two ROI points, then unused ones.
+
+    Returns:
+      (K', 2) record px, and (K',) visibility flags: 1 for ROI points, 0 for unused rows.
+    """
+    roi = record.roi
+    circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
+    placed = 2 if skeleton.has_roi_points else 0
+    unused = len(skeleton.auxiliary) - placed
+    extra = jnp.stack([roi.center, roi.center + circle])[:placed]
+    flags = jnp.asarray(record.visibility_flags)
+    return (
+        jnp.concatenate([jnp.asarray(record.keypoints), extra, jnp.zeros((unused, 2))]),
+        jnp.concatenate([flags, jnp.array([1] * placed + [0] * unused, flags.dtype)]),
+    )
+
+
+def record_frame(record: PoseBatch) -> Frame:
+    """A record's pixels, and its mask as a fourth channel where it has one."""
+    pixels = jnp.asarray(record.pixels)
+    if record.mask is not None:
+        pixels = jnp.concatenate([pixels, jnp.asarray(record.mask)[..., None]], -1)
+    size = pixels.shape[0]
+    return Frame(pixels.reshape(size * size, -1), jnp.array([size, size]))
+
+
+def torso_of(
+    points_crop: jax.Array, visibility_flags: jax.Array, skeleton: Skeleton, usual: Array
+) -> jax.Array:
+    """() the distance from centre to up points, crop frame; ``usual`` where they are unlabelled.
+
+    They are where a teacher placed the ROI.
+    """
+    ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
+    hips, shoulders = (points_crop[rows].mean(0) for rows in ends)
+    known = (visibility_flags[jnp.concatenate(ends)] > 0).all()
+    return jnp.where(known, jnp.linalg.norm(shoulders - hips), usual)
+
+
+def body_targets(
+    record: PoseBatch,
+    seen: ROI,
+    flipped: jax.Array,
+    order: jax.Array,
+    layers: jax.Array,
+    is_person: jax.Array,
+) -> BodyTargets | None:
+    """Depth, metres and mask of a sample, where its record knows them.
+
+    Args:
+      record: without batch axis.
+      seen: the square that the crop shows.
+      flipped: () bool, the crop is mirrored.
+      order: (K',) positions after the left/right swap.
+      layers: (S, S, 4) the crop with its mask, in [0, 255].
+      is_person: () bool.
+
+    Returns:
+      BodyTargets, or None.
+    """
+    if record.depth is None or record.world is None or record.has_3d_labels is None:
+        return None
+    count = record.world.shape[0]
+    world = rois.rotate_world(record.world, seen.replace(angle=-seen.angle))
+    world = jnp.where(flipped, world * jnp.array([-1.0, 1.0, 1.0]), world)
+    depth = jnp.concatenate([jnp.asarray(record.depth), jnp.zeros(order.shape[0] - count)])
+    return BodyTargets(
+        depth=depth[order] / seen.side,
+        world=world[order[:count]],
+        mask=layers[..., 3] / 255.0,
+        known=record.has_3d_labels & is_person,
+    )

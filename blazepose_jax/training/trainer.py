@@ -1,7 +1,4 @@
-"""An experiment and its records come in.
-
-A fresh state, the jitted step on all devices and the validation leave.
-"""
+"""The trainer: a network, its jitted step on all devices, its validation and its export."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,75 +10,63 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from blazepose_jax.data.protocols import HeldOut, Reader
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import LayerConfig, create_model, spec_of
-from blazepose_jax.training import step as steps
-from blazepose_jax.training.config import Config
+from blazepose_jax.structs import Variables
+from blazepose_jax.training.config import Config, ModelConfig
 from blazepose_jax.training.initialise import start_from
-from blazepose_jax.training.step import TrainState
-from blazepose_jax.training.tasks import DetectorTask, PoseTask
-from blazepose_jax.weights import save_weights
-from blazepose_jax.weights.directory import StoredNetwork
+from blazepose_jax.training.optimizer import make_optimizer
+from blazepose_jax.training.step import TrainState, create_train_state, keep_if_sound, train_step
+from blazepose_jax.training.tasks import DetectorTask, PoseTask, Task
+from blazepose_jax.weights import StoredNetwork, save_weights
 
 # LLVM's costly passes double the seconds to compile a step.
 QUICK = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
-UNFOLDED_ON = 2048  # inputs on which folded weights' statistics are measured
+# Inputs on which folded weights' statistics are measured.
+UNFOLDED_ON = 2048
 
 
 class Trainer:
-    """The network, its jitted steps and their shardings."""
+    """The network, its jitted functions and their shardings."""
 
-    def __init__(self, config: Config, learn: Any, held_out: Any):
-        """Build everything that a step closes over."""
+    def __init__(self, config: Config, learn: Reader, held_out: HeldOut):
+        """Build everything that a step closes over.
+
+        Raises:
+          BlazePoseError: a batch that the devices cannot share, or a bad config.
+        """
         self.config, self.learn, self.held_out = config, learn, held_out
-        model, o = config.model, config.optimizer
-        check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
-        spec = spec_of(model.name)
-        self.task = (
-            PoseTask(config, learn) if spec.kind == "pose" else DetectorTask(config, spec.side)
+        self.spec = spec_of(config.model.name)
+        self.task: Task = (
+            PoseTask(config, learn) if self.spec.kind == "pose" else DetectorTask(config)
         )
-        self.side = model.side if spec.kind == "pose" else spec.side
-        layers = LayerConfig(
-            "folded" if model.norm == "folded" else "batch",
-            jnp.bfloat16 if model.bfloat16 else jnp.float32,
-            frozen=model.norm == "frozen",
-            momentum=model.momentum,
+        self.model = create_model(
+            config.model.name, layer_config(config.model), **self.task.arguments
         )
-        self.model = create_model(model.name, layers, **self.task.arguments)
-        self.optimizer = steps.make_optimizer(
+        o = config.optimizer
+        self.optimizer = make_optimizer(
             o.learning_rate,
             o.steps,
             warmup=o.warmup,
-            clip=o.clip,
             weight_decay=o.weight_decay,
+            clip=o.clip,
             rule=o.rule,
             groups=o.groups,
         )
+        if o.batch_size % jax.device_count():
+            raise BlazePoseError(
+                f"optimizer.batch_size is {o.batch_size}: it must be a multiple of "
+                f"the {jax.device_count()} devices"
+            )
         mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.split = NamedSharding(mesh, PartitionSpec("data"))
-        if o.batch_size % jax.device_count():
-            raise BlazePoseError(
-                f"optimizer.batch_size is {o.batch_size}: it must be a multiple of the "
-                f"{jax.device_count()} devices"
-            )
-
-        def step(state, batch, key, teacher, number):
-            objective = self.task.objective(self._apply_in_training, teacher)
-            new, metrics = steps.train_step(
-                state,
-                batch,
-                key,
-                objective=objective,
-                optimizer=self.optimizer,
-                ema_decay=o.ema_decay,
-            )
-            return steps.keep_if_sound(new, state, metrics, number), metrics
-
         same = self.replicated
-        options = QUICK if config.quick_compile and jax.default_backend() == "cpu" else None
-        self._step = jax.jit(
-            step,
+        quick = config.quick_compile and jax.default_backend() == "cpu"
+        options = QUICK if quick else None
+        self._jitted_step = jax.jit(
+            self._step,
             donate_argnums=0,
             in_shardings=(same, self.split, same, same, same),
             out_shardings=same,
@@ -89,21 +74,34 @@ class Trainer:
         )
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
-        self._taught = self._everywhere(self.task.teacher)
+        self._teacher = self._everywhere(self.task.teacher)
 
-    def _apply_in_training(self, variables: Any, images: jax.Array) -> tuple[Any, Any]:
+    def _step(self, state, batch, key, teacher, number):
+        """``train_step``; a step that is not finite, and all after it, change nothing."""
+        new, metrics = train_step(
+            state,
+            batch,
+            key,
+            objective=self.task.objective(self._apply_in_training, teacher),
+            optimizer=self.optimizer,
+            ema_decay=self.config.optimizer.ema_decay,
+        )
+        return keep_if_sound(new, state, metrics, number), metrics
+
+    def _apply_in_training(self, variables: Variables, pixels: jax.Array) -> tuple[Any, Any]:
+        images = self.spec.normalise(pixels)
         outputs, updated = self.model.apply(variables, images, train=True, mutable=["batch_stats"])
         return outputs, updated.get("batch_stats", variables["batch_stats"])
 
-    def _apply(self, variables: Any, images: jax.Array) -> Any:
-        return self.model.apply(variables, images, train=False)
+    def _apply(self, variables: Variables, pixels: jax.Array) -> Any:
+        return self.model.apply(variables, self.spec.normalise(pixels), train=False)
 
     def _everywhere(self, tree: Any) -> Any:
         if jax.process_count() == 1:
             return jax.device_put(tree, self.replicated)
         return jax.jit(lambda t: t, out_shardings=self.replicated)(jax.device_get(tree))
 
-    def _shared_out(self, batch: Any) -> Any:
+    def _as_global(self, batch: Any) -> Any:
         """This process's rows of a batch become its part of the global arrays."""
         if jax.process_count() == 1:
             return jax.device_put(batch, self.split)
@@ -113,20 +111,20 @@ class Trainer:
 
     def fresh_state(self, init: str | None) -> TrainState:
         """Step 0: random variables, or those of a weights directory."""
-        model = self.config.model
-        images = jnp.zeros((1, self.side, self.side, 3))
-        # compiles several times faster than threefry
+        model, side = self.config.model, self.task.side
+        images = jnp.zeros((1, side, side, 3))
+        # It compiles several times faster than threefry.
         key = jax.random.key(self.config.seed, impl="rbg")
         variables = dict(jax.jit(lambda k: self.model.init(k, images, train=False))(key))
         if init is not None:
             variables = start_from(
                 init, self.task.kind, variables, model.name, model.norm, self._inputs()
             )
-        return self._everywhere(steps.create_train_state(variables, self.optimizer))
+        return self._everywhere(create_train_state(variables, self.optimizer))
 
     def _inputs(self, size: int = 32) -> Iterator[jax.Array]:
-        """Undisturbed inputs of the training data."""
-        look = jax.jit(self.task.inputs)
+        """Undisturbed, normalised inputs of the training data."""
+        look = jax.jit(lambda batch: self.spec.normalise(self.task.inputs(batch)))
         for step in range(max(1, min(UNFOLDED_ON, len(self.learn)) // size)):
             yield look(self.learn.batch(step, size, self.config.seed))
 
@@ -140,7 +138,9 @@ class Trainer:
         self, state: TrainState, batch: Any, number: int
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One training step on every device; ``number`` of them were done before."""
-        return self._step(state, self._shared_out(batch), self._key, self._taught, np.int32(number))
+        return self._jitted_step(
+            state, self._as_global(batch), self._key, self._teacher, np.int32(number)
+        )
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """What the averaged parameters find on the held-out data, in percent."""
@@ -156,19 +156,28 @@ class Trainer:
 
     def export(self, state: TrainState, directory: Path) -> None:
         """Write the averaged parameters as a weights directory."""
-        norm = "folded" if self.config.model.norm == "folded" else "batch"
-        variables = {name: tree for name, tree in jax.device_get(state.ema).items() if tree}
-        save_weights(
-            directory,
-            {
-                self.task.kind: StoredNetwork(
-                    self.config.model.name,
-                    norm,
-                    variables,
-                    self.task.arguments,
-                    f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}",
-                    "that of its training data",
-                    self.task.skeleton,
-                )
-            },
+        network = StoredNetwork(
+            self.config.model.name,
+            layer_config(self.config.model).norm,
+            {name: tree for name, tree in jax.device_get(state.ema).items() if tree},
+            self.task.arguments,
+            f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}",
+            "that of its training data",
+            self.task.skeleton,
         )
+        save_weights(directory, {self.task.kind: network})
+
+
+def layer_config(model: ModelConfig) -> LayerConfig:
+    """The normalisation and compute type that an experiment names.
+
+    Raises:
+      BlazePoseError: an unknown normalisation.
+    """
+    check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
+    return LayerConfig(
+        "folded" if model.norm == "folded" else "batch",
+        jnp.bfloat16 if model.bfloat16 else jnp.float32,
+        frozen=model.norm == "frozen",
+        momentum=model.momentum,
+    )

@@ -1,0 +1,136 @@
+"""The objective of a pose net: variables and a batch of records to one loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from blazepose_jax.evaluation.metrics import LSP_TORSO
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import PoseBatch, PoseOutputs, Variables
+from blazepose_jax.training import distillation, losses, pose_loss
+from blazepose_jax.training.augment import NO_AUGMENTATION, AugmentConfig
+from blazepose_jax.training.distillation import Teacher
+from blazepose_jax.training.pose_loss import LossConfig
+from blazepose_jax.training.targets import Targets, sample_targets
+
+
+def pose_objective(
+    apply: Callable[[Variables, jax.Array], tuple[PoseOutputs, Any]],
+    variables: Variables,
+    batch: PoseBatch,
+    key: jax.Array,
+    *,
+    skeleton: Skeleton,
+    fields: tuple[str, ...],
+    side: int,
+    augmentation: AugmentConfig,
+    weights: LossConfig,
+    teacher: Teacher | None = None,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+    """The loss of a pose net on a batch.
+
+    Args:
+      apply: (variables, (B, S, S, 3) grey levels from 0 to 255) -> (PoseOutputs, updated batch
+        statistics), in training.
+      variables: {"params", "batch_stats"}.
+      batch: records.
+      key: random key.
+      skeleton: of the batch's keypoints.
+      fields: columns of the landmarks.
+      side: S, input px.
+      augmentation: what to disturb.
+      weights: of the losses.
+      teacher: looks at the same crops.
+
+    Returns:
+      () loss, and (metrics, updated batch statistics). Metrics are the losses by name, unweighted
+      and weighted, and PCK@0.2 of the regression in percent.
+    """
+    keys = jax.random.split(key, batch.pixels.shape[0])
+    targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, augmentation))(keys, batch)
+    outputs, stats = apply(variables, jnp.asarray(targets.image))
+    loss, metrics, trust = jnp.float32(0), {}, jnp.float32(1)
+    if teacher is not None:
+        teacher_outputs = jax.lax.stop_gradient(
+            teacher.network(teacher.network.normalise(targets.image))
+        )
+        trust = distillation.trust_in_labels(teacher_outputs, targets, teacher.config)
+        parts = distillation.distillation_losses(
+            outputs,
+            teacher_outputs,
+            targets,
+            fields=fields,
+            side=side,
+            weight=batch.weight,
+            config=teacher.config,
+        )
+        loss, weighted = distillation.weigh(parts, teacher.config)
+        metrics |= losses.as_metrics(parts, "teacher_")
+        metrics |= losses.as_metrics(weighted, "weighted_teacher_")
+    parts = pose_loss.pose_losses(
+        outputs,
+        targets,
+        fields=fields,
+        side=side,
+        has_occlusion_labels=batch.has_occlusion_labels,
+        weight=batch.weight,
+        config=weights,
+        trust=trust,
+    )
+    labelled_loss, weighted = pose_loss.weigh(parts, weights)
+    metrics |= losses.as_metrics(parts) | losses.as_metrics(weighted, "weighted_")
+    metrics["pck@0.2"] = 100 * training_pck(outputs, targets, fields, side, trust)
+    return loss + labelled_loss, (metrics, stats)
+
+
+def training_pck(
+    outputs: PoseOutputs, targets: Targets, fields: tuple[str, ...], side: int, trust: jax.Array
+) -> jax.Array:
+    """() share of regressed points within 0.2 torso (mid-hip to mid-shoulder), labels by trust."""
+    xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
+    distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
+    hit = (distance < 0.2 * targets.torso[:, None]).astype(jnp.float32)
+    return losses.masked_mean(hit, targets.labelled * trust * targets.is_keypoint)
+
+
+def pose_hits(
+    apply: Callable[[Variables, jax.Array], PoseOutputs],
+    variables: Variables,
+    batch: PoseBatch,
+    *,
+    skeleton: Skeleton,
+    fields: tuple[str, ...],
+    side: int,
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """How many points the regression finds in undisturbed crops.
+
+    Args:
+      apply: (variables, (B, S, S, 3) grey levels) -> PoseOutputs, at inference.
+      variables: {"params", "batch_stats"}.
+      batch: records; those with weight 0 do not count.
+      skeleton: of the batch's keypoints.
+      fields: columns of the landmarks.
+      side: S, input px.
+
+    Returns:
+      {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right
+      hip where the skeleton has them (evalLSP), else up to centre.
+    """
+    keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
+    targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, NO_AUGMENTATION))(
+        keys, batch
+    )
+    outputs = apply(variables, jnp.asarray(targets.image))
+    xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
+    torso = targets.torso
+    if all(name in skeleton.keypoints for name in LSP_TORSO):
+        a, b = (targets.keypoints_crop[:, i] for i in skeleton.indices(LSP_TORSO))
+        torso = jnp.linalg.norm(a - b, axis=-1)
+    scored = targets.labelled & targets.is_keypoint & (batch.weight > 0)[:, None]
+    distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
+    hits = {
+        f"pck@{share}": ((distance < share * torso[:, None]) & scored).sum() for share in (0.2, 0.1)
+    }
+    return hits, scored.sum()
