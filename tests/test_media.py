@@ -1,7 +1,4 @@
-"""What people feed in.
-
-Pictures and films of every make, read as a player shows them, or refused in one line.
-"""
+"""Media of every make: read as a player shows them, or refused in one line."""
 
 import http.server
 import itertools
@@ -21,11 +18,13 @@ from PIL import Image, TiffImagePlugin
 from test_video import gradient, write_clip
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.io import cropping, images, media
+from blazepose_jax.io import cameras, cropping, image_formats
+from blazepose_jax.io.clock import Clock
 from blazepose_jax.io.display import turned
-from blazepose_jax.io.images import read_image
+from blazepose_jax.io.image_values import SMAX_SAMPLE
+from blazepose_jax.io.images import is_turned, picture_size, read_image
 from blazepose_jax.io.media import read_media
-from blazepose_jax.io.video import Clock, VideoWriter
+from blazepose_jax.io.video_writer import VideoWriter
 
 
 def steps(count=6, width=48, height=32):
@@ -94,13 +93,13 @@ class TestPictures:
         image = read_image(shared("cases", "h01-heic-grid", "grid.heic"))
         assert image.shape == (640, 640, 3)
         assert image[560:, 560:].std() + image[:80, 560:].std() > 0  # all four tiles are there
-        assert images.picture_size(shared("cases", "h01-heic-grid", "grid.heic")) == (640, 640)
+        assert picture_size(shared("cases", "h01-heic-grid", "grid.heic")) == (640, 640)
 
     def test_without_its_decoder_heic_is_refused_and_not_cut(self, tmp_path, monkeypatch):
         (tmp_path / "a.heic").write_bytes(
             struct.pack(">I", 24) + b"ftypheic" + bytes(12) + bytes(500)
         )
-        monkeypatch.setattr(images, "_register_heif", lambda: False)
+        monkeypatch.setattr(image_formats, "_register_heif", lambda: False)
         with pytest.raises(BlazePoseError, match="is a HEIC picture: pip install"):
             read_media(tmp_path / "a.heic")
 
@@ -125,7 +124,7 @@ class TestPictures:
         }[orientation](gradient(0))
         assert found.shape == expected.shape
         assert np.abs(found.astype(int) - expected).mean() < 8
-        assert images.picture_size(tmp_path / "a.jpg") == expected.shape[1::-1]
+        assert picture_size(tmp_path / "a.jpg") == expected.shape[1::-1]
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     @pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP"])
@@ -136,8 +135,8 @@ class TestPictures:
         Image.fromarray(gradient(0, 64, 48)).save(tmp_path / "a", form, exif=exif)
         expected, found = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "a")
         assert found.shape == expected.shape
-        assert images.picture_size(tmp_path / "a") == found.shape[1::-1]
-        assert images.is_turned(tmp_path / "a") == (orientation >= 5)
+        assert picture_size(tmp_path / "a") == found.shape[1::-1]
+        assert is_turned(tmp_path / "a") == (orientation >= 5)
         assert np.abs(found.astype(int) - expected).mean() < 20
 
     def test_an_apngs_picture_for_others_is_no_frame(self, tmp_path):
@@ -155,16 +154,16 @@ class TestPictures:
             Image.fromarray((ramp * scale * 65535).astype(np.uint16)).save(tmp_path / "i.png")
             assert read_image(tmp_path / "i.png").max() == pytest.approx(255 * dark, abs=1)
         twelve = TiffImagePlugin.ImageFileDirectory_v2()
-        twelve[images.SMAX_SAMPLE] = 4095
-        twelve.tagtype[images.SMAX_SAMPLE] = TiffImagePlugin.TiffTags.SHORT
+        twelve[SMAX_SAMPLE] = 4095
+        twelve.tagtype[SMAX_SAMPLE] = TiffImagePlugin.TiffTags.SHORT
         Image.fromarray((ramp * 4095).astype(np.uint16)).save(tmp_path / "t.tif", tiffinfo=twelve)
         assert read_image(tmp_path / "t.tif").max() == 255
         Image.fromarray(ramp * 2000).save(tmp_path / "bad.tif")
         with pytest.raises(BlazePoseError, match="they must lie within 0 to 1"):
             read_image(tmp_path / "bad.tif")
         stated = TiffImagePlugin.ImageFileDirectory_v2()
-        stated[images.SMAX_SAMPLE] = 2000.0
-        stated.tagtype[images.SMAX_SAMPLE] = TiffImagePlugin.TiffTags.FLOAT
+        stated[SMAX_SAMPLE] = 2000.0
+        stated.tagtype[SMAX_SAMPLE] = TiffImagePlugin.TiffTags.FLOAT
         Image.fromarray(ramp * 2000).save(tmp_path / "good.tif", tiffinfo=stated)
         assert read_image(tmp_path / "good.tif").max() == 255
         Image.fromarray((ramp * 2**30).astype(np.int32)).save(tmp_path / "32.tif")
@@ -204,7 +203,7 @@ class TestFolders:
         steps(1)[0].save(tmp_path / "a.png")
         write_clip(tmp_path / "film.mp4", 2)
         (tmp_path / "raw.cr2").write_bytes(bytes(range(256)) * 4)
-        (tmp_path / "notes.txt").write_text("nobody takes this for a picture")
+        (tmp_path / "notes.txt").write_text("nobody takes this for a picture", encoding="utf-8")
         with pytest.warns(
             UserWarning, match=r"2 files are no pictures and are left out: film\.mp4, raw\.cr2"
         ):
@@ -248,7 +247,7 @@ class TestFolders:
 
 
 def packets_with(path, stamps, form="matroska", codec="mpeg4"):
-    """A film whose packets have these presentation stamps, in ticks of 1/1000 s; None for none."""
+    """A video whose packets have these presentation stamps, in ticks of 1/1000 s; None for none."""
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 1
@@ -348,9 +347,7 @@ class TestOneClock:
 
 
 def sizes_of_parents(data):
-    """(where its size stands, of how many bytes) of every element that holds a film's size in a
-    Matroska file.
-    """
+    """(offset of its size, in how many bytes) of each element round a Matroska video's settings."""
     begin, end = 0, len(data)
     for wanted in (cropping.SEGMENT, cropping.TRACKS, cropping.ENTRY, cropping.VIDEO):
         begin, end = next(
@@ -518,10 +515,10 @@ class TestStreams:
         writer.join(5)
 
     def test_cameras_by_system(self, monkeypatch):
-        monkeypatch.setattr(media.platform, "system", lambda: "Windows")
+        monkeypatch.setattr(cameras.platform, "system", lambda: "Windows")
         with pytest.raises(BlazePoseError, match="Windows knows cameras by name"):
             read_media("camera:0")
-        monkeypatch.setattr(media.platform, "system", lambda: "Linux")
+        monkeypatch.setattr(cameras.platform, "system", lambda: "Linux")
         with pytest.raises(BlazePoseError, match="is no number"):
             read_media("camera:²")
 
@@ -533,7 +530,7 @@ def test_names_with_colons_are_files(tmp_path, monkeypatch):
 
 
 def test_a_text_is_no_film(tmp_path):
-    (tmp_path / "notes.txt").write_text("hello " * 200)
+    (tmp_path / "notes.txt").write_text("hello " * 200, encoding="utf-8")
     with pytest.raises(BlazePoseError, match=r"is a text|cannot be opened"):
         read_media(tmp_path / "notes.txt")
 

@@ -1,6 +1,4 @@
-"""What is written appears whole under its name, destroys nothing that was read, and leaves
-nothing behind.
-"""
+"""Outputs: whole under their names, destroying nothing that was read, leaving nothing behind."""
 
 import json
 import os
@@ -23,10 +21,11 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.cli.track import mask_names
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io import files
-from blazepose_jax.io.files import Output, OutputFolder, check_outputs, write_text
+from blazepose_jax.io.files import Output, OutputFolder, write_text
 from blazepose_jax.io.json_files import parse_json, read_json_lines
 from blazepose_jax.io.media import read_media
-from blazepose_jax.io.video import VideoWriter
+from blazepose_jax.io.output_checks import check_outputs
+from blazepose_jax.io.video_writer import VideoWriter
 
 
 class TestInputs:
@@ -50,7 +49,7 @@ class TestInputs:
     def test_files_folders_links_and_hard_links(self, tmp_path):
         (tmp_path / "w").mkdir()
         for name in ("in.mp4", "w/model.json", "free.json"):
-            (tmp_path / name).write_text("x")
+            (tmp_path / name).write_text("x", encoding="utf-8")
         (tmp_path / "link.mp4").symlink_to(tmp_path / "in.mp4")
         os.link(tmp_path / "in.mp4", tmp_path / "hard.mp4")
         inputs = [tmp_path / "in.mp4", tmp_path / "w", None, tmp_path / "gone"]
@@ -92,15 +91,15 @@ class TestInputs:
         if not place.is_dir():
             pytest.skip("this system has no /dev/shm")
         with tempfile.TemporaryDirectory(dir=place) as folder:
-            (files.Path(folder) / "in.mp4").write_text("x")
+            (files.Path(folder) / "in.mp4").write_text("x", encoding="utf-8")
             with pytest.raises(BlazePoseError, match="is the input"):
                 check_outputs([f"{folder}/in.mp4"], [f"{folder}/in.mp4"])
             with pytest.raises(BlazePoseError, match="two outputs"):
                 check_outputs([f"{folder}/x.json"] * 2)
             out = Output(f"{folder}/in.mp4")
-            out.part.write_text("half")
+            out.part.write_text("half", encoding="utf-8")
             out.discard()
-            assert (files.Path(folder) / "in.mp4").read_text() == "x"
+            assert (files.Path(folder) / "in.mp4").read_text(encoding="utf-8") == "x"
 
     def test_two_outputs_of_one_name(self, tmp_path):
         (tmp_path / "link").symlink_to(tmp_path / "x.json")
@@ -115,18 +114,20 @@ class TestNames:
         (tmp_path / "there").mkdir()
         for name in ("old.json", "new.json"):
             (tmp_path / name).symlink_to(tmp_path / "there" / name)
-        (tmp_path / "there" / "old.json").write_text("before")
+        (tmp_path / "there" / "old.json").write_text("before", encoding="utf-8")
         for name in ("old.json", "new.json"):
             write_text(tmp_path / name, "after")
             assert (tmp_path / name).is_symlink()
-            assert (tmp_path / "there" / name).read_text() == "after"
+            assert (tmp_path / "there" / name).read_text(encoding="utf-8") == "after"
 
     def test_devices_and_pipes_are_written_to(self, tmp_path):
         write_text(files.Path("/dev/null"), "x")
         assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
         os.mkfifo(tmp_path / "pipe")
         heard = []
-        reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_text()))
+        reader = threading.Thread(
+            target=lambda: heard.append((tmp_path / "pipe").read_text(encoding="utf-8"))
+        )
         reader.start()
         write_text(tmp_path / "pipe", "hello")
         reader.join(10)
@@ -137,8 +138,8 @@ class TestNames:
 
     def test_standard_output(self):
         code = (
-            "from blazepose_jax.io.files import *; write_text(Path('/dev/stdout'), 'said'); print(',"
-            " kept')"
+            "from blazepose_jax.io.files import *; write_text(Path('/dev/stdout'), 'said')\n"
+            "print(', kept')"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
@@ -153,16 +154,16 @@ class TestNames:
         assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
 
     def test_an_error_leaves_what_was_there(self, tmp_path):
-        (tmp_path / "a").write_text("before")
+        (tmp_path / "a").write_text("before", encoding="utf-8")
 
         def half():
             with files.written(tmp_path / "a") as part:
-                part.write_text("half")
+                part.write_text("half", encoding="utf-8")
                 raise RuntimeError
 
         with pytest.raises(RuntimeError):
             half()
-        assert (tmp_path / "a").read_text() == "before"
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "before"
         assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
     def test_masks_of_different_pictures(self):
@@ -196,10 +197,10 @@ class TestRuns:
         )
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
         assert len(list(tmp_path.iterdir())) == 2
-        (tmp_path / ".o.json.notes").write_text("not ours")
+        (tmp_path / ".o.json.notes").write_text("not ours", encoding="utf-8")
         write_text(tmp_path / "o.json", "x")
         folder = OutputFolder(tmp_path / "masks")
-        (folder.part / "0.png").write_text("mine")
+        (folder.part / "0.png").write_text("mine", encoding="utf-8")
         folder.finish()
         assert sorted(p.name for p in tmp_path.iterdir()) == [".o.json.notes", "masks", "o.json"]
         assert [p.name for p in (tmp_path / "masks").iterdir()] == ["0.png"]
@@ -212,24 +213,22 @@ class TestRuns:
             )
         for text in ("old", "new"):
             folder = OutputFolder(tmp_path / "w")
-            (folder.part / "f").write_text(text)
+            (folder.part / "f").write_text(text, encoding="utf-8")
             folder.finish(replace=True)
-        assert (tmp_path / "w" / "f").read_text() == "new"
+        assert (tmp_path / "w" / "f").read_text(encoding="utf-8") == "new"
         assert [p.name for p in tmp_path.iterdir()] == ["w"]
         with pytest.raises(BlazePoseError, match="exists: name a new folder"):
             OutputFolder(tmp_path / "w").finish()
 
     def test_a_kill_between_the_renames_of_an_import_loses_nothing(self, tmp_path, monkeypatch):
-        """Where the system swaps folders there is no moment between.
-
-        Where it cannot, the old one comes back.
-        """
+        # Where the system swaps folders there is no moment between; where it cannot, the old one
+        # comes back.
         folder = OutputFolder(tmp_path / "w")
-        (folder.part / "f").write_text("old")
+        (folder.part / "f").write_text("old", encoding="utf-8")
         folder.finish()
         monkeypatch.setattr(files.ctypes, "CDLL", lambda *a, **k: (_ for _ in ()).throw(OSError))
         folder, renames = OutputFolder(tmp_path / "w"), []
-        (folder.part / "f").write_text("new")
+        (folder.part / "f").write_text("new", encoding="utf-8")
         real = files.Path.rename
 
         def second_fails(self, target):
@@ -241,7 +240,7 @@ class TestRuns:
         monkeypatch.setattr(files.Path, "rename", second_fails)
         with pytest.raises(OSError, match="no"):
             folder.finish(replace=True)
-        assert (tmp_path / "w" / "f").read_text() == "old"
+        assert (tmp_path / "w" / "f").read_text(encoding="utf-8") == "old"
 
 
 def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_weights):
@@ -272,7 +271,7 @@ def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_wei
     assert run.returncode == 130, err
     assert "are kept" in err
     assert "Traceback" not in err
-    frames = json.loads((tmp_path / "o.json").read_text())["frames"]
+    frames = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["frames"]
     assert 10 < len(frames) < 4000
     assert f"{len(frames)} frames" in out
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "clip.mp4") == ["o.json", "o.mp4"]
@@ -302,7 +301,7 @@ def test_a_failing_output_leaves_nothing_half_written(tmp_path, capsys, random_w
     # What was complete when the other one failed is kept.
     assert [p.name for p in (tmp_path / "out").iterdir()] in ([], ["o.json"])
     for path in (tmp_path / "out").iterdir():
-        assert len(json.loads(path.read_text())["frames"]) == 3
+        assert len(json.loads(path.read_text(encoding="utf-8"))["frames"]) == 3
 
 
 def test_masks_of_pictures_of_one_stem(tmp_path, random_weights):
@@ -382,7 +381,7 @@ def test_an_overlay_into_a_pipe(tmp_path):
 def test_names_of_any_characters_and_lengths(tmp_path):
     for name in ("a" * 250, "line\nbreak.json", "\udcff.json"):
         write_text(tmp_path / name, "x")
-        assert (tmp_path / name).read_text() == "x"
+        assert (tmp_path / name).read_text(encoding="utf-8") == "x"
     with pytest.raises(BlazePoseError, match="does not exist") as caught:
         read_media(tmp_path / "no\nsuch")
     assert "\n" not in str(caught.value)

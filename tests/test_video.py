@@ -9,7 +9,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.frames import as_rgb, to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.io.media import read_media
-from blazepose_jax.io.video import VideoWriter
+from blazepose_jax.io.video_writer import VideoWriter
 
 
 def gradient(i, width=64, height=48):
@@ -164,7 +164,7 @@ def test_missing_things(tmp_path):
 def test_folder_is_independent_pictures_in_name_order(tmp_path):
     for name in ("b.png", "a.jpg", "notes.txt"):
         if name.endswith("txt"):
-            (tmp_path / name).write_text("no image")
+            (tmp_path / name).write_text("no image", encoding="utf-8")
         else:
             Image.fromarray(gradient(0)).save(tmp_path / name)
     media = read_media(tmp_path)

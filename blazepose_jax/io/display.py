@@ -1,18 +1,30 @@
-"""A decoded frame as a player shows it: cropped, of square pixels, turned and mirrored."""
+"""Decoded frames as a player shows them: cropped, of square pixels, turned and mirrored."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from blazepose_jax.io.cropping import NOTHING, Cropping
 
+if TYPE_CHECKING:
+    from av import VideoFrame, VideoStream
+    from av.sidedata.sidedata import SideData
+
 MAX_ASPECT = 10.0  # of a pixel; more is damage
+FIXED_POINT = 65536  # of a display matrix: 16.16, libavutil/display.h
 
 
-def as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
-    """(H, W, 3) uint8.
+def as_shown(frame: "VideoFrame", stream: "VideoStream", cropping: Cropping) -> np.ndarray:
+    """Convert a decoded frame to the image that a player shows.
 
-    Cropped, of square pixels, turned and mirrored as the display matrix says.
+    Args:
+      frame: its display matrix says how to turn and mirror it.
+      stream: has the aspect ratio of a pixel.
+      cropping: stored px that are not shown.
+
+    Returns:
+      (H, W, 3) uint8 RGB.
     """
     stored = (frame.width, frame.height)
     aspect = float(stream.sample_aspect_ratio or 1)
@@ -35,26 +47,35 @@ def as_shown(frame: Any, stream: Any, cropping: Cropping) -> np.ndarray:
     return np.ascontiguousarray(image if matrix is None else turned(image, matrix))
 
 
-def display_matrix(frame: Any) -> np.ndarray | None:
-    """(2, 2) of a frame: image axes (x right, y down) to those of the screen.
+def display_matrix(frame: "VideoFrame") -> np.ndarray | None:
+    """Read how a frame is turned and mirrored.
 
-    None where there is none.
+    Returns:
+      (2, 2), from the image's axes (x right, y down) to those of the screen; None where the frame
+      has no matrix.
     """
     try:
-        found = [data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+        # PyAV's stubs declare a dictionary.
+        side_data = cast("Iterable[SideData]", frame.side_data)
+        found = [data for data in side_data if data.type.name == "DISPLAYMATRIX"]
     except ValueError:  # PyAV does not know every kind of side data, such as EXIF's
         turn = np.radians(frame.rotation)
         return np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     if not found:
         return None
-    a, b, _, c, d, *_ = np.frombuffer(bytes(found[0]), np.int32) / 65536
+    a, b, _, c, d, *_ = np.frombuffer(bytes(found[0]), np.int32) / FIXED_POINT
     return np.array([[a, c], [b, d]])
 
 
 def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror (H, W, ...) by the nearest of the eight that keep pixels.
+    """Turn and mirror an image by the nearest of the eight ways that keep its pixels.
 
-    Libavutil/display.h has the matrix.
+    Args:
+      image: (H, W, ...).
+      matrix: (2, 2), see ``display_matrix`` and libavutil/display.h.
+
+    Returns:
+      (H, W, ...) or (W, H, ...), a view.
     """
     (a, c), (b, d) = matrix
     if abs(a) + abs(d) < abs(b) + abs(c):

@@ -1,4 +1,4 @@
-"""An image and its poses come in, a picture with the skeletons drawn leaves."""
+"""Drawings: skeletons, points, contact sheets, and the pictures written of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
-# Twelve people can be told apart by the ring round their keypoints.
+# Rings round the keypoints: twelve people can be distinguished.
 PEOPLE = (
     (66, 133, 244),
     (219, 68, 55),
@@ -70,7 +70,16 @@ def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
 
 
 def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Mark (K, 2) px points on (H, W, 3) uint8; NaN rows are left out. Returns a copy."""
+    """Mark points on an image.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      points: (K, 2), px; NaN rows are left out.
+      colour: RGB.
+
+    Returns:
+      (H, W, 3) uint8, a copy.
+    """
     from PIL import Image, ImageDraw
 
     canvas = Image.fromarray(image)
@@ -82,7 +91,16 @@ def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, i
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -> np.ndarray:
-    """Images of any size as rows of square tiles, (rows * tile, columns * tile, 3) uint8."""
+    """Arrange images of any size as rows of square tiles.
+
+    Args:
+      images: (H, W, 3) uint8 RGB each.
+      columns: tiles of a row.
+      tile: side, px.
+
+    Returns:
+      (rows * tile, columns * tile, 3) uint8.
+    """
     from PIL import Image, ImageOps
 
     rows = -(-len(images) // columns)
@@ -96,7 +114,11 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int, tile: int = 192) -
 
 
 def save_image(image: np.ndarray, path: Path) -> None:
-    """Write (H, W) or (H, W, 3) uint8; the suffix says in which format.
+    """Write a picture in the format of its suffix.
+
+    Args:
+      image: (H, W) or (H, W, 3) uint8.
+      path: where to.
 
     Raises:
       BlazePoseError: a suffix of no picture format, or a size that the format does not hold.
@@ -115,7 +137,7 @@ def save_image(image: np.ndarray, path: Path) -> None:
 
 
 def check_picture_name(path: Path) -> None:
-    """Say before the work starts that a picture of this name cannot be written.
+    """Check before the work starts that a picture of this name can be written.
 
     Raises:
       BlazePoseError: a suffix of no format that is written.

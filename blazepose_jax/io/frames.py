@@ -1,4 +1,4 @@
-"""Image arrays of any usual kind come in, Frames of few capacities leave."""
+"""Frames: images as flat buffers of few capacities, from arrays of any usual kind."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def capacity(pixels: int) -> int:
-    """The next of 2^k and 1.5 * 2^k pixels, at least 2^16.
+    """Round a number of pixels up to the next of 2^k and 1.5 * 2^k, at least 2^16.
 
     Code is compiled once per capacity, whatever the width and height: at most 19 times for anything
     up to 8K video.

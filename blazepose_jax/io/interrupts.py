@@ -1,21 +1,22 @@
-"""Ctrl-C and SIGTERM as a question that a loop asks between two steps."""
+"""Interrupts: Ctrl-C and SIGTERM as a question that a loop asks between two steps."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked.
+    """Turn the first Ctrl-C, or SIGTERM, into a question that can be asked; the second one stops.
 
-    The second one stops at once.
+    Yields:
+      A function that says whether the first one has come; never outside of the main thread.
     """
     caught = []
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         if caught:
             raise KeyboardInterrupt
         caught.append(number)

@@ -1,6 +1,6 @@
-"""JSON files, checked.
+"""JSON files, read with checks.
 
-Any Unicode encoding, bounded size, and what is no JSON is one clear error.
+Any Unicode encoding is read, the size is bounded, and what is no JSON is one clear error.
 """
 
 import contextlib
@@ -10,10 +10,12 @@ from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
 
+# A parsed value: dict, list, str, int, float, bool or None.
+Json = Any
 MAX_JSON_BYTES = 2**30
 
 
-def parse_json(data: bytes, name: str) -> Any:
+def parse_json(data: bytes, name: str) -> Json:
     """Parse JSON in any of Unicode's encodings, with or without a byte order mark.
 
     Args:
@@ -25,15 +27,17 @@ def parse_json(data: bytes, name: str) -> Any:
     """
     try:
         return json.loads(data)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (ValueError, RecursionError) as error:
+        # UnicodeDecodeError and JSONDecodeError are ValueErrors.
         raise BlazePoseError(f"{name} is no JSON ({error}): export it again") from error
 
 
-def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Json:
     """Read a JSON file; see ``parse_json``.
+
+    Args:
+      path: of the file.
+      most: bytes that are read.
 
     Raises:
       BlazePoseError: unreadable, larger than ``most`` bytes, or no JSON.
@@ -50,8 +54,8 @@ def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
         ) from error
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines.
+def read_json_lines(path: Path) -> list[dict[str, Json]]:
+    """Read the objects of a file of JSON lines.
 
     A line that a crash has cut, or that is no object, is left out.
     """

@@ -1,25 +1,43 @@
-"""Poses, frame by frame, come in; JSON and CSV files leave, streamed."""
+"""Results: poses as JSON and CSV files, written frame by frame."""
 
 import contextlib
 import csv
 import json
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from blazepose_jax.io.files import Output
+from blazepose_jax.io.json_files import Json
 from blazepose_jax.io.media import Picture
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Poses
+from blazepose_jax.structs import Array, Poses
 
-DECIMALS = 4
+DECIMALS = 4  # of px, metres and probabilities
+TIME_DECIMALS = 6  # of seconds
+COLUMNS = (
+    "index",
+    "time",
+    "file",
+    "id",
+    "person_presence",
+    "keypoint",
+    "x",
+    "y",
+    "z",
+    "visibility",
+    "presence",
+)
+WORLD_COLUMNS = ("world_x", "world_y", "world_z")
 
 
-def people(poses: Poses) -> list[dict[str, Any]]:
-    """The people of one frame as plain data.
+def people(poses: Poses) -> list[dict[str, Json]]:
+    """Convert the people of one frame to plain data.
 
-    Id, presence, keypoints, and world where there is one.
+    Returns:
+      By growing id: ``id``, ``presence``, ``keypoints`` (rows of x, y, z in px, visibility,
+      presence) and, where the net gives it, ``world`` (rows of x, y, z in metres).
     """
     found = []
     for slot in np.flatnonzero(poses.present):
@@ -42,8 +60,8 @@ def people(poses: Poses) -> list[dict[str, Any]]:
     return sorted(found, key=lambda person: person["id"])
 
 
-def _rounded(rows: np.ndarray) -> list[list[float]]:
-    return [[round(float(v), DECIMALS) for v in row] for row in rows]
+def _rounded(rows: Array) -> list[list[float]]:
+    return [[round(float(v), DECIMALS) for v in row] for row in np.asarray(rows)]
 
 
 def _abandon(file: IO[str], out: Output) -> None:
@@ -53,13 +71,21 @@ def _abandon(file: IO[str], out: Output) -> None:
 
 
 class JsonWriter:
-    """{"source", "width", ..., "frames": [...]}; frames are written as they come."""
+    """A JSON file, ``{"source": ..., "frames": [...]}``; frames are written as they come."""
 
     def __init__(self, path: str | Path, source: str, fps: float, model: str, skeleton: Skeleton):
-        """Open a file; the header follows with the first frame, which tells the size."""
+        """Open a file; the header follows with the first frame, which has the size.
+
+        Args:
+          path: of the file.
+          source: name of what is tracked.
+          fps: frames per second; 0 where time means nothing.
+          model: name of the network.
+          skeleton: names and bones.
+        """
         self.path, self._out = Path(path), Output(path)
         self._file: IO[str] = self._out.open()
-        self._head: dict[str, Any] = {
+        self._head: dict[str, Json] = {
             "source": source,
             "width": 0,
             "height": 0,
@@ -75,7 +101,10 @@ class JsonWriter:
         if self._frames == 0:
             self._head["height"], self._head["width"] = picture.image.shape[:2]
             self._begin()
-        frame: dict[str, Any] = {"index": picture.index, "time": round(picture.time, 6)}
+        frame: dict[str, Json] = {
+            "index": picture.index,
+            "time": round(picture.time, TIME_DECIMALS),
+        }
         if picture.file is not None:
             frame["file"] = picture.file
         frame["people"] = people(poses)
@@ -99,34 +128,21 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """One row per frame, person and keypoint."""
+    """A CSV file of one row per frame, person and keypoint."""
 
     def __init__(self, path: str | Path, skeleton: Skeleton, world: bool):
-        """Open a file and write its header."""
-        self.path, self._out, self._names, self._world = (
-            Path(path),
-            Output(path),
-            skeleton.keypoints,
-            world,
-        )
+        """Open a file and write its header.
+
+        Args:
+          path: of the file.
+          skeleton: names.
+          world: write the columns of world points.
+        """
+        self.path, self._out = Path(path), Output(path)
+        self._names, self._world = skeleton.keypoints, world
         self._file: IO[str] = self._out.open()
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(
-            [
-                "index",
-                "time",
-                "file",
-                "id",
-                "person_presence",
-                "keypoint",
-                "x",
-                "y",
-                "z",
-                "visibility",
-                "presence",
-                *(["world_x", "world_y", "world_z"] if world else []),
-            ]
-        )
+        self._rows.writerow([*COLUMNS, *(WORLD_COLUMNS if world else ())])
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""
@@ -136,7 +152,7 @@ class CsvWriter:
                 self._rows.writerow(
                     [
                         picture.index,
-                        round(picture.time, 6),
+                        round(picture.time, TIME_DECIMALS),
                         picture.file or "",
                         person["id"],
                         person["presence"],

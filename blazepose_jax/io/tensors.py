@@ -1,15 +1,13 @@
-"""Tensors in safetensors files.
-
-Written as they are, read with what is damaged or named twice refused.
-"""
+"""Tensors in safetensors files; what is damaged, or names a tensor twice, is refused."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
+
+from blazepose_jax.io.json_files import Json
 
 MAX_HEADER = 100 * 2**20  # bytes; safetensors' own limit
 
@@ -37,7 +35,7 @@ def load_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def parse_tensors(data: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a file's bytes.
+    """Read the tensors of a file's bytes.
 
     Raises:
       ValueError: damaged, or a tensor is named twice.
@@ -59,8 +57,8 @@ def parse_tensors(data: bytes) -> dict[str, np.ndarray]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
     for name, value in pairs:
         if name in found:
             raise ValueError(f"the name {name[:80]!r} stands there twice")

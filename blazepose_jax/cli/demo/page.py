@@ -26,7 +26,7 @@ from blazepose_jax.io.results import JsonWriter
 from blazepose_jax.structs import ROI
 from blazepose_jax.inference.timing import stage_times
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.video import VideoWriter
+from blazepose_jax.io.video_writer import VideoWriter
 from blazepose_jax.weights import import_weights, load_weights
 
 WHEEL = "mediapipe==0.10.21"
