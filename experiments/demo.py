@@ -1,8 +1,14 @@
-"""A small net, from nothing to twice the median pose's PCK in about three minutes on two CPU cores.
+"""A small net from scratch on rendered people, which `blazepose demo` trains.
+
+Command:
 
     make demo
 
-It learns from rendered people alone; people it has never seen are its test.
+Data: 2,000 rendered people; the 128 held-out people have another seed.
+
+Results (commit a145a92, no compiled programs kept, seed 0): 265 s for 850 steps with rendering and
+compilation, on two x86-64 CPU cores with other work beside it. On the 128 held-out people: PCK@0.2
+of all 33 points 55.6 by heatmap and flip; the median pose in the true ROI has 26.8.
 """
 
 from blazepose_jax.training import AugmentConfig

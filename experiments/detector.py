@@ -1,10 +1,15 @@
-"""The person detector from scratch, on rendered scenes and, if you have any, on photographs.
+"""The paper's person detector from scratch, on rendered scenes and, if you have any, photographs.
+
+Commands:
 
     blazepose train detector --workdir runs/detector
     blazepose data prepare coco_keypoints --scenes --size 256 --source DIR --output records/scenes
     blazepose train detector --workdir runs/detector data.records=records/scenes data.rendered=0.5
 
-Results stand in experiments/README.md.
+Data: endless rendered scenes of up to three people; photographs in COCO's format with
+``data.records``.
+
+Results: written for a GPU and not run to its end.
 """
 
 from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig

@@ -2,9 +2,7 @@
 
 import ast
 import dataclasses
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from blazepose_jax.data.readers import DataConfig
@@ -13,6 +11,7 @@ from blazepose_jax.models import FIELDS, PAPER_HEADS
 from blazepose_jax.training.augment import AugmentConfig
 from blazepose_jax.training.detector_targets import DetectorConfig
 from blazepose_jax.training.distillation import TeacherConfig
+from blazepose_jax.training.experiments import read_experiment
 from blazepose_jax.training.pose_loss import LossConfig
 
 
@@ -126,25 +125,17 @@ def _parse(current: Any, text: str, whole: str) -> Any:
 def load_experiment(name: str) -> Config:
     """The config of an experiment.
 
-    A name in experiments/, or a path to a Python file with ``get_config()``.
+    Args:
+      name: ``NAME`` or ``NAME:VARIANT`` of experiments/, or a path to a Python file with
+        ``get_config``, which may be followed by ``:VARIANT``, too.
 
     Raises:
-      BlazePoseError: no such experiment, or a file without ``get_config``.
+      BlazePoseError: no such experiment or variant, or a file that gives no Config.
     """
-    folder = Path(__file__).resolve().parents[2] / "experiments"
-    path = Path(name) if name.endswith(".py") else folder / f"{name}.py"
-    if not path.is_file():
-        known = sorted(p.stem for p in folder.glob("*.py")) if folder.is_dir() else []
-        if not name.endswith(".py"):
-            check_name(name, known, "experiment")
+    config = read_experiment(name)
+    if not isinstance(config, Config):
         raise BlazePoseError(
-            f"experiment {name!r} does not exist: give a name ({', '.join(known)}) or a Python file"
+            f"experiment {name!r} gives a {type(config).__name__}: its get_config() must return a"
+            " Config"
         )
-    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise BlazePoseError(f"{path} has no function get_config(): it must return a Config")
-    return module.get_config()
+    return config
