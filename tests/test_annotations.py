@@ -9,10 +9,12 @@ from PIL import Image
 from test_evaluate import NAMES, person, standing, write_folder
 
 from blazepose_jax.cli.main import main
-from blazepose_jax.data.coco import describe_changed, read_annotations
+from blazepose_jax.data.annotations import describe_changed
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.groups import group_people
+from blazepose_jax.data.held_out import held_out_rows
 from blazepose_jax.data.readers import cap_held_out
-from blazepose_jax.data.records import held_out_rows, read_records
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 
@@ -549,7 +551,9 @@ class TestSides:
         record = jax.tree.map(lambda a: a[0], data.take(np.array([0])))
         for flip in (0.0, 1.0):
             config = dataclasses.replace(NO_AUGMENTATION, flip=flip)
-            points = sample_targets(jax.random.key(0), record, data.skeleton, 64, config)["points"]
+            points = sample_targets(
+                jax.random.key(0), record, data.skeleton, 64, config
+            ).keypoints_crop
             assert float(points[left, 0] - points[right, 0]) > 0.01
 
 

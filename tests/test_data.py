@@ -11,7 +11,8 @@ from test_evaluate import person, standing, write_folder
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.lsp import read_lsp, unpack
-from blazepose_jax.data.records import open_records, read_records
+from blazepose_jax.data.records import open_records
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.data.streams import open_stream
 from blazepose_jax.errors import BlazePoseError
 

@@ -7,7 +7,8 @@ from conftest import shared
 from PIL import Image
 
 from blazepose_jax.cli.main import main
-from blazepose_jax.data.coco import Person, describe_dropped, read_annotations, true_roi
+from blazepose_jax.data.annotations import Person, describe_dropped, true_roi
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import jittered

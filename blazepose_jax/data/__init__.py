@@ -1,1 +1,1 @@
-"""Annotated people come in from files, records for training and evaluation leave."""
+"""Annotations, records of them for training, and readers of records."""

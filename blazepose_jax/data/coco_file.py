@@ -1,13 +1,12 @@
-"""A COCO keypoints file in one normal form.
+"""COCO keypoints files in one normal form, whatever tool wrote them.
 
-Ids as text, numbers or None, text or "", whatever the tool wrote.
+Ids become text; what should be a number is one, or None; what should be text is text, or "".
 """
 
 import collections
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.json_files import read_json
@@ -15,10 +14,13 @@ from blazepose_jax.sides import recognised_pairs
 
 LISTS = ("images", "annotations", "categories")
 
+# An object of a parsed JSON file: nothing is known of its values.
+JsonObject = dict[str, object]
+
 
 @dataclasses.dataclass(frozen=True)
 class Category:
-    """A kind of thing.
+    """A category of annotations.
 
     Attributes:
       name: like ``person``.
@@ -39,8 +41,9 @@ class ImageEntry:
     Attributes:
       file_name: with forward slashes; "" where it has none.
       size: width and height, or None.
-      data_set: what the image says it comes from.
-      group: of pictures that must not be torn apart, such as a film's.
+      data_set: where the picture comes from; "" where the file does not say.
+      group: of pictures that belong together, such as a film's; training and validation never
+        share one.
       is_duplicate: it is marked as a near duplicate of a test image.
     """
 
@@ -59,20 +62,20 @@ class Entry:
       id: as written; None where it has none.
       image: id of its image, as text.
       category: id of its category, as text.
-      keypoints: whatever stands there.
+      keypoints: as written, unchecked.
       area: px², or None.
       box: x, y, width, height in px, or None where it has no usable one.
       is_crowd: it stands for several people.
-      eval_ok: it is marked as fit for a single-person score; None where it says nothing.
+      eval_ok: it is marked as fit for a single-person score; None where it is not marked.
       group: as of ImageEntry.
-      is_box: COCO's way to write that nobody labelled keypoints: num_keypoints is 0, and all of
-        them are.
+      is_box: nobody labelled keypoints, which COCO writes as num_keypoints = 0 and zeros for all
+        points.
     """
 
-    id: Any
+    id: object
     image: str | None
     category: str | None
-    keypoints: Any
+    keypoints: object
     area: float | None
     box: tuple[float, float, float, float] | None
     is_crowd: bool
@@ -83,10 +86,10 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class CocoFile:
-    """A file.
+    """An annotation file.
 
     Attributes:
-      path: of it.
+      path: of the file.
       categories: by id, as text.
       images: by id, as text.
       ambiguous: ids that several different images have.
@@ -101,7 +104,7 @@ class CocoFile:
 
 
 def read_coco_file(path: Path) -> CocoFile:
-    """Read and normalise.
+    """Read a file and bring it to the normal form.
 
     Raises:
       BlazePoseError: no JSON, not COCO's layout, or no category with keypoints.
@@ -142,7 +145,7 @@ def read_coco_file(path: Path) -> CocoFile:
     )
 
 
-def _key(value: Any) -> str | None:
+def _key(value: object) -> str | None:
     """An id as text; 7, 7.0 and "7" are the same."""
     if value is None or isinstance(value, bool | list | dict):
         return None
@@ -151,9 +154,9 @@ def _key(value: Any) -> str | None:
     return str(value).strip()
 
 
-def number_of(value: Any) -> float | None:
+def number_of(value: object) -> float | None:
     """A finite number, or a text of one; else None."""
-    if isinstance(value, bool | list | dict) or value is None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
@@ -162,11 +165,11 @@ def number_of(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _is_set(value: Any) -> bool:
+def _is_set(value: object) -> bool:
     return (
         value is True
         or number_of(value) not in (None, 0.0)
@@ -174,7 +177,7 @@ def _is_set(value: Any) -> bool:
     )
 
 
-def _category(row: dict[str, Any]) -> Category:
+def _category(row: JsonObject) -> Category:
     names = row.get("keypoints")
     if (
         not isinstance(names, list)
@@ -187,7 +190,7 @@ def _category(row: dict[str, Any]) -> Category:
     )
 
 
-def _flip_pairs(flip: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
+def _flip_pairs(flip: object, names: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
     """Names that swap; None unless the indices are a swap of some of them."""
     count = len(names)
     if (
@@ -202,7 +205,7 @@ def _flip_pairs(flip: Any, names: tuple[str, ...]) -> tuple[tuple[str, str], ...
     return tuple((b, a) if b in left else (a, b) for a, b in pairs) or None
 
 
-def _image(row: dict[str, Any]) -> ImageEntry:
+def _image(row: JsonObject) -> ImageEntry:
     width, height = number_of(row.get("width")), number_of(row.get("height"))
     size = (width, height) if width and height and width > 0 and height > 0 else None
     return ImageEntry(
@@ -214,7 +217,7 @@ def _image(row: dict[str, Any]) -> ImageEntry:
     )
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: JsonObject) -> Entry:
     area = number_of(row.get("area"))
     return Entry(
         row.get("id"),
@@ -230,12 +233,12 @@ def _entry(row: dict[str, Any]) -> Entry:
     )
 
 
-def _any_flag(keypoints: Any) -> bool:
+def _any_flag(keypoints: object) -> bool:
     """Whether anything is labelled, as far as a flat list tells."""
     return not isinstance(keypoints, list) or any(number_of(v) != 0 for v in keypoints[2::3])
 
 
-def _box(value: Any) -> tuple[float, float, float, float] | None:
+def _box(value: object) -> tuple[float, float, float, float] | None:
     if not isinstance(value, list) or len(value) != 4:
         return None
     numbers = [number for number in map(number_of, value) if number is not None]
@@ -244,13 +247,14 @@ def _box(value: Any) -> tuple[float, float, float, float] | None:
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def choose_category(file: CocoFile, wanted: tuple[str, ...]) -> Category:
-    """The category that is meant.
+def choose_category(file: CocoFile, keypoints: tuple[str, ...]) -> Category:
+    """The category to read.
 
-    Annotated, with most names of ``wanted``, a person, with most annotations.
+    Of those with keypoints: annotated ones first, then by how many names they share with
+    ``keypoints``, then one called "person", then by number of annotations.
     """
     counts = collections.Counter(entry.category for entry in file.entries if entry.keypoints)
-    shared = set(wanted)
+    shared = set(keypoints)
 
     def rank(pair: tuple[str, Category]) -> tuple[bool, int, bool, int]:
         key, category = pair

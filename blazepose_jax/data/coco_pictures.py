@@ -1,6 +1,4 @@
-"""Where the annotations and pictures of a COCO data set lie, whoever laid it out, and how labels
-fit the pictures.
-"""
+"""Files of COCO data sets: where annotations and pictures lie, and how labels fit the pictures."""
 
 import collections
 import os
@@ -12,9 +10,15 @@ from blazepose_jax.io.images import is_turned, picture_size
 
 SAME_ASPECT = 0.02  # relative; pictures are scaled to whole pixels
 
+# Path of a picture, its size as it is shown, and whether EXIF turns it for that.
+Found = tuple[Path, tuple[int, int], bool]
+
 
 def annotation_file(folder: Path) -> Path:
-    """The JSON file that a folder, or a file's own path, means.
+    """The JSON file of a data set.
+
+    Args:
+      folder: of the data set, or the path of the file itself.
 
     Raises:
       BlazePoseError: there is none, or several.
@@ -52,11 +56,16 @@ def annotation_file(folder: Path) -> Path:
 
 
 class Pictures:
-    """Where the pictures of a file lie, and their sizes; each is looked for once."""
+    """Paths and sizes of a file's pictures; each is looked for once."""
 
     def __init__(self, file: CocoFile, images: str | Path | None):
-        """Look beside the file, in ``images`` there, as COCO lays them out, and in the folder
-        that is given.
+        """Choose the folders to look in.
+
+        Those beside the file, in ``images`` there, and in COCO's own layout.
+
+        Args:
+          file: the annotations.
+          images: a further folder, or None.
         """
         base, stem = Path(os.path.abspath(file.path.parent)), file.path.stem
         split = stem.rpartition("_")[2]
@@ -74,24 +83,21 @@ class Pictures:
         self._roots = [root for root in dict.fromkeys(roots) if root.is_dir()]
         names = [image.file_name.rpartition("/")[2] for image in file.images.values()]
         self._unique = {name for name, count in collections.Counter(names).items() if count == 1}
-        self._found: dict[str, tuple[Path, tuple[int, int], bool] | str] = {}
+        self._found: dict[str, Found | str] = {}
 
-    def find(self, name: str) -> tuple[Path, tuple[int, int], bool] | str:
-        """Path of a picture, its size as it is shown and whether it is turned for that.
-
-        Or why there is none.
-        """
+    def find(self, name: str) -> Found | str:
+        """The picture of a file name, or why there is none."""
         if name not in self._found:
             self._found[name] = self._look(name)
         return self._found[name]
 
-    def _look(self, name: str) -> tuple[Path, tuple[int, int], bool] | str:
+    def _look(self, name: str) -> Found | str:
         outside = False
         last = name.rpartition("/")[2]
-        for wanted in (name, *([last] if last != name and last in self._unique else [])):
+        for place in (name, *([last] if last != name and last in self._unique else [])):
             for root in self._roots:
                 try:
-                    path = Path(os.path.normpath(root / wanted))
+                    path = Path(os.path.normpath(root / place))
                     if not path.is_file():
                         continue
                 except (OSError, ValueError):  # names that no system takes
@@ -111,10 +117,16 @@ class Pictures:
 def label_scale(
     stated: tuple[float, float] | None, size: tuple[int, int], turned: bool
 ) -> tuple[float, float] | None:
-    """What labels are multiplied by; None where the picture is another one than the file describes.
+    """Factors that bring labels to px of the picture.
 
-    Tools that read pictures without EXIF's orientation state width and height of a turned one the
-    other way round.
+    Args:
+      stated: width and height by the annotation file, or None. Tools that ignore EXIF's orientation
+        state those of a turned picture the other way round.
+      size: of the picture as it is shown.
+      turned: EXIF turns it for that.
+
+    Returns:
+      Factors of x and y; None where the picture is not the one that the file describes.
     """
     for width, height in [stated, stated[::-1]][: 1 + turned] if stated else [size]:
         if abs(width - size[0]) <= 1 and abs(height - size[1]) <= 1:

@@ -1,18 +1,17 @@
-"""Annotated photographs come in, whole scenes with everybody's alignment points leave, one by
-one.
-"""
+"""Records of whole photographs: JPEG squares with everybody's alignment points."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.codecs import alignment
-from blazepose_jax.data.coco import Annotations, Person, true_roi
-from blazepose_jax.data.encode_people import WEIGHTS, encode_jpeg
+from blazepose_jax.data.annotations import Annotations, Person, true_roi
+from blazepose_jax.data.encode_people import WEIGHTS
+from blazepose_jax.data.jpeg import encode_jpeg
+from blazepose_jax.data.labels import Row, scene_row
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.io.frames import to_frame
@@ -20,10 +19,11 @@ from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 
-# people in a scene; further ones are left out, and with them the scene's certainty about what is
-# nobody
+# People in a scene. Photographs of more are dropped: whoever were left out would be learned as
+# background.
 MOST = 12
-PERSON, UNSURE = 1, 2  # as in structs.SceneBatch
+# As in structs.SceneBatch.
+PERSON, IGNORED = 1, 2
 
 _letterbox = jax.jit(
     lambda frame, side: warp.crop(
@@ -35,7 +35,7 @@ _alignment = jax.jit(alignment.from_points)
 
 
 def by_image(people: Iterable[Person]) -> dict[Path, list[Person]]:
-    """People in the photographs that show them."""
+    """People by the photographs that show them."""
     found: dict[Path, list[Person]] = {}
     for person in people:
         found.setdefault(person.image, []).append(person)
@@ -46,53 +46,56 @@ def encode_scenes(
     data: Annotations,
     scenes: Iterable[tuple[Path, list[Person]]],
     size: int,
-    groups: dict[int, int] | None = None,
-) -> Iterator[dict[str, Any]]:
+    groups: Mapping[int, int] | None = None,
+) -> Iterator[Row]:
     """Letterbox photographs.
 
+    Whoever lacks a hip or a shoulder is ignored: the loss leaves out a circle round their labelled
+    points.
+
     Args:
-      data: annotations; what is dropped is added to ``dropped``.
+      data: annotations; what is left out is added to ``dropped``.
       scenes: of ``by_image``, perhaps wrapped in a progress bar.
       size: R, px per side.
-      groups: by id, of ``groups.group_people``; None where each is its own.
+      groups: by id, of ``group_people``; None where each scene is a group.
 
     Returns:
-      Rows: ``image`` (a JPEG's bytes), points (12, 5, 2) px, kinds (12,), id, group, weight.
-        Whoever lacks a hip or a
-      shoulder is neither wanted nor refused: a circle round the labelled points is left out of the
-      loss.
+      Rows of ``labels.scene_row``, with N = 12 people; id, group and weight are those of the first
+      person.
     """
     groups = groups or {}
     for image, people in scenes:
+        first = people[0]
         if len(people) > MOST:
-            data.dropped.setdefault(f"more than {MOST} people in a scene", []).append(people[0].id)
+            data.dropped.setdefault(f"more than {MOST} people in a scene", []).append(first.id)
             continue
         try:
             frame = to_frame(read_image(image))
         except BlazePoseError:
-            data.dropped.setdefault("broken image", []).append(people[0].id)
+            data.dropped.setdefault("broken image", []).append(first.id)
             continue
         whole: ROI = jax.device_get(rois.whole_image(jnp.asarray(frame.size)))
         points = np.zeros((MOST, 5, 2), np.float32)
         status = np.zeros(MOST, np.int32)
         for i, person in enumerate(people):
-            points[i], status[i] = _person(person, data.names)
+            points[i], status[i] = _alignment_points(person, data.names)
         scale = np.float32(size / whole.side)
         points = ((points - whole.center) * scale + size / 2) * (status > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
-        yield {
-            "image": encode_jpeg(square),
-            "points": points.astype(np.float32),
-            "kinds": status,
-            "id": np.int32(people[0].id),
-            "group": np.int32(groups.get(people[0].id, people[0].id)),
-            "weight": np.float32(WEIGHTS.get(people[0].data_set, 1.0)),
-        }
+        yield scene_row(
+            encode_jpeg(square),
+            points.astype(np.float32),
+            status,
+            number=first.id,
+            group=groups.get(first.id, first.id),
+            weight=WEIGHTS.get(first.data_set, 1.0),
+        )
 
 
-def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
-    points = np.zeros((33, 2), np.float32)
-    labelled = np.zeros(33, bool)
+def _alignment_points(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
+    """(5, 2) float32 image px, alignment points and the middle of the face box; and the status."""
+    count = len(BLAZEPOSE.keypoints)
+    points, labelled = np.zeros((count, 2), np.float32), np.zeros(count, bool)
     for i, name in enumerate(BLAZEPOSE.keypoints):
         if name in names and person.visibility_flags[names.index(name)] > 0:
             points[i], labelled[i] = person.keypoints[names.index(name)], True
@@ -104,4 +107,4 @@ def _person(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
     edge = middle + np.array(
         [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
     )
-    return np.stack([middle, edge, middle, edge, middle]), UNSURE
+    return np.stack([middle, edge, middle, edge, middle]), IGNORED

@@ -1,20 +1,21 @@
-"""Groups of people that must not be torn apart.
+"""Groups of people that training and validation must not share.
 
-A film's neighbouring frames, a subject, a picture.
+Such as the frames of a film, the pictures of a subject, the people of one picture.
 """
 
 import collections
 import re
 from collections.abc import Sequence
 
-from blazepose_jax.data.coco import Person
+from blazepose_jax.data.annotations import Person
 
-# File names like film7_0012.jpg tell films only where there are several of them, none nearly
-# everything, and of several frames each: LSP's im0001.jpg, im0002.jpg, ... are strangers, and so
-# are a camera's IMG_1234.jpg.
+# File names like film7_0012.jpg are taken for films only where there are several films, none of
+# them holds nearly all pictures, and each has several frames: LSP's im0001.jpg, im0002.jpg, ...
+# show different people, and so do a camera's IMG_1234.jpg.
 LEAST_FILMS = 2
 LARGEST_SHARE = 0.8
-LEAST_FRAMES = 2.0  # a film, on average
+LEAST_FRAMES = 2.0  # per film, on average
+# What cameras and data sets call every picture.
 CAMERAS = (
     "img",
     "dsc",
@@ -29,7 +30,7 @@ CAMERAS = (
     "p",
     "im",
 )
-# Roboflow's names
+# What Roboflow appends to names.
 _EXPORTED = re.compile(r"[._](?:jpe?g|png|webp|bmp)(?=[._]|$)|\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"\d+(?!.*\d)")
 
@@ -37,8 +38,9 @@ _LAST_NUMBER = re.compile(r"\d+(?!.*\d)")
 def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
     """Number the groups of people.
 
-    A ``group`` of the annotation or image counts; else the file names' common parts, where they
-    look like films; and people of one picture are never torn apart.
+    The ``group`` of the annotation or image counts; without any, the common parts of file names
+    that look like films. People of one picture are always one group, unless there is only one
+    picture.
 
     Args:
       people: with ids that are unique.
@@ -72,19 +74,14 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
         keys, how = [""] * len(people), "one a picture"
     numbers = _joined(keys, pictures)
     found = {person.id: number for person, number in zip(people, numbers, strict=True)}
-    return (
-        found,
-        (
-            f"{len(set(numbers))} groups, {how}; a group is never torn apart into training and"
-            " validation"
-        ),
-    )
+    count = len(set(numbers))
+    return found, f"{count} groups, {how}; a group is never torn apart into training and validation"
 
 
 def film_of(person: Person) -> str:
-    """Folder and name of a picture without its last number, a frame's.
+    """Folder and name of a picture without its last number, that of the frame.
 
-    "" where it has none, or is a camera's.
+    "" where the name has no number, or is a camera's.
     """
     stem = _EXPORTED.sub("", person.image.stem)
     film = _LAST_NUMBER.sub("#", stem)
@@ -97,7 +94,7 @@ def film_of(person: Person) -> str:
 
 
 def _joined(keys: Sequence[str], pictures: Sequence[str]) -> list[int]:
-    """Numbers of groups: rows of one key, or of one picture, belong together."""
+    """Group numbers of rows: those of one key, or of one picture, belong together."""
     leader = list(range(len(keys)))
 
     def find(i: int) -> int:

@@ -1,11 +1,11 @@
-"""The original archives of Leeds Sports Pose come in, people leave as from annotations."""
+"""Leeds Sports Pose and LSP Extended: people of the original archives."""
 
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from blazepose_jax.data.coco import Annotations, Person
+from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations, Person, Reasons
 from blazepose_jax.data.matlab import read_matrix
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.skeleton import LSP
@@ -70,7 +70,7 @@ def unpack_pictures(source: Path, folder: Path) -> None:
                         file.write(block)
     except BlazePoseError:
         raise
-    # of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
+    # Of zipfile and of whatever unpacks a member: zlib, encryption, text encodings, ...
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise BlazePoseError(
@@ -83,7 +83,7 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
     """Read joints.mat and the images beside it.
 
     The third row means opposite things: *occluded* in LSP, *labelled* in LSP Extended. The two are
-    told apart by the order of axes: (3, 14, n) and (14, 3, n).
+    distinguished by the order of axes: (3, 14, n) and (14, 3, n).
 
     Args:
       folder: with joints.mat and images/.
@@ -109,39 +109,45 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
             "Extended's (14, 3, n)"
         )
     rows = joints.transpose(2, 0, 1) if extended else joints.transpose(2, 1, 0)  # (n, 14, 3)
-    people, dropped = [], {}
+    people: list[Person] = []
+    dropped: Reasons = {}
     for i, row in enumerate(rows):
-        if not extended and split != "all" and (i < TRAIN) != (split == "train"):
+        if not _is_in_split(i, extended, split):
             continue
-        if extended and split == "test":
-            continue
-        third = row[:, 2] > 0.5
-        labelled = third if extended else np.ones(14, bool)
-        flags = np.where(labelled, np.where(third & (not extended), 1, 2), 0).astype(np.int32)
-        points = np.where(labelled[:, None], row[:, :2] - 1, 0).astype(np.float32)
-        files = [folder / "images" / f"im{i + 1:0{digits}d}.jpg" for digits in (4, 5)]
-        image = next((file for file in files if file.is_file()), None)
-        reason = None
-        if image is None:
-            reason = "image file missing"
-        elif not (np.isfinite(points).all() and np.isfinite(row[:, 2]).all()):
-            reason = "NaN or infinite coordinates"
-        elif np.abs(points).max() > FAR:
-            reason = "coordinates far outside"
-        elif not labelled.any():
-            reason = "no labelled keypoint"
-        if reason is not None or image is None:
-            dropped.setdefault(reason, []).append(i + 1)
-            continue
-        extent = np.ptp(points[labelled], axis=0)
-        people.append(
-            Person(
-                i + 1, image, points, flags, float(extent.prod()), "lspet" if extended else "lsp"
-            )
-        )
+        found = _read_person(folder, i + 1, row, extended)
+        if isinstance(found, Person):
+            people.append(found)
+        else:
+            dropped.setdefault(found, []).append(i + 1)
     if not people:
         raise BlazePoseError(
             f"{folder}: nobody usable in split {split!r} ({', '.join(dropped) or 'it is empty'}): "
             "check the images beside joints.mat"
         )
     return Annotations(LSP.keypoints, tuple(people), dropped)
+
+
+def _is_in_split(i: int, extended: bool, split: str) -> bool:
+    if extended:
+        return split != "test"
+    return split == "all" or (i < TRAIN) == (split == "train")
+
+
+def _read_person(folder: Path, number: int, row: np.ndarray, extended: bool) -> Person | str:
+    """The person of a (14, 3) row, or why there is none; images are numbered from 1."""
+    third = row[:, 2] > 0.5
+    labelled = third if extended else np.ones(14, bool)
+    flags = np.where(labelled, np.where(third & (not extended), 1, 2), 0).astype(np.int32)
+    points = np.where(labelled[:, None], row[:, :2] - 1, 0).astype(np.float32)
+    files = [folder / "images" / f"im{number:0{digits}d}.jpg" for digits in (4, 5)]
+    image = next((file for file in files if file.is_file()), None)
+    if image is None:
+        return "image file missing"
+    if not (np.isfinite(points).all() and np.isfinite(row[:, 2]).all()):
+        return "NaN or infinite coordinates"
+    if np.abs(points).max() > FAR:
+        return "coordinates far outside"
+    if not labelled.any():
+        return "no labelled keypoint"
+    area = float(np.ptp(points[labelled], axis=0).prod())
+    return Person(number, image, points, flags, area, LSP_EXTENDED if extended else "lsp")

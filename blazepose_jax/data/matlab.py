@@ -1,8 +1,6 @@
-"""One numeric array of a MATLAB 5 file, read without a native parser.
+"""Numeric arrays of MATLAB 5 files, read without a native parser: SciPy's can crash on damage.
 
-Scipy's can crash on a damaged file.
-
-The format: "MAT-File Format", The MathWorks, chapter 1 (Level 5).
+The format is described in "MAT-File Format", The MathWorks, chapter 1 (Level 5).
 """
 
 import math
@@ -14,7 +12,7 @@ import numpy as np
 HEADER = 128
 MAX_BYTES = 2**28  # of the unpacked array; LSP Extended's joints have 3.4 MB
 MATRIX, COMPRESSED = 14, 15
-# Types of stored numbers; MATLAB stores doubles as the smallest type that holds them.
+# Types of stored numbers; MATLAB stores doubles as the smallest type that can represent them.
 NUMBERS = {
     1: "i1",
     2: "u1",
@@ -32,7 +30,7 @@ COMPLEX = 0x0800
 
 
 def read_matrix(data: bytes, name: str) -> np.ndarray:
-    """Read a real array.
+    """Read one real array.
 
     Args:
       data: the file's bytes.

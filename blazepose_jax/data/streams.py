@@ -1,51 +1,62 @@
-"""A records folder or a TFDS data set comes in, batches stream out of grain.
-
-Its position can be saved.
-"""
+"""Streams of records through grain, whose position can be saved."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from blazepose_jax.data.records import (
-    RecordFolder,
-    Resident,
-    decode_jpeg,
-    held_out_rows,
-    open_records,
-    to_batch,
-)
+from blazepose_jax.data.held_out import held_out_rows
+from blazepose_jax.data.jpeg import decode_jpeg
+from blazepose_jax.data.labels import Batch, Labels, Row, kind_of, to_batch
+from blazepose_jax.data.records import open_records
+from blazepose_jax.data.resident import Resident
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.tensors import load_tensors
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import PoseBatch
 
-COLUMNS = (  # beside a data set that TFDS wrote for us: weight and group of every row
-    "columns.safetensors"
-)
+# Beside a data set that write_tfds wrote: weight and group of every row.
+COLUMNS = "columns.safetensors"
+
+
+class Source(Protocol):
+    """Random access to rows."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Row:
+        """One row."""
+        ...
 
 
 class Stream:
     """Batches in grain's order.
 
     Shuffled anew every epoch, sharded by process, read ahead by threads.
+
+    Attributes:
+      kind: as for ``Reader.kind``.
+      skeleton: of the keypoints.
+      name: for messages.
     """
 
-    def __init__(self, source: Any, rows: np.ndarray, skeleton: Skeleton, name: str):
+    def __init__(self, source: Source, rows: np.ndarray, kind: str, skeleton: Skeleton, name: str):
         """Nothing is read yet.
 
         Args:
-          source: random access to rows with ``image`` bytes.
+          source: of the rows.
           rows: positions to read.
+          kind: of the network that learns from them.
           skeleton: of the keypoints.
-          name: for people.
+          name: for messages.
         """
-        self._source, self._rows, self.skeleton, self.name = source, rows, skeleton, name
+        self._source, self._rows = source, rows
+        self.kind, self.skeleton, self.name = kind, skeleton, name
         self._iterator: Any = None
         self._restored: dict[str, Any] | None = None
 
@@ -53,11 +64,12 @@ class Stream:
         """Number of records."""
         return len(self._rows)
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
-        """The next batch; the first call says of which size, and which share of it is this
-        process's.
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Batch:
+        """The next batch.
 
-        Args: as for ``Resident.batch``; ``step`` is where the stream is, or where it begins.
+        The first call fixes the size, and which share of it is this process's.
+
+        Args: as for ``Reader.batch``; ``step`` is where the stream is, or where it begins.
         """
         if self._iterator is None:
             self._iterator = self._open(step, size if rows is None else len(rows), seed)
@@ -65,23 +77,24 @@ class Stream:
         return to_batch(found.pop("pixels"), found)
 
     def position(self) -> dict[str, Any]:
-        """Where the stream is; plain data for a checkpoint."""
+        """Where the stream is, as plain data for JSON."""
         return {} if self._iterator is None else self._iterator.get_state()
 
     def restore(self, position: dict[str, Any]) -> None:
         """Go on from a position."""
         self._restored = position
 
-    def _open(self, step: int, size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    def _open(self, step: int, size: int, seed: int) -> Iterator[Labels]:
+        """An iterator over batches of labels and ``pixels``."""
         import grain
 
         picked = (
             grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
         )
-        mine = picked[jax.process_index() :: jax.process_count()]
+        shard = picked[jax.process_index() :: jax.process_count()]
         side = len(decode_jpeg(self._source[int(self._rows[0])]["image"]))
-        batches = mine.map(partial(_decode, size=side)).batch(size)
-        iterator: Any = iter(
+        batches = shard.map(partial(_decode, size=side)).batch(size)
+        iterator = iter(
             batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size))
         )
         if self._restored:
@@ -94,18 +107,18 @@ class Stream:
 class _Picked:
     """Some rows of a source, as a source."""
 
-    def __init__(self, source: Any, rows: np.ndarray):
+    def __init__(self, source: Source, rows: np.ndarray):
         self._source, self._rows = source, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Row:
         return self._source[int(self._rows[index])]
 
 
-def _decode(row: dict[str, Any], size: int | None = None) -> dict[str, Any]:
-    """A row with its picture as pixels; ``size`` is what the first row had, as all of them must."""
+def _decode(row: Row, size: int | None = None) -> Labels:
+    """A row with its picture as ``pixels``, (size, size, 3) uint8; None allows any size."""
     pixels = decode_jpeg(row["image"])
     if size is not None and len(pixels) != size:
         raise BlazePoseError(
@@ -122,7 +135,7 @@ def open_stream(
 
     Args:
       folder: with records.json, or with TFDS's dataset_info.json.
-      held_out: people kept back for validation, which are read into memory; or a function of the
+      held_out: records kept back for validation, which are read into memory; or a function of the
         number of records.
 
     Returns:
@@ -137,28 +150,27 @@ def open_stream(
             "data.reader=resident"
         )
     folder = Path(folder)
-    source: Any
+    source: Source
     if (folder / "dataset_info.json").is_file():
-        source, skeleton, weights, groups = _open_tfds(folder)
+        source, skeleton, columns = _open_tfds(folder)
     else:
-        found: RecordFolder = open_records(folder)
-        source, skeleton, weights, groups = (
-            found,
-            found.skeleton,
-            found.labels["weight"],
-            found.labels.get("group"),
-        )
+        source = open_records(folder)
+        skeleton, columns = source.skeleton, source.labels
     kept = held_out_rows(
-        weights, held_out(len(source)) if callable(held_out) else held_out, groups=groups
+        columns["weight"],
+        held_out(len(source)) if callable(held_out) else held_out,
+        groups=columns.get("group"),
     )
     rest = np.setdiff1d(np.arange(len(source)), kept)
+    # Where nobody is held out, one row tells names and shapes.
     rows = [_decode(source[int(i)]) for i in kept] or [_decode(source[0])]
-    columns = {name: np.stack([row[name] for row in rows])[: len(kept)] for name in rows[0]}
-    validation = Resident(skeleton, columns.pop("pixels"), columns, folder.name)
-    return Stream(source, rest, skeleton, folder.name), validation
+    labels = {name: np.stack([row[name] for row in rows])[: len(kept)] for name in rows[0]}
+    validation = Resident(skeleton, labels.pop("pixels"), labels, folder.name)
+    return Stream(source, rest, kind_of(labels), skeleton, folder.name), validation
 
 
-def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | None]:
+def _open_tfds(folder: Path) -> tuple[Source, Skeleton, Labels]:
+    """Rows, their skeleton, and weight and perhaps group of all rows."""
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -179,7 +191,7 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | No
             or "weight" not in columns
         ):
             raise ValueError(f"{COLUMNS} is of another data set")
-        return source, skeleton, columns["weight"], columns.get("group")
+        return source, skeleton, columns
     except BlazePoseError:
         raise
     except Exception as error:  # whatever TFDS makes of a damaged or foreign folder
@@ -189,8 +201,8 @@ def _open_tfds(folder: Path) -> tuple[Any, Skeleton, np.ndarray, np.ndarray | No
         ) from error
 
 
-def read_columns(source: Any) -> dict[str, np.ndarray]:
-    """What decides who is held out, of every row.
+def read_columns(source: Source) -> Labels:
+    """Weight and group of every row, which decide who is held out.
 
     For a TFDS data set this reads its pictures, too.
     """

@@ -1,37 +1,41 @@
-"""TFDS builders: annotation folders, LSP's archives or nothing at all come in, array_record data
-sets leave.
+"""TFDS builders of array_record data sets.
 
-Written and read without TensorFlow. By hand:
+Their sources are annotation folders, LSP's archives, and rendered people, which need none. The data
+sets are written and read without TensorFlow. By hand:
 
     builder = CocoKeypoints(data_dir="data", file_format="array_record")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir="my_photographs"))
+    manual = tfds.download.DownloadConfig(manual_dir="my_photographs")
+    builder.download_and_prepare(download_config=manual)
     source = builder.as_data_source("train")
 """
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
-from blazepose_jax.data.coco import Annotations, read_annotations
+from blazepose_jax.data.annotations import Annotations
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_people import encode_people
 from blazepose_jax.data.groups import group_people
+from blazepose_jax.data.labels import Fields, Row, body_fields, person_fields
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.rendered import rendered_rows
 from blazepose_jax.data.streams import COLUMNS, read_columns
 from blazepose_jax.io.tensors import save_tensors
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
+Manager = tfds.download.DownloadManager
+
 CITATION = "Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, arXiv 2006.10204"
 
 
 @dataclasses.dataclass(kw_only=True)
 class PeopleConfig(tfds.core.BuilderConfig):
-    """What to make.
+    """Configuration of the three builders.
 
     Attributes:
       skeleton: of the records; points are mapped by name.
@@ -53,7 +57,8 @@ class _People(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS: ClassVar[list[Any]] = [
         PeopleConfig(name="blazepose", description="the 33 points of BlazePose")
     ]
-    rows: Iterator[dict[str, Any]] | None = None  # in place of the builder's own
+    # In place of the builder's own.
+    rows: Iterable[Row] | None = None
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Give the folder with the photographs and their annotations as manual_dir."
     )
@@ -64,21 +69,14 @@ class _People(tfds.core.GeneratorBasedBuilder):
         return self.builder_config
 
     def _info(self) -> tfds.core.DatasetInfo:
-        count = len(self._people.skeleton.keypoints)
+        size = self._people.size
         features = tfds.features.FeaturesDict(
             {
-                "image": tfds.features.Image(
-                    shape=(self._people.size, self._people.size, 3), encoding_format="jpeg"
-                ),
-                "keypoints": tfds.features.Tensor(shape=(count, 2), dtype=np.float32),
-                "flags": tfds.features.Tensor(shape=(count,), dtype=np.int32),
-                "side": np.float32,
-                "angle": np.float32,
-                "id": np.int32,
-                "group": np.int32,
-                "weight": np.float32,
-                "knows_occlusion": np.bool_,
-                **self._more_features(),
+                "image": tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"),
+                **{
+                    name: tfds.features.Tensor(shape=shape, dtype=dtype) if shape else dtype
+                    for name, (shape, dtype) in self._fields().items()
+                },
             }
         )
         return tfds.core.DatasetInfo(
@@ -89,17 +87,17 @@ class _People(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict({"skeleton": self._people.skeleton.to_dict()}),
         )
 
-    def _more_features(self) -> dict[str, Any]:
-        return {}
+    def _fields(self) -> Fields:
+        return person_fields(len(self._people.skeleton.keypoints))
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:
+    def _split_generators(self, dl_manager: Manager) -> dict[str, Iterator[tuple[int, Row]]]:
         return {"train": self._generate_examples(dl_manager)}
 
-    def _generate_examples(self, dl_manager: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, dl_manager: Manager) -> Iterator[tuple[int, Row]]:
         for row in self._own_rows(dl_manager) if self.rows is None else self.rows:
             yield int(row["id"]), row
 
-    def _annotated(self, data: Annotations) -> Iterator[dict[str, Any]]:
+    def _annotated(self, data: Annotations) -> Iterator[Row]:
         return encode_people(
             data,
             self._people.skeleton,
@@ -108,14 +106,14 @@ class _People(tfds.core.GeneratorBasedBuilder):
             groups=group_people(data.people)[0],
         )
 
-    def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
+    def _own_rows(self, dl_manager: Manager) -> Iterator[Row]:
         raise NotImplementedError
 
 
 class CocoKeypoints(_People):
     """People of a folder with COCO keypoint annotations."""
 
-    def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
+    def _own_rows(self, dl_manager: Manager) -> Iterator[Row]:
         return self._annotated(
             read_annotations(str(dl_manager.manual_dir), skeleton=self._people.skeleton)
         )
@@ -124,45 +122,42 @@ class CocoKeypoints(_People):
 class Lsp(_People):
     """People of Leeds Sports Pose or LSP Extended.
 
-    The original archive or folder with joints.mat.
+    The source is the original archive, or a folder with joints.mat.
     """
 
-    def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
+    def _own_rows(self, dl_manager: Manager) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = unpack(Path(str(dl_manager.manual_dir)), Path(scratch))
             yield from self._annotated(read_lsp(folder, self._people.split))
 
 
 class RenderedPeople(_People):
-    """People that never lived, with all 33 points."""
+    """Rendered people, with all 33 points."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
 
-    def _more_features(self) -> dict[str, Any]:
-        bits = -(-(self._people.size**2) // 8)
-        return {
-            "depth": tfds.features.Tensor(shape=(33,), dtype=np.float32),
-            "world": tfds.features.Tensor(shape=(33, 3), dtype=np.float32),
-            "mask": tfds.features.Tensor(shape=(bits,), dtype=np.uint8),
-        }
+    def _fields(self) -> Fields:
+        count = len(self._people.skeleton.keypoints)
+        return person_fields(count) | body_fields(count, self._people.size)
 
-    def _own_rows(self, dl_manager: Any) -> Iterator[dict[str, Any]]:
+    def _own_rows(self, dl_manager: Manager) -> Iterator[Row]:
         return rendered_rows(self._people.count, self._people.size)
 
 
 BUILDERS = {"coco_keypoints": CocoKeypoints, "lsp": Lsp, "rendered_people": RenderedPeople}
 
 
-def write_tfds(
-    rows: Iterator[dict[str, Any]], name: str, config: PeopleConfig, output: Path
-) -> int:
-    """Write rows as the data set that a builder would write; returns their number.
+def write_tfds(rows: Iterable[Row], name: str, config: PeopleConfig, output: Path) -> int:
+    """Write rows as the data set that a builder would write.
 
     Args:
-      rows: of ``people.encode_people`` or ``rendered_rows``.
+      rows: of ``encode_people`` or ``rendered_rows``.
       name: a key of ``BUILDERS``.
       config: skeleton and size.
       output: a new folder; it appears when it is complete.
+
+    Returns:
+      Number of rows.
     """
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as part:
         tfds.disable_progress_bar()

@@ -1,4 +1,7 @@
-"""Predicted and true points come in, (hits, total) pairs and curves leave; divide last."""
+"""Metrics of keypoints and scores.
+
+Rates come as (hits, totals), so that those of several batches can be added before the division.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +10,10 @@ from jax.typing import ArrayLike
 
 from blazepose_jax.sides import words_of
 
-# COCO's per-keypoint constants (cocoapi, pycocotools/cocoeval.py), by name; other points take the
-# limbs' middle.
+# The torso of LSP's own evaluation: PCK's distances are measured by the line between these two.
+LSP_TORSO = ("left_shoulder", "right_hip")
+# COCO's constants by a word of the keypoint's name (cocoapi, pycocotools/cocoeval.py); other points
+# take about the middle of those of the limbs.
 OKS_SIGMAS = {
     "nose": 0.026,
     "eye": 0.025,

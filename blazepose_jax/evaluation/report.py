@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.data.coco import Annotations
+from blazepose_jax.data.annotations import Annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import Prediction

@@ -1,0 +1,174 @@
+"""People of a COCO file's entries, with a count of what was dropped or changed, and why."""
+
+import collections
+
+import numpy as np
+
+from blazepose_jax.data.annotations import Person, Reasons
+from blazepose_jax.data.coco_file import Category, CocoFile, Entry, number_of
+from blazepose_jax.data.coco_pictures import Pictures, label_scale
+
+MAX_AREA = 1e12  # px²
+
+
+class PeopleReader:
+    """Turns entries into people, one by one.
+
+    Attributes:
+      people: the usable ones; their ids are still 0.
+      dropped: ids of the others, by reason.
+      changed: ids of people whose labels were changed, by kind of change.
+    """
+
+    def __init__(self, file: CocoFile, category: Category, pictures: Pictures):
+        self._file, self._category, self._pictures = file, category, pictures
+        self._seen: set[str] = set()
+        # Some files give a confidence in place of COCO's flag; there a 1 is full confidence and not
+        # "labelled, but occluded".
+        flags = np.array(
+            [
+                v
+                for entry in file.entries
+                if isinstance(self._names(entry), tuple)
+                for v in _flag_column(entry.keypoints)
+            ]
+        )
+        self._confidences = bool(((flags > 0) & (flags < 1)).any()) and flags.max() <= 1
+        self.people: list[Person] = []
+        self.dropped: Reasons = collections.defaultdict(list)
+        self.changed: Reasons = collections.defaultdict(list)
+
+    def add(self, entry: Entry, reason: str | None) -> None:
+        """Add the person of an entry, or count why there is none.
+
+        Args:
+          entry: of the file.
+          reason: a known one to drop the entry for; where the entry itself gives another, that one
+            is counted.
+        """
+        changes: list[str] = []
+        found = self._read(entry, changes)
+        if reason is not None and isinstance(found, Person):
+            found = reason
+        if isinstance(found, Person):
+            self.people.append(found)
+            for change in changes:
+                self.changed[change].append(entry.id)
+        else:
+            self.dropped[found].append(entry.id)
+
+    def _read(self, entry: Entry, changes: list[str]) -> Person | str:
+        """The person of an entry, or why there is none; appends to ``changes``."""
+        names = self._names(entry)
+        if isinstance(names, str):
+            return names
+        label = "" if entry.id is None else str(entry.id)
+        if label and label in self._seen:
+            return "duplicate id"
+        self._seen.add(label)
+        image = self._file.images.get(entry.image or "")
+        if image is None or not image.file_name:
+            return "image unknown"
+        if entry.image in self._file.ambiguous:
+            return "image unknown: its id is used twice"
+        if image.is_duplicate:
+            return "near duplicate of a test image"
+        found = self._pictures.find(image.file_name)
+        if isinstance(found, str):
+            return found
+        if entry.is_crowd:
+            return "crowd"
+        rows = _rows(entry.keypoints, len(names))
+        if isinstance(rows, str):
+            return rows
+        path, size, turned = found
+        scale = label_scale(image.size, size, turned)
+        if scale is None:
+            return "the picture has another shape than the file says"
+        rows = self._normalised(rows, scale, size, changes)
+        if isinstance(rows, str):
+            return rows
+        order = [names.index(name) for name in self._category.keypoints]
+        rows = rows[order]
+        labelled = rows[rows[:, 2] > 0]
+        if not len(labelled):
+            return "no labelled keypoint"
+        stated = entry.area or (entry.box[2] * entry.box[3] if entry.box else 0)
+        area = stated * scale[0] * scale[1]
+        if not 0 < area < MAX_AREA:
+            area = float(np.prod(np.ptp(labelled[:, :2], axis=0)))
+        return Person(
+            0,
+            path,
+            rows[:, :2].astype(np.float32),
+            rows[:, 2].astype(np.int32),
+            area,
+            image.data_set,
+            entry.group or image.group,
+            label,
+        )
+
+    def _names(self, entry: Entry) -> tuple[str, ...] | str:
+        """Keypoint names of the entry's own category, or why the entry is left out."""
+        needed = self._category.keypoints
+        with_points = [c for c in self._file.categories.values() if c.keypoints]
+        category = self._file.categories.get(entry.category or "")
+        if category is None and len(with_points) == 1:
+            category = with_points[0]
+        if entry.keypoints is None or entry.keypoints == [] or entry.is_box:
+            return "a box without keypoints" if category else "category unknown, without keypoints"
+        if category is None:
+            return "category unknown"
+        if not category.keypoints:
+            return "of a category without keypoints"
+        if not set(needed) <= set(category.keypoints):
+            return f"of another category, {category.name!r}"
+        return category.keypoints
+
+    def _normalised(
+        self,
+        rows: np.ndarray,
+        scale: tuple[float, float],
+        size: tuple[int, int],
+        changes: list[str],
+    ) -> np.ndarray | str:
+        """Rows in px of the picture with flags 0, 1 and 2, or why there are none."""
+        flags = rows[:, 2]
+        if not np.isfinite(flags).all():
+            return "NaN or infinite coordinates"
+        if ((flags > 0) & (flags != np.round(flags))).any():
+            changes.append("visibility between 0 and 1, taken as visible")
+        if (flags > 2).any():
+            changes.append("visibility above 2, taken as visible")
+        occluded = (flags == 1) & (not self._confidences)
+        flags = np.where(flags <= 0, 0, np.where(occluded, 1, 2))
+        if not np.isfinite(rows[flags > 0, :2]).all():
+            return "NaN or infinite coordinates"
+        if scale != (1.0, 1.0):
+            changes.append("labels scaled to the picture's size")
+        xy = np.where((flags > 0)[:, None], rows[:, :2], 0) * scale
+        reach = max(size)
+        far = ((xy < -reach) | (xy > np.array(size) + reach)).any(1) & (flags > 0)
+        if far.any():
+            if far.sum() == (flags > 0).sum():
+                return "coordinates far outside"
+            changes.append("points far outside of the image, taken as unlabelled")
+        flags, xy = np.where(far, 0, flags), np.where(far[:, None], 0, xy)
+        return np.concatenate([xy, flags[:, None]], 1)
+
+
+def _flag_column(keypoints: object) -> list[float]:
+    """The third numbers of a flat or nested list of points, as far as they are numbers."""
+    if not isinstance(keypoints, list):
+        return []
+    flat = [v for row in keypoints for v in (row if isinstance(row, list) else [row])]
+    return [v for v in map(number_of, flat[2::3]) if v is not None]
+
+
+def _rows(keypoints: object, count: int) -> np.ndarray | str:
+    """(count, 3) float64, or why it is not that."""
+    try:
+        rows = np.asarray(keypoints, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return "keypoints are no numbers"
+    return rows.reshape(-1, 3) if rows.size == 3 * count else f"not {3 * count} keypoint numbers"

@@ -1,0 +1,82 @@
+"""Real records mixed with rendered people."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.data.labels import Batch
+from blazepose_jax.data.protocols import Reader
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import PoseBatch, SceneBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Real records with a share of rendered people.
+
+    Attributes:
+      real: a reader of real records for the 33 points.
+      rendered: a reader of rendered ones.
+      share: of rendered people in a batch.
+    """
+
+    real: Reader
+    rendered: Reader
+    share: float
+
+    @property
+    def kind(self) -> str:
+        """As for ``Reader.kind``."""
+        return self.real.kind
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of the real records."""
+        return self.real.skeleton
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return f"{self.real.name} with {self.share:.0%} rendered people"
+
+    def __len__(self) -> int:
+        """Number of real records."""
+        return len(self.real)
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Batch:
+        """The batch of a step, whose last rows are rendered.
+
+        Args: as for ``Reader.batch``.
+        """
+        rows = range(size) if rows is None else rows
+        drawn = round(self.share * len(rows))
+        real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
+        rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
+        return jax.tree.map(
+            lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered)
+        )
+
+
+def _alike(real: Batch, rendered: Batch) -> tuple[Batch, Batch]:
+    """Both with the same fields and slots, so that they can be concatenated."""
+    if isinstance(real, PoseBatch):
+        return _with_body(real), rendered
+    assert isinstance(rendered, SceneBatch)
+    more = real.status.shape[1] - rendered.status.shape[1]
+    return real, rendered.replace(
+        points=jnp.pad(rendered.points, ((0, 0), (0, more), (0, 0), (0, 0))),
+        status=jnp.pad(rendered.status, ((0, 0), (0, more))),
+    )
+
+
+def _with_body(batch: PoseBatch) -> PoseBatch:
+    """Real records with empty fields for what only rendered people have."""
+    count, points = batch.visibility_flags.shape
+    return batch.replace(
+        has_3d_labels=np.zeros(count, bool),
+        depth=np.zeros((count, points), np.float32),
+        world=np.zeros((count, points, 3), np.float32),
+        mask=np.zeros(batch.pixels.shape[:3], np.uint8),
+    )
