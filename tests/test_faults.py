@@ -14,9 +14,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from blazepose_jax.cli.web import host_of, make_server
+from blazepose_jax.data.jpeg import decode_jpeg
 from blazepose_jax.data.lsp import unpack
 from blazepose_jax.data.matlab import read_matrix
-from blazepose_jax.data.records import decode_jpeg, read_records
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.tensors import parse_tensors
 from blazepose_jax.models import create_model
