@@ -11,8 +11,8 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
-# Rings round the keypoints: twelve people can be distinguished.
-PEOPLE = (
+# Of the rings round the keypoints: twelve people can be distinguished.
+RINGS = (
     (66, 133, 244),
     (219, 68, 55),
     (244, 180, 0),
@@ -48,14 +48,13 @@ def draw_poses(
     pen = ImageDraw.Draw(canvas)
     size = max(2, round(min(image.shape[:2]) / 180))
     for slot in np.flatnonzero(poses.present):
-        points = [tuple(float(v) for v in p) for p in poses.keypoints[slot, :, :2]]
-        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(poses.keypoints[slot]).all(
-            -1
-        )
+        keypoints = np.asarray(poses.keypoints[slot])
+        points = [(x, y) for x, y in keypoints[:, :2].tolist()]
+        shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(keypoints).all(-1)
         for a, b in skeleton.bone_indices:
             if shown[a] and shown[b]:
                 pen.line([points[a], points[b]], fill=_colour(skeleton, a, b), width=size)
-        ring = PEOPLE[int(poses.ids[slot]) % len(PEOPLE)]
+        ring = RINGS[int(poses.ids[slot]) % len(RINGS)]
         for (x, y), visible in zip(points, shown, strict=True):
             if visible:
                 pen.ellipse([x - size, y - size, x + size, y + size], fill=MIDDLE, outline=ring)
