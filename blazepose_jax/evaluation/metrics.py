@@ -38,7 +38,8 @@ def pck(
       predicted: (N, K, 2) px.
       true: (N, K, 2) px.
       labelled: (N, K) bool.
-      torso: (N,) px; compared, never divided by, as some are 3 px.
+      torso: (N,) px; distances are compared with it and never divided by it, as some torsos have
+        3 px.
       fraction: 0.2 for PCK@0.2.
 
     Returns:
@@ -51,7 +52,7 @@ def pck(
 
 
 def oks_sigma(name: str) -> float:
-    """COCO's constant of a keypoint: by a whole word of its name, so that a forearm is no ear."""
+    """COCO's constant of a keypoint by a whole word of its name, so that a forearm is no ear."""
     return next((OKS_SIGMAS[word] for word in words_of(name) if word in OKS_SIGMAS), OTHER_SIGMA)
 
 
@@ -106,9 +107,14 @@ def average_precision(similarity: np.ndarray, scores: np.ndarray) -> float:
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Area under the ROC curve: the chance that a positive scores above a negative.
+    """Area under the ROC curve: the probability that a positive scores above a negative.
 
-    None with one class only.
+    Args:
+      scores: (N,).
+      positive: (N,) bool.
+
+    Returns:
+      AUC in [0, 1]; None with one class only.
     """
     if positive.all() or not positive.any():
         return None
@@ -122,9 +128,15 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
 
 def calibration_error(scores: np.ndarray, positive: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error.
+    """Expected calibration error: mean gap of confidence and frequency over bins of confidence.
 
-    Mean gap between confidence and frequency over equal bins of confidence.
+    Args:
+      scores: (N,) probabilities.
+      positive: (N,) bool.
+      bins: of equal width.
+
+    Returns:
+      The error, in [0, 1].
     """
     which = np.minimum((scores * bins).astype(int), bins - 1)
     gaps = [

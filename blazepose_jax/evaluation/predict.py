@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +16,19 @@ from blazepose_jax.io.images import read_image
 from blazepose_jax.structs import ROI
 
 CANDIDATES = 8  # detections among which --roi detector chooses by score and size
+# Bounds of --roi jitter, in sides of the ROI and radians; figures with other bounds are not
+# comparable.
+JITTER_SCALE, JITTER_SHIFT, JITTER_ANGLE = 0.1, 0.08, np.radians(10)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One person of the data and what was predicted for them.
+    """One person of the data and their predicted pose.
 
     Attributes:
       person: the annotation.
-      keypoints: (K, 2) px, K as in the report; NaN where nobody was found.
-      visibility: (K,) probability.
+      keypoints: (K, 2) float32, image px, of ``shared_keypoints``; NaN where nobody was found.
+      visibility: (K,) float32, probability.
       score: probability that a person is there; 0 where nobody was found.
       roi: where the net looked; None where nobody was found.
     """
@@ -41,18 +43,18 @@ class Prediction:
 def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     """The ROI disturbed by up to 10 % in scale, 8 % of its side in x and y, 10 degrees."""
     scale, x, y, turn = rng.uniform(-1, 1, 4)
-    shift = np.array([0.08 * x, 0.08 * y], np.float32) * roi.side
+    shift = np.array([JITTER_SHIFT * x, JITTER_SHIFT * y], np.float32) * roi.side
     return ROI(
         roi.center + shift,
-        roi.side * np.float32(1 + 0.1 * scale),
-        roi.angle + np.float32(np.radians(10) * turn),
+        roi.side * np.float32(1 + JITTER_SCALE * scale),
+        roi.angle + np.float32(JITTER_ANGLE * turn),
     )
 
 
 def detected_roi(engine: Engine, image: np.ndarray) -> ROI | None:
-    """The ROI of the one person a detector would follow.
+    """The ROI of the detection with the largest score times size, or None.
 
-    The best by score times size, never by the truth.
+    The person who is measured is not known to this choice.
     """
     found = jax.device_get(engine.detect(to_frame(image)))
     if not found.valid.any():
@@ -80,33 +82,26 @@ def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def predict(
-    engine: Engine, data: Annotations, roi: str, pictures: Iterable[Any]
+    engine: Engine, data: Annotations, roi: str, people: Iterable[Person]
 ) -> list[Prediction]:
     """Run the net on every person that has a torso.
 
     Args:
       engine: with ``max_people`` of at least ``CANDIDATES`` for ``detector``.
-      data: annotations.
+      data: annotations; people whose photograph is broken are added to ``dropped``.
       roi: ``truth``, ``jitter:SEED`` or ``detector``.
-      pictures: the people, perhaps wrapped in a progress bar.
+      people: those of ``data``, perhaps wrapped in a progress bar.
 
     Returns:
       Predictions, in the order of the data; people without hips and shoulders are left out.
 
     Raises:
-      BlazePoseError: an unknown ``roi``.
+      BlazePoseError: an unknown ``roi``, or nobody has hips and shoulders.
     """
-    kind, _, seed = roi.partition(":")
-    has_seed = seed.isascii() and seed.isdigit() and len(seed) < 16
-    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != has_seed:
-        raise BlazePoseError(
-            f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector"
-        )
-    rng = np.random.default_rng(int(seed)) if seed else None
+    kind, rng = parse_roi(roi)
     names = shared_keypoints(engine, data.names)
-    columns = list(engine.skeleton.indices(names))
     found = []
-    for person in pictures:
+    for person in people:
         square = true_roi(person, data.names, engine.skeleton)
         if square is None:
             continue
@@ -119,21 +114,7 @@ def predict(
             square = jittered(square, rng)
         elif kind == "detector":
             square = detected_roi(engine, image)
-        if square is None:
-            nothing = np.full((len(names), 2), np.nan, np.float32)
-            found.append(Prediction(person, nothing, np.zeros(len(names)), 0.0, None))
-            continue
-        one = jax.tree.map(lambda a: np.asarray(a, np.float32)[None], square)
-        poses = jax.device_get(engine.estimate(to_frame(image), one))
-        found.append(
-            Prediction(
-                person,
-                poses.keypoints[0, columns, :2],
-                poses.visibility[0, columns],
-                float(poses.presence[0]),
-                square,
-            )
-        )
+        found.append(_predict_one(engine, person, image, square, names))
     if not found:
         needed = ", ".join(engine.skeleton.center + engine.skeleton.up)
         raise BlazePoseError(
@@ -141,3 +122,37 @@ def predict(
             " to measure by"
         )
     return found
+
+
+def parse_roi(roi: str) -> tuple[str, np.random.Generator | None]:
+    """Kind of a ``--roi``, and the generator of its jitter.
+
+    Raises:
+      BlazePoseError: an unknown kind, a seed that is none, or where none belongs.
+    """
+    kind, _, seed = roi.partition(":")
+    has_seed = seed.isascii() and seed.isdigit() and len(seed) < 16
+    if kind not in ("truth", "jitter", "detector") or (kind == "jitter") != has_seed:
+        raise BlazePoseError(
+            f"roi {roi!r} is none of truth, jitter:SEED (a whole number) and detector"
+        )
+    return kind, np.random.default_rng(int(seed)) if seed else None
+
+
+def _predict_one(
+    engine: Engine, person: Person, image: np.ndarray, roi: ROI | None, names: tuple[str, ...]
+) -> Prediction:
+    """The prediction in a () ROI; in none nobody is found."""
+    if roi is None:
+        nothing = np.full((len(names), 2), np.nan, np.float32)
+        return Prediction(person, nothing, np.zeros(len(names)), 0.0, None)
+    columns = list(engine.skeleton.indices(names))
+    one = jax.tree.map(lambda a: np.asarray(a, np.float32)[None], roi)
+    poses = jax.device_get(engine.estimate(to_frame(image), one))
+    return Prediction(
+        person,
+        poses.keypoints[0, columns, :2],
+        poses.visibility[0, columns],
+        float(poses.presence[0]),
+        roi,
+    )
