@@ -24,7 +24,7 @@ class DataConfig:
     reader: str = "resident"
     # Fully trusted people kept back for validation; at most a fifth of the records.
     held_out: int = 200
-    # Share of rendered people in a batch; 1.0 where there are no records.
+    # Share of rendered people in a batch; all of it where no records are named.
     rendered: float = 0.0
     # Different rendered people before they come again; up to 10,000 are kept in memory.
     people: int = 1_000_000
@@ -68,7 +68,7 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOu
     check_name(config.reader, ("resident", "grain"), "data.reader")
     if not 0 <= config.rendered <= 1:
         raise BlazePoseError(f"data.rendered is {config.rendered}: it is a share, from 0 to 1")
-    if config.rendered == 1:
+    if config.rendered == 1 or not config.records:
         return _open_rendered(config, kind)
     learn, held_out = _open_records(config)
     if held_out.kind != kind:
