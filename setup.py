@@ -4,6 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+LINES = (ROOT / "blazepose_jax" / "__init__.py").read_text("utf-8").splitlines()
+VERSION = next(line.split('"')[1] for line in LINES if line.startswith("__version__"))
 CORE = ["jax>=0.10", "flax>=0.12", "optax>=0.2.5", "numpy>=2.0", "safetensors>=0.5"]
 EXTRAS = {
     # Video and image files in and out (pi-heif: pictures of iPhones), progress bars.
@@ -37,17 +40,44 @@ EXTRAS = {
     "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+# Not in "all": what builds the documentation needs nothing of the rest.
+EXTRAS["docs"] = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
+
+# Folders beside the package that the wheel holds inside of it; blazepose_jax/io/shipped.py finds
+# them in both places.
+SHIPPED = {"blazepose_jax.experiments": "experiments", "blazepose_jax.web": "tools/web"}
 
 setup(
     name="blazepose_jax",
-    version="0.1.0",
+    version=VERSION,
     description="BlazePose in JAX/Flax: a person's 33 body points, trained, tracked and exported",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    author="blazepose_jax maintainers",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    project_urls={"Paper": "https://arxiv.org/abs/2006.10204"},
+    keywords=["pose estimation", "blazepose", "mediapipe", "jax", "flax", "keypoints", "tflite"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
-    packages=find_packages(include=["blazepose_jax", "blazepose_jax.*"]),
-    package_data={"blazepose_jax": ["py.typed", "cli/demo/page.html"]},
+    packages=[*find_packages(include=["blazepose_jax", "blazepose_jax.*"]), *SHIPPED],
+    package_dir=SHIPPED,
+    package_data={
+        "blazepose_jax": ["py.typed", "cli/demo/page.html"],
+        "blazepose_jax.web": ["index.html", "app.js", "package.json", "package-lock.json"],
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["blazepose=blazepose_jax.cli.main:main"]},
