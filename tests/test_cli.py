@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import subprocess
 import sys
 
 import av
@@ -13,8 +14,11 @@ from PIL import Image
 from test_models import TRUTH, random_variables
 from test_video import write_clip
 
-from blazepose_jax.cli.demo import page as demo_page
-from blazepose_jax.cli.main import main
+from blazepose_jax.cli import COMMANDS
+from blazepose_jax.cli.demo import clip as demo_clip
+from blazepose_jax.cli.main import build_parsers, main
+from blazepose_jax.cli.track import settings_of
+from blazepose_jax.inference import SmoothingConfig
 from blazepose_jax.io.media import read_media
 from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
@@ -77,6 +81,9 @@ def test_usage_errors(capsys, words, message):
         (["--start", "-1"], "start must be at least 0"),
         (["--start", "99"], "no frame between"),
         (["--decode", "heatmap"], "needs a net with a heatmap"),
+        (["--min-cutoff", "0"], "min_cutoff is 0.0: it must be a finite number above 0"),
+        (["--beta", "-1"], "beta is -1.0: it must be a finite number above 0"),
+        (["--beta", "9", "--no-smoothing"], "--beta sets a filter that --no-smoothing turns off"),
     ],
 )
 def test_bad_options_leave_nothing_behind(
@@ -87,6 +94,46 @@ def test_bad_options_leave_nothing_behind(
     written = [] if "--json" in options else ["--json", "out.json"]
     assert message in fails(capsys, "track", clip, "--weights", random_weights, *written, *options)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_filters_constants_are_options():
+    words = ["track", "x", "--weights", "y"]
+
+    def settings(*options):
+        return settings_of(build_parsers("track")[0].parse_args([*words, *options]))
+
+    assert settings().filters == SmoothingConfig()
+    found = settings("--min-cutoff", "1.5", "--beta", "3")
+    assert found.smoothing
+    assert found.filters == SmoothingConfig(keypoints_min_cutoff=1.5, keypoints_beta=3.0)
+
+
+def test_help_lists_the_commands_without_importing_them(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    for name, (_, help_line) in COMMANDS.items():
+        assert f"    {name} " in out
+        assert help_line.split()[0] in out
+    code = (
+        "import sys\n"
+        "from blazepose_jax.cli import COMMANDS\n"
+        "from blazepose_jax.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(', '.join(m for m, _ in COMMANDS.values() if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: blazepose {command}" in capsys.readouterr().out
 
 
 def test_what_the_system_refuses_is_one_line(capsys, random_weights, tmp_path):
@@ -271,7 +318,7 @@ def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypa
 
 
 def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo_page, "SECONDS", 1)
+    monkeypatch.setattr(demo_clip, "SECONDS", 1)
     assert (
         main(
             [

@@ -1,14 +1,17 @@
 import dataclasses
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import blob_image, blob_networks
+from conftest import ROOT, blob_image, blob_networks
 from jax import lax
 
 from blazepose_jax import inference
-from blazepose_jax.inference import Settings
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference import Settings, SmoothingConfig
 from blazepose_jax.io.frames import capacity, to_frame
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Poses
@@ -100,6 +103,44 @@ def test_smoothing_lags_and_is_reset_with_the_person():
     np.testing.assert_allclose(again[4].keypoints[0, 0, :2], [150, 60], atol=1)
 
 
+def test_the_filters_constants_move_the_points():
+    jump = [blob_image(240, 200, (100, 100))] * 5 + [blob_image(240, 200, (104, 100))]
+
+    def moved(settings):
+        _, seen = follow(jump, settings)
+        return seen[5].keypoints[0, 0, 0] - seen[4].keypoints[0, 0, 0]
+
+    lazy = SmoothingConfig(keypoints_min_cutoff=0.01, keypoints_beta=1.0)
+    keen = SmoothingConfig(keypoints_min_cutoff=1e6)
+    slow, usual, quick = (moved(Settings(filters=f)) for f in (lazy, SmoothingConfig(), keen))
+    assert 0 < slow < usual < quick
+    np.testing.assert_allclose(quick, moved(ONE), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"keypoints_min_cutoff": 0.0}, "keypoints_min_cutoff is 0.0: it must be a finite number"),
+        ({"world_beta": -1.0}, "world_beta is -1.0: it must be a finite number above 0"),
+        ({"derivative_cutoff": float("nan")}, "derivative_cutoff is nan"),
+        ({"visibility_alpha": 1.5}, "visibility_alpha is 1.5: it must be at most 1"),
+    ],
+)
+def test_constants_that_are_no_filter_are_refused(filters, message):
+    with pytest.raises(BlazePoseError, match=message):
+        inference.check_settings(Settings(filters=SmoothingConfig(**filters)))
+
+
+def test_importing_the_package_loads_neither_export_nor_training():
+    code = (
+        "import sys, blazepose_jax; names = [m for m in sys.modules if m.startswith(("
+        "'blazepose_jax.export', 'blazepose_jax.training', 'blazepose_jax.inference.litert'))]\n"
+        "sys.exit(', '.join(names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_person_is_smoothed():
     settings = Settings(max_people=2)
     still = [blob_image(240, 200, (60, 60), (180, 60))] * 4
@@ -109,10 +150,10 @@ def test_every_person_is_smoothed():
         dataclasses.replace(settings, smoothing=False),
     )
     for slot in (0, 1):
-        moved, wanted = (
+        moved, unfiltered = (
             s[4].keypoints[slot, 0, 0] - s[3].keypoints[slot, 0, 0] for s in (smooth, raw)
         )
-        assert 0 < moved < wanted
+        assert 0 < moved < unfiltered
 
 
 def test_same_input_gives_the_same_bits():

@@ -18,7 +18,7 @@ from test_cli import fails
 from test_video import gradient, write_clip
 
 from blazepose_jax.cli.main import main
-from blazepose_jax.cli.track import mask_names
+from blazepose_jax.cli.track_outputs import mask_names
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io import files
 from blazepose_jax.io.files import Output, OutputFolder, write_text
@@ -412,8 +412,9 @@ def test_what_is_no_json_is_one_line(data):
 def test_commands_need_no_posix_module():
     code = (
         "import sys, warnings; warnings.simplefilter('ignore'); sys.modules['fcntl'] = None\n"
-        "from blazepose_jax.cli.main import COMMANDS, main; import importlib\n"
-        "[importlib.import_module(f'blazepose_jax.{module}') for module, _ in COMMANDS.values()]\n"
+        "from blazepose_jax.cli import COMMANDS; from blazepose_jax.cli.main import main\n"
+        "import importlib\n"
+        "[importlib.import_module(module) for module, _ in COMMANDS.values()]\n"
         "sys.exit(main(['models']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

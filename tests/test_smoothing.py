@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax.inference import smoothing
+from blazepose_jax.inference import SmoothingConfig, smoothing
 from blazepose_jax.structs import LowPass, OneEuro
 
 
@@ -31,6 +31,18 @@ class ReferenceOneEuro:
         return self.value
 
 
+def test_the_constants_are_mediapipes():
+    """docs/mediapipe.md, 3.9."""
+    assert SmoothingConfig() == SmoothingConfig(
+        keypoints_min_cutoff=0.05,
+        keypoints_beta=80.0,
+        world_min_cutoff=0.1,
+        world_beta=40.0,
+        visibility_alpha=0.1,
+        derivative_cutoff=1.0,
+    )
+
+
 def test_one_euro_is_mediapipes():
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.normal(size=(40, 3)), 0)
@@ -53,6 +65,24 @@ def test_one_euro_is_mediapipes():
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def test_the_cutoff_of_the_speed_counts():
+    state = OneEuro(*[jnp.zeros((1, 1))] * 3)
+    found = [
+        smoothing.one_euro(
+            state,
+            jnp.ones((1, 1)),
+            jnp.array([True]),
+            1 / 30,
+            jnp.ones(1),
+            min_cutoff=0.05,
+            beta=0.1,
+            derivative_cutoff=cutoff,
+        )[1].item()
+        for cutoff in (0.1, 1.0, 10.0)
+    ]
+    assert found[0] < found[1] < found[2]
 
 
 @pytest.mark.parametrize("elapsed", [0.0, -5.0, math.nan, math.inf, 1e9, 1e-9])

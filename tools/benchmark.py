@@ -155,7 +155,7 @@ def main() -> None:
     for name, ms in data_times().items():
         print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
     if args.weights.is_dir():
-        from blazepose_jax.cli.demo.page import read_photograph
+        from blazepose_jax.cli.demo.clip import read_photograph
 
         print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
         jax_ms, litert_ms = (

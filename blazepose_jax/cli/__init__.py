@@ -1,1 +1,24 @@
-"""The command line."""
+"""The command line.
+
+A command is a module with ``add_arguments(parser)`` and ``run(args)``, and a row of ``COMMANDS``.
+"""
+
+# name -> (module, help line). A module is imported when its command is called, so that none needs
+# what another one does.
+COMMANDS = {
+    "models": ("blazepose_jax.cli.models", "list the networks"),
+    "import": ("blazepose_jax.cli.import_files", "turn Google's files into a weights directory"),
+    "track": ("blazepose_jax.cli.track", "track people in a video, image, folder or camera"),
+    "evaluate": ("blazepose_jax.cli.evaluate", "measure a pose net on annotated photographs"),
+    "train": ("blazepose_jax.cli.train", "train a network"),
+    "data": (
+        "blazepose_jax.cli.data",
+        "prepare a data set, or look at what a network sees of it",
+    ),
+    "export": (
+        "blazepose_jax.cli.export",
+        "write a .task for MediaPipe, a .tflite, an .onnx or a SavedModel",
+    ),
+    "web": ("blazepose_jax.cli.web", "run weights in the browser, by MediaPipe's own runtime"),
+    "demo": ("blazepose_jax.cli.demo", "track a moving photograph with Google's released nets"),
+}

@@ -1,23 +1,53 @@
-"""``blazepose evaluate``."""
+"""``blazepose evaluate``: a pose net measured on annotated photographs."""
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from blazepose_jax.cli.options import add_decode, add_runtime, add_weights, names_help
 from blazepose_jax.cli.progress import progress
-from blazepose_jax.data.coco import Annotations, describe_changed, read_annotations
+from blazepose_jax.data.annotations import Annotations, describe_changed
+from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import check_name
 from blazepose_jax.evaluation.predict import CANDIDATES, Prediction, predict, shared_keypoints
 from blazepose_jax.evaluation.report import CENTER, TORSOS, choose_torso, report
 from blazepose_jax.inference.engine import load_engine
-from blazepose_jax.inference.pipeline import Settings, check_settings
+from blazepose_jax.inference.settings import Settings, check_settings
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
-from blazepose_jax.io.files import check_outputs, write_text
+from blazepose_jax.io.files import write_text
 from blazepose_jax.io.images import read_image
+from blazepose_jax.io.output_checks import check_outputs
 
-PICTURES = 16
+PICTURES, COLUMNS = 16, 8
+WHITE, RED = (255, 255, 255), (255, 60, 60)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    add_weights(parser)
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="folder with annotations.json in COCO's format"
+    )
+    parser.add_argument(
+        "--images", metavar="DIR", help="where the pictures lie, if not beside the annotations"
+    )
+    parser.add_argument(
+        "--roi", default="truth", metavar="R", help="truth (default), jitter:SEED or detector"
+    )
+    add_decode(parser)
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image")
+    add_runtime(parser)
+    torsos = {name: f"{'+'.join(a)} to {'+'.join(b)}" for name, (a, b) in TORSOS.items()}
+    torsos[CENTER] = "the set's own centre to its up points, which sets without those take"
+    parser.add_argument("--torso", default="lsp", metavar="NAME", help=names_help(torsos, "lsp"))
+    parser.add_argument("--json", metavar="FILE", help="write the report here")
+    parser.add_argument(
+        "--pictures", metavar="FILE", help="write the best and worst 16 people as one picture"
+    )
+    parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
 
 def run(args: Namespace) -> None:
@@ -37,13 +67,8 @@ def run(args: Namespace) -> None:
     check_outputs((args.json, args.pictures), data.inputs)
     names = shared_keypoints(engine, data.names)
     torso = choose_torso(args.torso, data.names, engine.skeleton)
-    found = predict(
-        engine,
-        data,
-        args.roi,
-        progress(data.people, len(data.people), Path(args.data).name, "people"),
-    )
-    rows = report(found, data, names, torso)
+    people = progress(data.people, len(data.people), Path(args.data).name, "people")
+    found = predict(engine, data, args.roi, people)
     rows = {
         "data": Path(args.data).name,
         "model": engine.model,
@@ -51,9 +76,9 @@ def run(args: Namespace) -> None:
         "flip": args.flip,
         "roi": args.roi,
         "runtime": args.runtime,
-        **rows,
+        **report(found, data, names, torso),
     }
-    # Before anything is said: whoever listens may hang up.
+    # Before anything is printed: whoever reads it may hang up.
     if args.json:
         write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
     if args.pictures:
@@ -63,14 +88,24 @@ def run(args: Namespace) -> None:
             f"torso: {'+'.join(torso[0])} to {'+'.join(torso[1])}, as the data lacks that of"
             f" {args.torso}"
         )
+    print_report(rows, data)
+
+
+def print_report(rows: dict[str, Any], data: Annotations) -> None:
+    """Print the headline numbers, a line a keypoint, and who was left out.
+
+    Args:
+      rows: of the JSON report.
+      data: what was measured on.
+    """
     for reason, count in rows["dropped"].items():
         print(f"{count} people dropped: {reason}")
     if data.changed:
         print(describe_changed(data.changed))
     print(
-        f"{engine.model}, decode {args.decode}{' + flip' if args.flip else ''}, roi {args.roi}: "
-        f"PCK@0.2 {rows['pck@0.2']}, PCK@0.1 {rows['pck@0.1']}, OKS AP {rows['oks_ap']} "
-        f"({rows['people']} people, {rows['points']} points)"
+        f"{rows['model']}, decode {rows['decode']}{' + flip' if rows['flip'] else ''},"
+        f" roi {rows['roi']}: PCK@0.2 {rows['pck@0.2']}, PCK@0.1 {rows['pck@0.1']},"
+        f" OKS AP {rows['oks_ap']} ({rows['people']} people, {rows['points']} points)"
     )
     for name, value in rows["per_keypoint"].items():
         print(f"  {name:<16} {value}")
@@ -79,29 +114,38 @@ def run(args: Namespace) -> None:
 def write_pictures(
     predictions: list[Prediction], data: Annotations, names: tuple[str, ...], path: Path
 ) -> None:
-    """A contact sheet.
+    """Write a contact sheet: the 16 best people, then the 16 worst.
 
-    The 16 best people, then the 16 worst, truth in white, prediction in colour.
+    Args:
+      predictions: of the data.
+      data: the truth, drawn in white under the predictions in red.
+      names: K, of the predictions' points.
+      path: of the picture.
     """
     columns = [data.names.index(name) for name in names]
-    errors = []
-    for p in predictions:
-        true, labelled = p.person.keypoints[columns], p.person.visibility_flags[columns] > 0
-        size = np.ptp(p.person.keypoints[p.person.visibility_flags > 0], axis=0).max()
-        error = np.linalg.norm(np.nan_to_num(p.keypoints, nan=1e4) - true, axis=-1)[labelled]
-        errors.append(float(error.mean() / max(size, 1.0)) if labelled.any() else 0.0)
-    order = np.argsort(errors)
+    order = np.argsort([mean_error(p, columns) for p in predictions])
     tiles = []
     for i in [*order[:PICTURES], *order[-PICTURES:]]:
         p = predictions[int(i)]
-        points = np.where(
-            (p.person.visibility_flags > 0)[columns, None], p.person.keypoints[columns], np.nan
-        )
-        tiles.append(
-            draw_points(
-                draw_points(read_image(p.person.image), points, (255, 255, 255)),
-                p.keypoints,
-                (255, 60, 60),
-            )
-        )
-    save_image(contact_sheet(tiles, 8), path)
+        labelled = (p.person.visibility_flags > 0)[columns, None]
+        points = np.where(labelled, p.person.keypoints[columns], np.nan)
+        tile = draw_points(read_image(p.person.image), points, WHITE)
+        tiles.append(draw_points(tile, p.keypoints, RED))
+    save_image(contact_sheet(tiles, COLUMNS), path)
+
+
+def mean_error(prediction: Prediction, columns: list[int]) -> float:
+    """Mean distance from the truth over the person's size; 0 where nothing is labelled.
+
+    Args:
+      prediction: of one person.
+      columns: (K,) positions of the predicted points among the data's.
+    """
+    person = prediction.person
+    labelled = person.visibility_flags[columns] > 0
+    if not labelled.any():
+        return 0.0
+    size = np.ptp(person.keypoints[person.visibility_flags > 0], axis=0).max()
+    found = np.nan_to_num(prediction.keypoints, nan=1e4)
+    error = np.linalg.norm(found - person.keypoints[columns], axis=-1)[labelled]
+    return float(error.mean() / max(size, 1.0))

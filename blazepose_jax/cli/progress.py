@@ -1,4 +1,4 @@
-"""Things to do come in, the same things leave, and a person sees how far it is."""
+"""Progress of a loop, for a terminal or a log."""
 
 import contextlib
 import sys

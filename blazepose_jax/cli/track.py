@@ -1,84 +1,110 @@
-"""What the command line does once its words are understood.
+"""``blazepose track``: a video, image, folder or camera to points, overlays and masks."""
 
-Arguments come in, files and lines leave.
-"""
-
-import collections
-import contextlib
-import json
+import dataclasses
 import os
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Iterator
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from blazepose_jax.cli.options import add_decode, add_runtime, add_weights
 from blazepose_jax.cli.progress import progress
+from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
-from blazepose_jax.inference import Settings
+from blazepose_jax.inference.settings import Settings, SmoothingConfig
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.draw import check_picture_name, draw_poses, save_image
-from blazepose_jax.io.files import OutputFolder, check_outputs
-from blazepose_jax.io.images import SUFFIXES
 from blazepose_jax.io.interrupts import interruptible
-from blazepose_jax.io.media import Media, Picture, read_media
-from blazepose_jax.io.results import CsvWriter, JsonWriter
-from blazepose_jax.io.video import VideoWriter
-from blazepose_jax.models import MODELS, LayerConfig, create_model
-from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
-from blazepose_jax.structs import Poses
-from blazepose_jax.weights import import_weights
+from blazepose_jax.io.media import Media, read_media
+from blazepose_jax.io.output_checks import check_outputs
 
 
-def list_models(args: Namespace) -> None:
-    """``blazepose models``."""
-    rows = []
-    for name, spec in MODELS.items():
-        model = create_model(name, LayerConfig("folded", convolution="xla"))
-        calls = conv_calls(model, spec.side)
-        rows.append(
-            {
-                "name": name,
-                "input": [spec.side, spec.side, 3],
-                "parameters": count_parameters(calls),
-                "macs": count_macs(calls),
-                "keypoints": getattr(model, "keypoints", 4),
-                "weights": "import" if name in ("detector", "lite", "full", "heavy") else "train",
-            }
-        )
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'name':<15}{'input':>11}{'parameters':>13}{'MACs':>10}{'keypoints':>11}  weights")
-    for row in rows:
-        side = row["input"][0]
-        macs = row["macs"] / 1e6
-        print(
-            f"{row['name']:<15}{f'{side}x{side}x3':>11}{row['parameters']:>13,}{macs:>8.0f} M"
-            f"{row['keypoints']:>11}  {row['weights']}"
-        )
+@dataclasses.dataclass
+class Counts:
+    """What was tracked so far."""
+
+    frames: int = 0
+    occupied: int = 0  # frames with people
+    detector_runs: int = 0
+    stopped: bool = False  # by an interrupt, before the end of the input
 
 
-def import_files(args: Namespace) -> None:
-    """``blazepose import``."""
-    for source in args.sources:
-        if os.path.isfile(source) and Path(os.path.realpath(source)).is_relative_to(
-            os.path.realpath(args.output)
-        ):
-            raise BlazePoseError(
-                f"output {args.output!r} holds the input {source!r}, which would be lost: name "
-                "another"
-            )
-    for kind, net in import_weights(args.sources, args.output).items():
-        print(f"{kind}: {net.model} from {net.source}")
-    print(f"wrote {args.output}")
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help=(
+            "video, image, folder of images, camera:0, a URL like rtsp://..., or - for standard"
+            " input"
+        ),
+    )
+    add_weights(parser)
+    parser.add_argument("--json", metavar="FILE", help="write all points as JSON")
+    parser.add_argument("--csv", metavar="FILE", help="write all points as CSV")
+    parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
+    parser.add_argument("--mask", metavar="DIR", help="write a mask per frame as PNG")
+    parser.add_argument("--world", action="store_true", help="add world landmarks in metres")
+    add_runtime(parser)
+    parser.add_argument(
+        "--max-people", type=int, default=1, metavar="N", help="people at once (default: 1)"
+    )
+    add_smoothing(parser)
+    add_decode(parser)
+    parser.add_argument(
+        "--flip", action="store_true", help="average with the mirror image; for stills"
+    )
+    parser.add_argument(
+        "--min-detection-confidence", type=float, default=0.5, metavar="P", help="default 0.5"
+    )
+    parser.add_argument(
+        "--min-presence-confidence", type=float, default=0.5, metavar="P", help="default 0.5"
+    )
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
+    parser.add_argument("--end", type=float, metavar="S", help="seconds to stop before")
+    parser.add_argument(
+        "--sequence", action="store_true", help="a folder's images follow each other in time"
+    )
+
+
+def add_smoothing(parser: ArgumentParser) -> None:
+    """The options of the filters over time."""
+    standard = SmoothingConfig()
+    parser.add_argument(
+        "--no-smoothing", action="store_true", help="raw points, without filter over time"
+    )
+    parser.add_argument(
+        "--min-cutoff",
+        type=float,
+        metavar="HZ",
+        help=(
+            "filter of keypoints at rest: lower is steadier and lags more (default, MediaPipe's: "
+            f"{standard.keypoints_min_cutoff:g})"
+        ),
+    )
+    parser.add_argument(
+        "--beta",
+        type=float,
+        metavar="HZ",
+        help=(
+            "filter of moving keypoints, added to --min-cutoff per ROI side a second: higher lags"
+            f" less (default, MediaPipe's: {standard.keypoints_beta:g})"
+        ),
+    )
 
 
 def settings_of(args: Namespace) -> Settings:
-    """The tracking options as Settings."""
+    """The tracking options as Settings.
+
+    Raises:
+      BlazePoseError: constants of a filter that is off.
+    """
+    given = {"keypoints_min_cutoff": args.min_cutoff, "keypoints_beta": args.beta}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and args.no_smoothing:
+        option = "--min-cutoff" if args.min_cutoff is not None else "--beta"
+        raise BlazePoseError(
+            f"{option} sets a filter that --no-smoothing turns off: give one of the two"
+        )
     return Settings(
         max_people=args.max_people,
         min_detection_confidence=args.min_detection_confidence,
@@ -88,66 +114,68 @@ def settings_of(args: Namespace) -> Settings:
         smoothing=not args.no_smoothing,
         world=args.world,
         mask=args.mask is not None,
+        filters=SmoothingConfig(**given),
     )
 
 
-def track(args: Namespace) -> None:
+def run(args: Namespace) -> None:
     """``blazepose track``."""
     media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
-    check_outputs((args.json, args.csv, args.video), (*media.files, args.weights, args.detector))
-    _check_mask_folder(args.mask, (args.json, args.csv, args.video))
+    files = (args.json, args.csv, args.video)
+    check_outputs(files, (*media.files, args.weights, args.detector))
+    check_mask_folder(args.mask, files)
     tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
-    frames = occupied = runs = 0
-    began, stopped, sinks = time.perf_counter(), False, []
-    try:
-        open_sinks(sinks, args, media, tracker)
-        with interruptible() as interrupted:
-            for picture in progress(media, media.count, media.name, "frames"):
-                if not media.is_sequence:
-                    tracker.reset()
-                poses = tracker(picture.image, picture.time)
-                runs = tracker.detector_runs if media.is_sequence else runs + 1
-                for sink in sinks:
-                    with naming(sink.path):
-                        sink.write(picture, poses)
-                frames, occupied = frames + 1, occupied + bool(poses.present.any())
-                if stopped := interrupted():
-                    break
-        while sinks:
-            with naming(sinks[0].path):
-                sinks[0].close()
-            sinks.pop(0)
-    finally:
-        for sink in sinks:  # whatever could not be finished
-            sink.discard()
+    began = time.perf_counter()
+    with open_sinks(args, media, tracker) as sinks:
+        counts = track_media(tracker, media, sinks)
     seconds = time.perf_counter() - began
     # What goes to standard output is nothing but the result.
-    piped = any(
-        path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout")
-        for path in (args.json, args.csv)
-        if os.path.exists("/dev/stdout")
-    )
     print(
-        f"{frames} frames, {occupied} with people, {runs} detector runs, {frames / seconds:.1f}"
-        " frames/s with compilation, reading and writing",
-        file=sys.stderr if piped else sys.stdout,
+        f"{counts.frames} frames, {counts.occupied} with people, {counts.detector_runs} detector"
+        f" runs, {counts.frames / seconds:.1f} frames/s with compilation, reading and writing",
+        file=sys.stderr if is_piped(args.json, args.csv) else sys.stdout,
     )
-    if stopped:
-        raise Interrupted(f"interrupted: the results of the first {frames} frames are kept")
+    if counts.stopped:
+        raise Interrupted(f"interrupted: the results of the first {counts.frames} frames are kept")
 
 
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an error of the system, such as a full disk, say which file it struck."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
+def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
+    """Track every picture and write what was found; an interrupt ends it after a frame."""
+    counts = Counts()
+    with interruptible() as interrupted:
+        for picture in progress(media, media.count, media.name, "frames"):
+            if not media.is_sequence:
+                tracker.reset()
+            poses = tracker(picture.image, picture.time)
+            for sink in sinks:
+                with naming(sink.path):
+                    sink.write(picture, poses)
+            counts.frames += 1
+            counts.occupied += bool(poses.present.any())
+            counts.detector_runs = (
+                tracker.detector_runs if media.is_sequence else counts.detector_runs + 1
+            )
+            if interrupted():
+                counts.stopped = True
+                break
+    return counts
 
 
-def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None:
+def is_piped(*outputs: str | None) -> bool:
+    """Whether one of the outputs is the standard output."""
+    if not os.path.exists("/dev/stdout"):
+        return False
+    return any(
+        path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout") for path in outputs
+    )
+
+
+def check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None:
+    """Refuse a mask folder that holds something, or that is to hold another output.
+
+    Raises:
+      BlazePoseError: such a folder.
+    """
     if path is None:
         return
     if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
@@ -160,105 +188,3 @@ def _check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> Non
             raise BlazePoseError(
                 f"output {output!r} is, or lies in, the mask folder {path!r}: name another place"
             )
-
-
-def open_sinks(sinks: list[Any], args: Namespace, media: Media, tracker: Tracker) -> None:
-    """Open whatever the options say to write, each with write(picture, poses), close() and
-    discard().
-
-    Args:
-      sinks: gets them one by one, so that what is open is known when the next one fails.
-      args: the options.
-      media: what is tracked.
-      tracker: by what.
-    """
-    if args.json:
-        sinks.append(JsonWriter(args.json, media.name, media.fps, tracker.model, tracker.skeleton))
-    if args.csv:
-        sinks.append(CsvWriter(args.csv, tracker.skeleton, args.world))
-    if args.video:
-        sinks.append(OverlaySink(args.video, media.fps, tracker))
-    if args.mask:
-        sinks.append(MaskSink(args.mask, tracker, media))
-
-
-class OverlaySink:
-    """Draws the poses into a video, or, for a name like ``.png``, into one picture."""
-
-    def __init__(self, path: str, fps: float, tracker: Tracker):
-        """Open the output."""
-        self.path, self._skeleton = Path(path), tracker.skeleton
-        self._image: np.ndarray | None = None
-        self._writer = None
-        if self.path.suffix.lower() in SUFFIXES:
-            check_picture_name(self.path)
-        else:
-            self._writer = VideoWriter(path, fps or 1.0)
-
-    def write(self, picture: Picture, poses: Poses) -> None:
-        """Append one frame."""
-        image = draw_poses(picture.image, poses, self._skeleton)
-        if self._writer is not None:
-            self._writer.write(image, picture.time)
-        elif self._image is None:
-            self._image = image
-        else:
-            raise BlazePoseError(
-                f"{str(self.path)!r} holds one picture and the input has several: name a .mp4"
-            )
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._image is not None:
-            save_image(self._image, self.path)
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        if self._writer is not None:
-            self._writer.discard()
-
-
-class MaskSink:
-    """Writes one grey PNG per frame: 255 where a person is."""
-
-    def __init__(self, path: str, tracker: Tracker, media: Media):
-        """Open a folder under a temporary name."""
-        self.path, self._tracker, self._out = Path(path), tracker, OutputFolder(path)
-        self._names = mask_names([file.name for file in media.files])
-
-    def write(self, picture: Picture, poses: Poses) -> None:
-        """Append one frame."""
-        found = self._tracker.masks(picture.image, poses)
-        total = np.max(list(found.values()), 0) if found else np.zeros(picture.image.shape[:2])
-        name = self._names[picture.file] if picture.file else f"{picture.index:06d}.png"
-        save_image((total * 255 + 0.5).astype(np.uint8), self._out.part / name)
-
-    def close(self) -> None:
-        """Give the folder its name."""
-        self._out.finish()
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._out.discard()
-
-
-def mask_names(files: list[str]) -> dict[str, str]:
-    """{file name: its mask's}.
-
-    The stem where that is unique whatever the case, else the whole name and a number.
-    """
-    stems = collections.Counter(Path(file).stem.casefold() for file in files)
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for file in files:
-        base = Path(file).stem if stems[Path(file).stem.casefold()] == 1 else file
-        name = next(
-            n
-            for n in (base, *(f"{base}_{i}" for i in range(2, len(files) + 2)))
-            if n.casefold() not in taken
-        )
-        taken.add(name.casefold())
-        names[file] = f"{name}.png"
-    return names

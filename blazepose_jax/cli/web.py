@@ -1,16 +1,13 @@
-"""Weights come in.
-
-A local web server leaves that runs them in MediaPipe's own runtime, in the browser.
-"""
+"""``blazepose web``: a local page that runs weights in the browser, by MediaPipe's own runtime."""
 
 import http.server
-import socketserver
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from blazepose_jax.cli.options import add_weights
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import default_backend, to_tflite
@@ -21,14 +18,24 @@ from blazepose_jax.weights.archive import read_task
 PAGE = Path(__file__).resolve().parents[2] / "tools" / "web"
 VISION = PAGE / "node_modules" / "@mediapipe" / "tasks-vision"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
-SECONDS = 30
+SECONDS = 30  # of silence, after which a connection is closed
+BINARY = "application/octet-stream"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
     ".mjs": "text/javascript",
     ".wasm": "application/wasm",
-    ".task": "application/octet-stream",
+    ".task": BINARY,
 }
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    add_weights(parser)
+    parser.add_argument("--image", metavar="FILE", help="a photograph to begin with")
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="of localhost (default: 8000; 0: any)"
+    )
 
 
 def run(args: Namespace) -> None:
@@ -59,7 +66,11 @@ def run(args: Namespace) -> None:
 
 
 def task_of(weights: str, detector: str | None) -> bytes:
-    """The .task of any weights: a .task as it is, a directory exported."""
+    """The .task of any weights: a .task as it is, a directory exported.
+
+    Raises:
+      BlazePoseError: bad weights, or a network is missing.
+    """
     if Path(weights).is_file() and detector is None:
         read_task(Path(weights))
         return Path(weights).read_bytes()
@@ -76,73 +87,91 @@ def task_of(weights: str, detector: str | None) -> bytes:
     return task_bytes(files["detector"], files["pose"])
 
 
-def make_server(model: bytes, image: Path | None, port: int) -> socketserver.TCPServer:
-    """A server on localhost alone.
+class Server(http.server.ThreadingHTTPServer):
+    """Serves the page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``.
 
-    The page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``.
+    Attributes:
+      model: a .task.
+      image: a photograph's path, or None.
     """
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = SECONDS  # of silence, then the connection is closed
+    daemon_threads = True
 
-        def do_GET(self) -> None:
-            self._answer(body=True)
+    def __init__(self, model: bytes, image: Path | None, port: int):
+        """Listen on localhost alone; port 0 is any free one."""
+        self.model, self.image = model, image
+        super().__init__(("127.0.0.1", port), Handler)
 
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report what is no fault of the browser's, which hangs up as it likes."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
-        def _answer(self, *, body: bool) -> None:
-            # A page elsewhere whose name was bound anew to this address could read the photograph
-            # and the model.
-            if host_of(self.headers.get("Host", "")) not in LOCAL_NAMES:
-                self.send_error(403, "this server answers to localhost alone")
-                return
-            try:
-                found = self._find(urlsplit(self.path).path.lstrip("/") or "index.html")
-            except (OSError, ValueError):  # a path that no system takes, or a file that has gone
-                found = None
-            if found is None:
-                self.send_error(404)
-                return
-            kind, data = found
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
+    def find(self, name: str) -> tuple[str, bytes] | None:
+        """Content type and bytes of a path; None where there is no such thing.
 
-        def _find(self, name: str) -> tuple[str, bytes] | None:
-            if name == "model.task":
-                return TYPES[".task"], model
-            if name == "image":
-                return None if image is None else ("application/octet-stream", image.read_bytes())
-            root, rest = (
-                (VISION, name.removeprefix("vision/"))
-                if name.startswith("vision/")
-                else (PAGE, name)
-            )
-            path = (root / rest).resolve()
-            if (
-                not path.is_relative_to(root.resolve())
-                or not path.is_file()
-                or path.suffix not in TYPES
-            ):
-                return None
-            return TYPES[path.suffix], path.read_bytes()
+        Args:
+          name: without the first slash.
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass  # one line per request helps nobody
+        Raises:
+          OSError, ValueError: a path that no system takes, or a file that has gone.
+        """
+        if name == "model.task":
+            return BINARY, self.model
+        if name == "image":
+            return None if self.image is None else (BINARY, self.image.read_bytes())
+        root, rest = (
+            (VISION, name.removeprefix("vision/")) if name.startswith("vision/") else (PAGE, name)
+        )
+        path = (root / rest).resolve()
+        if not path.is_relative_to(root.resolve()) or not path.is_file():
+            return None
+        return (TYPES[path.suffix], path.read_bytes()) if path.suffix in TYPES else None
 
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = True
 
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            if not isinstance(sys.exception(), OSError):  # browsers hang up as they like
-                super().handle_error(request, client_address)
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers one connection."""
 
-    return Server(("127.0.0.1", port), Handler)
+    server: Server
+    timeout = SECONDS
+
+    def do_GET(self) -> None:
+        """Answer with the file."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the file."""
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        # A page elsewhere whose name was bound anew to this address could read the photograph and
+        # the model.
+        if host_of(self.headers.get("Host", "")) not in LOCAL_NAMES:
+            self.send_error(403, "this server answers to localhost alone")
+            return
+        try:
+            found = self.server.find(urlsplit(self.path).path.lstrip("/") or "index.html")
+        except (OSError, ValueError):
+            found = None
+        if found is None:
+            self.send_error(404)
+            return
+        content_type, data = found
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing: one line per request helps nobody."""
+
+
+def make_server(model: bytes, image: Path | None, port: int) -> Server:
+    """A server on localhost alone, with a .task and perhaps a photograph."""
+    return Server(model, image, port)
 
 
 def host_of(header: str) -> str:

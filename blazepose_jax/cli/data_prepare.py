@@ -1,0 +1,187 @@
+"""``blazepose data prepare``: annotations, archives or rendered people to records."""
+
+import dataclasses
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from blazepose_jax.cli.data_skeleton import check_names, load_skeleton, with_pairs_of
+from blazepose_jax.cli.data_teacher import teacher_rois
+from blazepose_jax.cli.progress import progress
+from blazepose_jax.data.annotations import (
+    Annotations,
+    Reasons,
+    describe_changed,
+    describe_dropped,
+)
+from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.encode_people import encode_people
+from blazepose_jax.data.encode_scenes import by_image, encode_scenes
+from blazepose_jax.data.groups import group_people
+from blazepose_jax.data.labels import Row
+from blazepose_jax.data.lsp import read_lsp, unpack
+from blazepose_jax.data.records import write_records
+from blazepose_jax.data.rendered import rendered_rows
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
+
+MIN_SIZE = 64  # px of a record
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Rows to write, and what is noted about them.
+
+    Attributes:
+      rows: made one by one, while they are written.
+      skeleton: of the rows.
+      source: name for records.json.
+      dropped: complete after the last row.
+      changed: what was read otherwise than it stands there.
+      notes: further plain data for records.json.
+    """
+
+    rows: Iterator[Row]
+    skeleton: Skeleton
+    source: str
+    dropped: Reasons = dataclasses.field(default_factory=dict)
+    changed: Reasons = dataclasses.field(default_factory=dict)
+    notes: dict[str, object] = dataclasses.field(default_factory=dict)
+
+
+def prepare(args: Namespace) -> None:
+    """``blazepose data prepare NAME --source DIR --output DIR``."""
+    check_arguments(args)
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    skeleton = load_skeleton(args.skeleton)
+    with TemporaryDirectory() as scratch:
+        found = DATA_SETS[args.name](args, skeleton, Path(scratch))
+        count = FORMATS[args.format](found, args, output)
+    print(describe_dropped(found.dropped))
+    if found.changed:
+        print(describe_changed(found.changed))
+    print(f"wrote {count} {'scenes' if args.scenes else 'people'} to {args.output}")
+
+
+def check_arguments(args: Namespace) -> None:
+    """Everything that can be said before the work starts.
+
+    Raises:
+      BlazePoseError: unknown names, an output that exists, options that exclude each other, a count
+        or size that is too small.
+    """
+    check_name(args.name, DATA_SETS, "data set")
+    check_name(args.format, FORMATS, "format")
+    if Path(args.output).exists():
+        raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
+    if args.scenes and (args.format != "records" or args.name == "rendered_people"):
+        raise BlazePoseError(
+            "--scenes makes records of photographs: leave out --format and name coco_keypoints"
+            " or lsp"
+        )
+    if args.count < 1 or args.size < MIN_SIZE:
+        raise BlazePoseError(
+            f"--count {args.count} and --size {args.size}: at least 1 person of {MIN_SIZE} px is"
+            " needed"
+        )
+
+
+def prepare_coco(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
+    """People of a folder with annotations in COCO's format."""
+    return annotated(args, skeleton, read_folder(args, skeleton))
+
+
+def prepare_lsp(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
+    """People of LSP's archive, of its folder, or of a folder with annotations of LSP's people."""
+    source = source_of(args)
+    if (source / "annotations.json").is_file():
+        return annotated(args, skeleton, read_folder(args, skeleton))
+    return annotated(args, skeleton, read_lsp(unpack(source, scratch), args.split))
+
+
+def prepare_rendered(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
+    """Rendered people, which have the 33 points whatever ``skeleton`` is."""
+    rows = progress(
+        rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people"
+    )
+    return Prepared(rows, BLAZEPOSE, f"rendered, seed {args.seed}")
+
+
+def source_of(args: Namespace) -> Path:
+    """The path of ``--source``.
+
+    Raises:
+      BlazePoseError: it was left out.
+    """
+    if args.source is None:
+        raise BlazePoseError(
+            "data prepare needs --source: name a folder with annotations.json, or LSP's archive"
+        )
+    return Path(args.source)
+
+
+def read_folder(args: Namespace, skeleton: Skeleton) -> Annotations:
+    """People of the folder that ``--source`` names."""
+    return read_annotations(
+        source_of(args), strict=args.strict, images=args.images, skeleton=skeleton
+    )
+
+
+def annotated(args: Namespace, skeleton: Skeleton, data: Annotations) -> Prepared:
+    """Annotated people, cut out one by one, or, with ``--scenes``, their whole photographs."""
+    skeleton = with_pairs_of(skeleton, data)
+    groups, how = group_people(data.people)
+    print(how if args.scenes else f"{skeleton.describe_sides()}\n{how}")
+    if args.scenes:
+        check_names(BLAZEPOSE, data)
+        found = by_image(data.people)
+        scenes = progress(found.items(), len(found), args.name, "scenes")
+        rows = encode_scenes(data, scenes, args.size, groups)
+    else:
+        check_names(skeleton, data)
+        people = progress(data.people, len(data.people), args.name, "people")
+        circles = teacher_rois(args.teacher, data) if args.teacher else {}
+        rows = encode_people(data, skeleton, people, args.size, circles, groups)
+    changed = {reason: len(ids) for reason, ids in data.changed.items()}
+    return Prepared(
+        rows,
+        skeleton,
+        source_of(args).name,
+        data.dropped,
+        data.changed,
+        {"groups": how, "changed": changed},
+    )
+
+
+def write_folder(found: Prepared, args: Namespace, output: Path) -> int:
+    """Write a records folder; returns how many records it has."""
+    return write_records(
+        found.rows,
+        found.skeleton,
+        output,
+        size=args.size,
+        source=found.source,
+        dropped=found.dropped,
+        notes=found.notes,
+    )
+
+
+def write_tfds(found: Prepared, args: Namespace, output: Path) -> int:
+    """Write an array_record data set of TFDS; returns how many records it has."""
+    # Here, as TFDS is an extra.
+    from blazepose_jax.data import tfds_builders
+
+    config = tfds_builders.PeopleConfig(
+        name=f"{found.skeleton.name}_{args.size}px", skeleton=found.skeleton, size=args.size
+    )
+    return tfds_builders.write_tfds(found.rows, args.name, config, output)
+
+
+DATA_SETS = {
+    "coco_keypoints": prepare_coco,
+    "lsp": prepare_lsp,
+    "rendered_people": prepare_rendered,
+}
+FORMATS = {"records": write_folder, "tfds": write_tfds}

@@ -1,0 +1,51 @@
+"""Options that several commands have, and help texts from the dicts that they describe."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterable, Mapping
+
+from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.inference.engine import RUNTIMES
+
+
+def names_help(names: Iterable[str], default: str = "") -> str:
+    """Help text of an option that takes a name: ``a (default), b or c``.
+
+    Args:
+      names: that are known. Of a mapping to texts, each is shown with its text.
+      default: the name that is taken where the option is left out.
+    """
+    texts = names if isinstance(names, Mapping) else {}
+    shown = []
+    for name in names:
+        notes = ["default"] if name == default else []
+        if isinstance(texts.get(name), str):
+            notes.append(texts[name])
+        shown.append(f"{name} ({': '.join(notes)})" if notes else name)
+    *first, last = shown
+    # argparse formats help texts by %.
+    return (f"{', '.join(first)} or {last}" if first else last).replace("%", "%%")
+
+
+def add_weights(parser: ArgumentParser) -> None:
+    """``--weights W`` and ``--detector W``."""
+    parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    parser.add_argument("--detector", metavar="W", help="take the detector from here")
+
+
+def add_decode(parser: ArgumentParser) -> None:
+    """``--decode NAME``."""
+    parser.add_argument(
+        "--decode", default="refine", metavar="NAME", help=names_help(DECODES, "refine")
+    )
+
+
+def add_runtime(parser: ArgumentParser) -> None:
+    """``--runtime NAME``."""
+    parser.add_argument(
+        "--runtime", default="jax", metavar="NAME", help=names_help(RUNTIMES, "jax")
+    )
+
+
+def add_overrides(parser: ArgumentParser, help_text: str) -> None:
+    """Words ``field.path=value`` that change an experiment."""
+    parser.add_argument("overrides", nargs="*", metavar="field.path=value", help=help_text)

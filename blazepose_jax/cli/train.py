@@ -1,0 +1,37 @@
+"""``blazepose train``: an experiment to checkpoints, metrics and weights."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from blazepose_jax.cli.options import add_overrides
+from blazepose_jax.training.config import load_experiment, override
+from blazepose_jax.training.loop import train
+from blazepose_jax.training.run_control import join
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a name in experiments/ or a Python file"
+    )
+    add_overrides(parser, "changes, like optimizer.steps=100")
+    parser.add_argument(
+        "--workdir", required=True, metavar="DIR", help="checkpoints, metrics and weights go here"
+    )
+    parser.add_argument("--init", metavar="W", help="weights directory to start from")
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="of a run on several hosts: the first process"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="how many processes there are"
+    )
+    parser.add_argument(
+        "--process", type=int, default=0, metavar="I", help="which of them this is, from 0"
+    )
+
+
+def run(args: Namespace) -> None:
+    """``blazepose train``."""
+    config = override(load_experiment(args.experiment), args.overrides)
+    join(args.coordinator, args.processes, args.process)
+    train(config, Path(args.workdir), init=args.init)
