@@ -1,66 +1,12 @@
-"""Import every core module where only the core requirements are installed.
-
-No extra may have leaked in.
-"""
+"""A check that every module imports where only the core requirements are installed."""
 
 import importlib
 import importlib.util
+import pkgutil
 import sys
 
-CORE = [
-    "",
-    ".errors",
-    ".skeleton",
-    ".structs",
-    ".geometry.boxes",
-    ".geometry.nms",
-    ".geometry.rois",
-    ".geometry.warp",
-    ".codecs.anchors",
-    ".codecs.heatmaps",
-    ".codecs.landmarks",
-    ".smoothing",
-    ".models",
-    ".models.summary",
-    ".models.fold",
-    ".inference",
-    ".frames",
-    ".results",
-    ".draw",
-    ".video",
-    ".weights",
-    ".litert",
-    ".engine",
-    ".metrics",
-    ".data.coco",
-    ".tracker",
-    ".evaluate",
-    ".progress",
-    ".augment",
-    ".losses",
-    ".codecs.alignment",
-    ".rendering.scene",
-    ".models.unfold",
-    ".objectives",
-    ".training",
-    ".configs",
-    ".data.records",
-    ".data.people",
-    ".data.lsp",
-    ".data.scenes",
-    ".data.rendered",
-    ".data.readers",
-    ".data.streams",
-    ".initialise",
-    ".tasks",
-    ".trainer",
-    ".metric_log",
-    ".train",
-    ".prepare",
-    ".demo_training",
-    ".cli",
-    ".commands",
-]
+import blazepose_jax
+
 EXTRAS = [
     "av",
     "PIL",
@@ -70,20 +16,30 @@ EXTRAS = [
     "tensorflow",
     "grain",
     "tensorflow_datasets",
+    "filelock",
+    "matplotlib",
 ]
+# A TFDS builder is a class of TFDS.
+NEEDS_EXTRAS = ["blazepose_jax.data.tfds_builders"]
+# Folders that the package itself must not load.
+ON_DEMAND = ("blazepose_jax.export", "blazepose_jax.training")
 
 
 def main() -> None:
     """Entry point."""
+    if loaded := [name for name in sys.modules if name.startswith(ON_DEMAND)]:
+        raise SystemExit(f"import blazepose_jax loads {loaded[0]}: import it where it is needed")
     if installed := [name for name in EXTRAS if importlib.util.find_spec(name)]:
         raise SystemExit(
             f"this environment has the extra {installed[0]}: use one with the core requirements"
             " alone"
         )
-    for name in CORE:
-        importlib.import_module(f"blazepose_jax{name}")
-    assert not set(EXTRAS) & set(sys.modules)
-    print(f"{len(CORE)} core modules import without extras")
+    found = pkgutil.walk_packages(blazepose_jax.__path__, "blazepose_jax.")
+    names = [module.name for module in found if not module.name.endswith("__main__")]
+    for name in names:
+        if name not in NEEDS_EXTRAS:
+            importlib.import_module(name)
+    print(f"{len(names) - len(NEEDS_EXTRAS)} modules import without extras")
 
 
 if __name__ == "__main__":
