@@ -8,15 +8,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from blazepose_jax.cli.options import add_weights
+from blazepose_jax.cli.web_runtime import fetch_runtime, runtime_folder
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import default_backend, to_tflite
 from blazepose_jax.export.graph import make_graph
+from blazepose_jax.io.shipped import shipped
 from blazepose_jax.weights import read_stored
 from blazepose_jax.weights.archive import read_task
 
-PAGE = Path(__file__).resolve().parents[2] / "tools" / "web"
-VISION = PAGE / "node_modules" / "@mediapipe" / "tasks-vision"
+PAGE = shipped("web")
+VISION = runtime_folder(PAGE)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SECONDS = 30  # of silence, after which a connection is closed
 BINARY = "application/octet-stream"
@@ -40,16 +42,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """``blazepose web``."""
-    if not (PAGE / "index.html").is_file():
-        raise BlazePoseError(
-            f"{PAGE} has no page: it lives in the repository; clone it and pip install -e ."
-        )
-    if not VISION.is_dir():
-        raise BlazePoseError(f"{VISION} is missing: run `make clients`, or `npm ci` in {PAGE}")
     if args.image is not None and not Path(args.image).is_file():
         raise BlazePoseError(f"image {args.image!r} is no file: give a photograph")
     if not 0 <= args.port <= 65535:
         raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
+    if not VISION.is_dir():
+        fetch_runtime(PAGE, VISION)
     model = task_of(args.weights, args.detector)
     try:
         server = make_server(model, Path(args.image) if args.image else None, args.port)

@@ -69,7 +69,7 @@ def fetch_runtime(page: Path, runtime: Path) -> None:
 
 def _is_installed(page: Path) -> bool:
     """Whether the page lies inside of the package, which is no place to write to."""
-    return page.parent == Path(__file__).resolve().parents[1]
+    return page.parent.resolve() == Path(__file__).resolve().parents[1]
 
 
 def _reason(log: str) -> str:
