@@ -7,7 +7,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 # Compiled programs are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 
-.PHONY: setup demo test test-long fuzz check bench peers clients lock clean
+.PHONY: setup demo test test-long fuzz check check-wheel dist docs bench peers clients lock clean
 
 setup: $(VENV)/.stamp-all
 
@@ -40,12 +40,34 @@ check: setup .venv-core/.stamp
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/pyright
 	.venv-core/bin/python tools/check_core_import.py
+	$(MAKE) --no-print-directory check-wheel
 
 # The core must import with nothing but its own requirements.
 .venv-core/.stamp: requirements/core.txt setup.py | $(BIN)/python
 	$(PYTHON) -m venv .venv-core
 	$(UV) pip install --quiet --python .venv-core/bin/python -r requirements/core.txt
 	$(UV) pip install --quiet --python .venv-core/bin/python --no-deps -e .
+	touch $@
+
+# Wheel and sdist in dist/; the wheel is built from the sdist, so that nothing is missing there.
+dist: | $(BIN)/python
+	rm -rf dist
+	$(UV) build --quiet --no-create-gitignore --build-constraints requirements/all.txt --python $(BIN)/python -o dist .
+
+# The wheel and its extras alone, in an empty folder: what people get. litert-converter is all of the
+# extra `export` that the check needs; the rest of it is TensorFlow.
+check-wheel: dist
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-wheel
+	$(UV) pip install --quiet --python .venv-wheel/bin/python --constraints requirements/all.txt \
+	  "$$(echo dist/*.whl)[video,litert,demo]" "litert-converter"
+	BLAZEPOSE_CACHE=$(CURDIR)/.cache .venv-wheel/bin/python tools/check_wheel.py
+
+docs: .venv-docs/.stamp
+	.venv-docs/bin/mkdocs build --strict
+
+.venv-docs/.stamp: requirements/docs.txt | $(BIN)/python
+	$(PYTHON) -m venv .venv-docs
+	$(UV) pip install --quiet --python .venv-docs/bin/python -r requirements/docs.txt
 	touch $@
 
 bench: setup
@@ -68,11 +90,11 @@ tools/web/node_modules/.stamp: tools/web/package.json tools/web/package-lock.jso
 
 # Newer versions where setup.py wants them: `make lock UPGRADE=--upgrade` renews all.
 lock: $(BIN)/python
-	for extras in "core" "demo --extra video --extra litert --extra demo" "all --all-extras"; do \
+	for extras in "core" "demo --extra video --extra litert --extra demo" "all --extra all" "docs --extra docs"; do \
 	  set -- $$extras; name=$$1; shift; \
 	  $(UV) pip compile --quiet $(UPGRADE) setup.py $$@ --universal --python-version 3.11 \
 	    --no-annotate --no-header -o requirements/$$name.txt; \
 	done
 
 clean:
-	rm -rf .venv .venv-core .venv-mediapipe-* .cache demo tools/web/node_modules
+	rm -rf .venv .venv-core .venv-wheel .venv-docs .venv-mediapipe-* .cache build demo dist site tools/web/node_modules
