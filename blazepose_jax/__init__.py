@@ -1,6 +1,6 @@
-"""BlazePose in JAX: images come in, 33 body points leave. The front door.
+"""BlazePose in JAX: 33 body points of people in images and videos.
 
-Importing it does nothing else.
+Importing the package loads what inference needs, neither ``export`` nor ``training``.
 """
 
 from blazepose_jax.errors import BlazePoseError

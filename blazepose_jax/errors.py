@@ -1,13 +1,13 @@
-"""A user's mistake comes in, one line that states value, rule and remedy leaves."""
+"""Errors that users see: one line that states the value, the rule and the remedy."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class BlazePoseError(ValueError):
-    """Bad input. The message is one line.
+    """Bad input.
 
-    The command line prints it and exits with ``exit_code``.
+    The message is one line; the command line prints it and exits with ``exit_code``.
     """
 
     exit_code = 2
@@ -18,16 +18,16 @@ class BlazePoseError(ValueError):
 
 
 class Interrupted(BlazePoseError):
-    """Somebody stopped the work, which kept what it had.
+    """An interrupted command, which kept what it had done.
 
-    Exit codes as shells give them: 128 + the signal's number.
+    The exit code is that of shells: 128 + the signal's number.
     """
 
     exit_code = 130
 
 
 class ParityError(BlazePoseError):
-    """What was written differs from what it was made of by more than is promised."""
+    """A written file that differs from what it was made of by more than is promised."""
 
     exit_code = 1
 
@@ -35,8 +35,13 @@ class ParityError(BlazePoseError):
 def check_name(value: str, known: Iterable[str], what: str) -> str:
     """Return ``value`` if it is one of ``known``.
 
+    Args:
+      value: a name that a user gave.
+      known: the names that there are.
+      what: they name, for the message.
+
     Raises:
-      BlazePoseError: it is not; the message suggests the nearest known name.
+      BlazePoseError: unknown; the message suggests the nearest known name.
     """
     names = list(known)
     if value in names:

@@ -1,4 +1,4 @@
-"""Left and right, told by the spelling of names."""
+"""Left and right in the spelling of names."""
 
 import functools
 import re
@@ -23,9 +23,9 @@ SIDE_WORDS = (
     ("sinistro", "destro"),
     ("左", "右"),
 )
-# Words that hold a side and mean none.
+# Words that contain a side and mean none.
 NO_SIDES = ("bright", "upright", "outright", "copyright", "cleft")
-# What a letter before it makes a side of, even where the other side is missing.
+# Words of which a single letter before them makes a side, even where the other side is missing.
 PAIRED_PARTS = (
     "hip",
     "knee",
@@ -46,24 +46,22 @@ _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in any spelling, in lower case.
-
-    ``LeftShoulder`` and ``left-shoulder`` are the same.
-    """
+    """The words of a name in lower case: ``LeftShoulder`` and ``left-shoulder`` are the same."""
     return tuple(word.lower() for word in _WORD.findall(name))
 
 
 @functools.lru_cache(maxsize=256)
 def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Left and right by spelling.
+    """Pair the names of left and right points by their spelling.
 
-    ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip``, and so in some other languages.
+    Known are ``left_hip``, ``L_Hip``, ``HipRight``, ``lhip`` and their like, also in some other
+    languages.
 
     Args:
       names: of keypoints.
 
     Returns:
-      (left, right) pairs in the order of their first name, and names that say a side and have no
+      (left, right) pairs in the order of their first name; and names that say a side and have no
       partner.
     """
     partner: dict[str, str] = {}
@@ -98,7 +96,7 @@ def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...
 
 
 def _sides_said(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """What a name says of its side, whether or not its partner is there."""
+    """The sides that a name says, whether or not its partner is there."""
     found = _side_by_word(name)
     for word in words_of(name):
         for side, part in enumerate(("left", "right")):
@@ -110,9 +108,12 @@ def _sides_said(name: str) -> list[tuple[tuple[str, ...], int]]:
 
 
 def _single_letters(names: tuple[str, ...]) -> dict[tuple[str, ...], int]:
-    """How many names differ by another single letter than l and r: point_a, point_b, ...
+    """Count names that differ by a single letter other than l and r.
 
-    Are no sides.
+    Among ``point_a``, ``point_b``, ``point_l``, ``point_r`` the last two are no sides.
+
+    Returns:
+      {words with the letter marked: how many names}.
     """
     counts: dict[tuple[str, ...], int] = {}
     for name in names:
@@ -125,7 +126,7 @@ def _single_letters(names: tuple[str, ...]) -> dict[tuple[str, ...], int]:
 
 
 def _side_by_word(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``left_hip``: (what remains with the word marked, side), for every word that says a side."""
+    """``left_hip``: (the words with the side marked, side), for every word that says a side."""
     words = words_of(name)
     return [
         ((*words[:i], "*", *words[i + 1 :]), _SIDE_OF[word])
@@ -135,7 +136,7 @@ def _side_by_word(name: str) -> list[tuple[tuple[str, ...], int]]:
 
 
 def _side_by_part(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``lefthip``, ``innerlefteye``, ``左肩``: a word that holds a side."""
+    """``lefthip``, ``innerlefteye``, ``左肩``: a word that contains a side."""
     words = words_of(name)
     return [
         ((*words[:i], *word.partition(part)[::2], "*", *words[i + 1 :]), side)
@@ -157,6 +158,6 @@ def _side_by_letter(name: str) -> list[tuple[tuple[str, ...], int]]:
 
 
 def _side_without_numbers(name: str) -> list[tuple[tuple[str, ...], int]]:
-    """``1_left_hip`` and ``2_right_hip``: names that count as well."""
+    """``1_left_hip`` and ``2_right_hip``: names that differ in their number, too."""
     plain = " ".join(word for word in words_of(name) if not word.isdecimal())
     return [*_side_by_word(plain), *_side_by_part(plain), *_side_by_letter(plain)]

@@ -1,13 +1,15 @@
-"""Keypoint sets as data: names, bones, left and right, and the points that place the ROI."""
+"""Keypoint sets: names, bones, left and right, and the points that place the ROI."""
 
 import dataclasses
-import json
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.sides import recognised_pairs
+from blazepose_jax.skeleton_file import check_fields, parse_text
 
 MAX_KEYPOINTS = 1000
+# Names of the auxiliary points that place the ROI (docs/mediapipe.md, 3.6).
+ROI_POINTS = ("roi_center", "roi_circle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,38 +37,30 @@ class Skeleton:
     pairs: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self):
-        if not 0 < len(self.keypoints) <= MAX_KEYPOINTS:
-            raise BlazePoseError(
-                f"skeleton {self.name!r} has {len(self.keypoints)} keypoints: it must have from 1"
-                f" to {MAX_KEYPOINTS}"
-            )
-        names = set(self.keypoints)
-        paired = [n for pair in self.pairs or () for n in pair]
-        used = (
-            {n for bone in self.bones for n in bone} | set(self.center) | set(self.up) | set(paired)
-        )
-        if len(names | set(self.auxiliary)) != len(self.keypoints) + len(self.auxiliary):
-            raise BlazePoseError(
-                f"skeleton {self.name!r} names a keypoint twice: each name may occur once"
-            )
+        if problem := self._problem():
+            raise BlazePoseError(f"skeleton {self.name!r} {problem}")
+
+    def _problem(self) -> str | None:
+        """What the fields say against one another."""
+        count, names = len(self.keypoints), set(self.keypoints)
+        paired = [name for pair in self.pairs or () for name in pair]
+        used = {name for bone in self.bones for name in bone} | {*self.center, *self.up, *paired}
+        if not 0 < count <= MAX_KEYPOINTS:
+            return f"has {count} keypoints: it must have from 1 to {MAX_KEYPOINTS}"
+        if len(names | set(self.auxiliary)) != count + len(self.auxiliary):
+            return "names a keypoint twice: each name may occur once"
         if unknown := sorted(used - names):
-            raise BlazePoseError(
-                f"skeleton {self.name!r} uses {unknown[0]!r}, which is none of its keypoints:"
-                " add it"
-            )
+            return f"uses {unknown[0]!r}, which is none of its keypoints: add it"
         if len(set(paired)) != len(paired):
-            raise BlazePoseError(
-                f"skeleton {self.name!r} pairs a keypoint twice: each has one partner in a mirror"
-            )
+            return "pairs a keypoint twice: each has one partner in a mirror"
         if not (self.center and self.up):
-            raise BlazePoseError(
-                f"skeleton {self.name!r} needs center and up points: without them it has no ROI"
-            )
+            return "needs center and up points: without them it has no ROI"
         if set(self.center) == set(self.up):
-            raise BlazePoseError(
-                f"skeleton {self.name!r} has the same points as center and up: up must lie above"
-                " the centre, or the ROI has no direction"
+            return (
+                "has the same points as center and up: up must lie above the centre, or the ROI has"
+                " no direction"
             )
+        return None
 
     def indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of ``names`` among the keypoints."""
@@ -79,15 +73,12 @@ class Skeleton:
 
     @property
     def left_right(self) -> tuple[tuple[str, str], ...]:
-        """(left, right) names: as told by ``pairs``, else as recognised by their spelling."""
+        """(left, right) names: ``pairs``, or, where that is None, those recognised by spelling."""
         return recognised_pairs(self.keypoints)[0] if self.pairs is None else self.pairs
 
     @property
     def one_sided(self) -> tuple[str, ...]:
-        """Names that look like one side of a pair whose other side is missing.
-
-        None where ``pairs`` tells.
-        """
+        """Names that look like one side of a pair without its other side; empty with ``pairs``."""
         return recognised_pairs(self.keypoints)[1] if self.pairs is None else ()
 
     @property
@@ -147,90 +138,9 @@ class Skeleton:
         Raises:
           BlazePoseError: a field is missing, unknown, mistyped or inconsistent.
         """
-        if not isinstance(data, dict):
-            raise BlazePoseError(
-                f"a skeleton is {_shown(data)}: it must be an object with name, keypoints, bones, "
-                "center and up"
-            )
-        known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(str(key) for key in set(data) - known):
-            raise BlazePoseError(
-                f"skeleton has the unknown field {unknown[0]!r:.60}: known are "
-                f"{', '.join(sorted(known))}"
-            )
-        if missing := sorted(known - {"auxiliary", "pairs"} - set(data)):
-            raise BlazePoseError(f"skeleton lacks the field {missing[0]!r}: add it")
-        if not isinstance(data["name"], str):
-            raise BlazePoseError(
-                f"skeleton field 'name' is {_shown(data['name'])}: it must be text"
-            )
-        fields: dict[str, Any] = {
-            key: _names(data[key], key)
-            for key in ("keypoints", "center", "up", "auxiliary")
-            if key in data
-        }
-        fields |= {
-            key: _pairs(data[key], key)
-            for key in ("bones", "pairs")
-            if key in data and not (key == "pairs" and data[key] is None)
-        }
-        return cls(name=data["name"], **fields)
+        return cls(**check_fields(data))
 
 
-def _names(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(
-        isinstance(v, str) and v.strip() for v in value
-    ):
-        raise BlazePoseError(
-            f"skeleton field {field!r} is {_shown(value)}: it must be a list of names, like "
-            '["nose"]'
-        )
-    return tuple(value)
-
-
-def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, list | tuple) or not all(
-        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, str) for v in pair)
-        for pair in value
-    ):
-        raise BlazePoseError(
-            f"skeleton field {field!r} is {_shown(value)}: it must be a list of pairs of names,"
-            ' like [["left_hip", "right_hip"]]'
-        )
-    return tuple((a, b) for a, b in value)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def read_skeleton(name: str) -> Skeleton:
-    """A skeleton by name (``blazepose``, ``coco``, ``lsp``), or from JSON text.
-
-    Args:
-      name: a name, or JSON text of ``Skeleton.to_dict``.
-
-    Returns:
-      Skeleton.
-
-    Raises:
-      BlazePoseError: unknown name, no JSON, or an inconsistent skeleton.
-    """
-    text = name.lstrip("\ufeff \t\r\n")
-    if not text.startswith(("{", "[")):
-        return SKELETONS[check_name(name, SKELETONS, "skeleton")]
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BlazePoseError(
-            f"the skeleton is no JSON ({error}): write an object with name, keypoints, bones, "
-            "center and up"
-        ) from error
-    return Skeleton.from_dict(data)
-
-
-ROI_POINTS = ("roi_center", "roi_circle")
 BODY_33 = (
     "nose",
     "left_eye_inner",
@@ -266,45 +176,41 @@ BODY_33 = (
     "left_foot_index",
     "right_foot_index",
 )
-_LIMBS = tuple(
-    (f"{side}_{a}", f"{side}_{b}")
-    for side in ("left", "right")
-    for a, b in (
-        ("shoulder", "elbow"),
-        ("elbow", "wrist"),
-        ("shoulder", "hip"),
-        ("hip", "knee"),
-        ("knee", "ankle"),
+
+
+def _both_sides(*bones: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """The bones of a left side, then those of a right one; the nose belongs to both."""
+    return tuple(
+        (a if a == "nose" else f"{side}_{a}", f"{side}_{b}")
+        for side in ("left", "right")
+        for a, b in bones
     )
+
+
+_HIPS, _SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+_TORSO = (_SHOULDERS, _HIPS)
+_LIMBS = _both_sides(
+    ("shoulder", "elbow"),
+    ("elbow", "wrist"),
+    ("shoulder", "hip"),
+    ("hip", "knee"),
+    ("knee", "ankle"),
 )
-_TORSO = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 _FACE_33 = (
     ("mouth_left", "mouth_right"),
-    *(
-        (f"{side}_{a}" if a != "nose" else a, f"{side}_{b}")
-        for side in ("left", "right")
-        for a, b in (
-            ("nose", "eye_inner"),
-            ("eye_inner", "eye"),
-            ("eye", "eye_outer"),
-            ("eye_outer", "ear"),
-        )
+    *_both_sides(
+        ("nose", "eye_inner"), ("eye_inner", "eye"), ("eye", "eye_outer"), ("eye_outer", "ear")
     ),
 )
-_EXTREMITIES = tuple(
-    (f"{side}_{a}", f"{side}_{b}")
-    for side in ("left", "right")
-    for a, b in (
-        ("wrist", "pinky"),
-        ("wrist", "index"),
-        ("wrist", "thumb"),
-        ("pinky", "index"),
-        ("ankle", "heel"),
-        ("heel", "foot_index"),
-        ("ankle", "foot_index"),
-    )
+_EXTREMITIES = _both_sides(
+    ("wrist", "pinky"),
+    ("wrist", "index"),
+    ("wrist", "thumb"),
+    ("pinky", "index"),
+    ("ankle", "heel"),
+    ("heel", "foot_index"),
+    ("ankle", "foot_index"),
 )
-_HIPS, _SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
 
 # The paper's 33 points, and the six rows that the released nets predict after them (four are used
 # by nothing).
@@ -364,3 +270,21 @@ LSP = Skeleton(
     _SHOULDERS,
 )
 SKELETONS = {s.name: s for s in (BLAZEPOSE, COCO, LSP)}
+
+
+def read_skeleton(name: str) -> Skeleton:
+    """A skeleton by name (``blazepose``, ``coco``, ``lsp``), or from JSON text.
+
+    Args:
+      name: a name, or JSON text of ``Skeleton.to_dict``.
+
+    Returns:
+      Skeleton.
+
+    Raises:
+      BlazePoseError: unknown name, no JSON, or an inconsistent skeleton.
+    """
+    text = name.lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")):
+        return SKELETONS[check_name(name, SKELETONS, "skeleton")]
+    return Skeleton.from_dict(parse_text(text))

@@ -1,22 +1,28 @@
-"""Structs: the frozen pytrees that functions take and return, a field a line with shape and unit."""
+"""Structs: the frozen pytrees that functions take and return.
+
+Each field has a line with its shape, type, frame and unit: B images, N people or slots, K
+keypoints, K' with auxiliary rows, A anchors, G cells of a grid's side, M px of a mask's, R px of a
+record's.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-# In jit a jax.Array, outside of it either.
+from blazepose_jax.skeleton import Skeleton
+
+# Inside of jit a jax.Array, outside of it either.
 Array = jax.Array | np.ndarray
 # Flax's: {"params"}, or {"params", "batch_stats"}, nested dicts of arrays.
 Variables = dict[str, Any]
 
 
 class Frame(struct.PyTreeNode):
-    """One image as a flat buffer, so that compiled code depends on its capacity and not on its
-    size.
-    """
+    """One image as a flat buffer: compiled code depends on its capacity and not on its size."""
 
     pixels: Array  # (P, 3) uint8 RGB, rows one after another, then unused padding
     size: Array  # (2,) int32: width, height; width * height <= P
@@ -100,31 +106,50 @@ class TrackState(struct.PyTreeNode):
     visibility: LowPass  # (N, K)
 
 
-class Network(struct.PyTreeNode):
+Outputs = TypeVar("Outputs", bound=DetectorOutputs | PoseOutputs)
+
+
+class Network(struct.PyTreeNode, Generic[Outputs]):
     """A network and its parameters, as the pipeline takes them: ``network(images)`` runs it.
 
-    ``apply(variables, images)`` takes (B, side, side, 3) float32 images normalised as (grey level -
-    mean) / std.
+    A detector is a ``Network[DetectorOutputs]``, a pose net a ``Network[PoseOutputs]``.
     """
 
-    variables: Any
-    apply: Callable[..., Any] = struct.field(pytree_node=False)
-    side: int = struct.field(pytree_node=False)
-    mean: float = struct.field(pytree_node=False)
-    std: float = struct.field(pytree_node=False)
-    skeleton: Any = struct.field(pytree_node=False, default=None)  # Skeleton of a pose net
+    variables: Variables | None  # None where ``apply`` holds them itself, as LiteRT's does
+    # (variables, images) -> outputs; images as ``normalise`` gives them, (B, side, side, 3) float32
+    apply: Callable[..., Outputs] = struct.field(pytree_node=False)
+    side: int = struct.field(pytree_node=False)  # input px
+    mean: float = struct.field(pytree_node=False)  # the grey level that becomes 0
+    std: float = struct.field(pytree_node=False)  # grey levels per unit
+    skeleton: Skeleton | None = struct.field(pytree_node=False, default=None)  # of a pose net
+    # Of a pose net: what the columns of the landmarks are.
     fields: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
-    def __call__(self, images: Array) -> Any:
-        """Run the network on (B, side, side, 3) float32 normalised images."""
+    def normalise(self, pixels: Array) -> jax.Array:
+        """Grey levels as the network takes them.
+
+        Args:
+          pixels: (...) uint8 or float32 in [0, 255].
+
+        Returns:
+          (...) float32, (pixels - mean) / std.
+        """
+        return (jnp.asarray(pixels) - self.mean) / self.std
+
+    def __call__(self, images: Array) -> Outputs:
+        """Run the network.
+
+        Args:
+          images: (B, side, side, 3) float32, normalised.
+
+        Returns:
+          DetectorOutputs or PoseOutputs.
+        """
         return self.apply(self.variables, images)
 
 
 class PoseBatch(struct.PyTreeNode):
-    """What a pose net is trained on: B person-centred squares of R px.
-
-    Frame "image" is the record's own.
-    """
+    """What a pose net is trained on: B person-centred squares of R px, each its own image frame."""
 
     pixels: Array  # (B, R, R, 3) uint8
     keypoints: Array  # (B, K, 2) float32, record px; anything where unlabelled
@@ -146,8 +171,7 @@ class SceneBatch(struct.PyTreeNode):
     pixels: Array  # (B, R, R, 3) uint8
     # (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box
     points: Array
-    # (B, N) int32: 1 a person, 2 somebody not labelled well enough to be wanted or refused, 0
-    # nobody
+    # (B, N) int32: 1 a person; 2 somebody labelled too badly to be positive or negative; 0 nobody
     status: Array
     weight: Array  # (B,) float32
     ids: Array  # (B,) int32, for error messages

@@ -245,7 +245,7 @@ def tensor_files() -> list[bytes]:
 def model_files() -> list[bytes]:
     """model.json of a directory with both networks."""
     from blazepose_jax.skeleton import COCO
-    from blazepose_jax.weights.directory import FORMAT
+    from blazepose_jax.weights.description import FORMAT
 
     pose = {
         "model": "smoke",

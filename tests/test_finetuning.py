@@ -15,8 +15,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.data.records import open_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import FOLDED, LayerConfig, create_model, create_network
-from blazepose_jax.models.fold import fold_batch_norm
-from blazepose_jax.models.unfold import unfold_batch_norm
+from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import (

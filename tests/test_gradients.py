@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 from test_training import FIELDS, batch_targets
 
 from blazepose_jax import training
-from blazepose_jax.models.layers import depthwise_by_shifts
+from blazepose_jax.models.cpu_ops import depthwise_by_shifts
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import LossConfig, TeacherConfig, losses
 from blazepose_jax.training.distillation import DistillationLosses, distillation_losses

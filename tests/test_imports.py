@@ -4,6 +4,8 @@ A folder imports only from what stands above it.
 """
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
 ORDER = (
     "errors",
     "sides",
+    "skeleton_file",
     "skeleton",
     "structs",
     "geometry",
@@ -101,3 +104,14 @@ def test_files_stay_short():
     lengths = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES)
     assert lengths[-1] <= 300
     assert lengths[len(lengths) // 2] <= 150
+
+
+def test_importing_the_package_loads_neither_export_nor_training():
+    code = "import sys, blazepose_jax; print(*sorted(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    loaded = found.stdout.split()
+    assert "blazepose_jax.inference" in loaded
+    heavy = ("blazepose_jax.export", "blazepose_jax.training")
+    assert not [name for name in loaded if name.startswith(heavy)]

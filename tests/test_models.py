@@ -9,13 +9,15 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import (
     MODELS,
     LayerConfig,
+    cpu_ops,
     create_model,
     layers,
     paper_pose,
     released_pose,
+    resize,
 )
 from blazepose_jax.models.backbone import BackboneSizes
-from blazepose_jax.models.fold import fold_batch_norm
+from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.layers import Conv
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 
@@ -104,20 +106,20 @@ def test_depthwise_by_shifts_is_the_grouped_convolution(stride, padding, kernel)
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     np.testing.assert_allclose(
-        layers.depthwise_by_shifts(x, weights, stride, padding), expected, atol=1e-5
+        cpu_ops.depthwise_by_shifts(x, weights, stride, padding), expected, atol=1e-5
     )
 
 
 def test_upsample_is_half_pixel_bilinear():
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
     np.testing.assert_allclose(
-        layers.upsample2x(x, XLA), jax.image.resize(x, (2, 10, 14, 3), "bilinear"), atol=1e-6
+        resize.upsample2x(x, XLA), jax.image.resize(x, (2, 10, 14, 3), "bilinear"), atol=1e-6
     )
 
 
 def test_depth_to_space_has_tensorflows_channel_order():
     x = jnp.arange(4 * 3.0).reshape(1, 1, 1, 12)
-    np.testing.assert_array_equal(layers.depth_to_space2x(x)[0, :, :, 0], [[0, 3], [6, 9]])
+    np.testing.assert_array_equal(resize.depth_to_space2x(x)[0, :, :, 0], [[0, 3], [6, 9]])
 
 
 def random_variables(model, images):

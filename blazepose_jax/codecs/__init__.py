@@ -1,1 +1,1 @@
-"""Networks' tensors on one side, points on the other: encode and decode."""
+"""Codecs between the networks' tensors and points."""

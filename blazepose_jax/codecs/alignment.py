@@ -1,9 +1,7 @@
-"""A person's points come in.
+"""The detector's box and alignment points of a person, from the body's keypoints.
 
-The box and the alignment points that Google's detector predicts for her leave.
-
-Calibrated on 615 people of LSP's training half and COCO photographs by
-``tools/calibrate_detector.py``.
+They are those that Google's detector predicts (docs/mediapipe.md, 3.3). Constants are calibrated on
+615 people of LSP's training half and of COCO photographs by ``tools/calibrate_detector.py``.
 """
 
 import jax
@@ -13,9 +11,10 @@ from blazepose_jax.skeleton import BLAZEPOSE
 
 # The "face" box has one size, whatever the person's: a fifth of the letterboxed image.
 BOX = 0.2
-# Its middle lies this far from the mid-shoulder towards the middle of the ears ...
+# Its middle lies this share of the way from the mid-shoulder to the middle of the ears ...
 TOWARDS_EARS = 0.461
-# ... or, where the ears are unknown, beyond the mid-shoulder as seen from the mid-hip.
+# ... or, where the ears are unknown, this share of the torso beyond the mid-shoulder as seen from
+# the mid-hip.
 BEYOND_SHOULDERS = 0.162
 # The upper body's circle round the mid-shoulder, over the distance to the farthest of face and
 # hips.

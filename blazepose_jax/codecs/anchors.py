@@ -1,4 +1,4 @@
-"""Anchors, and the detector's raw tensors to detections."""
+"""Anchors of the detectors, and detections from raw tensors."""
 
 import jax
 import jax.numpy as jnp
@@ -7,13 +7,13 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import nms
 from blazepose_jax.geometry.boxes import xyxy_from_cxcywh
-from blazepose_jax.structs import Detections, DetectorOutputs
+from blazepose_jax.structs import Array, Detections, DetectorOutputs
 
-# input side -> ((cells per side, anchors per cell), ...), mediapipe.md 3.2
+# Input side -> ((cells per side, anchors per cell), ...); docs/mediapipe.md, 3.2.
 LAYOUTS = {224: ((28, 2), (14, 2), (7, 6)), 128: ((16, 2), (8, 6))}
 # Which of a cell's anchors answer for a person, and how far from the middle of the box, in units of
 # the input; 0 is never. Boxes have one size (codecs/alignment.py), so one anchor a cell suffices,
-# and none on maps that are too coarse. At 224 as measured of Google's detector by
+# and none on maps that are too coarse. At 224 these are Google's, as measured by
 # tools/detector_conventions.py: the second anchor of the 28x28 map fires within 0.047, the first of
 # the 14x14 map within 0.058, and no other ever.
 REACH = {224: ((0, 0.047), (0.058, 0), (0,) * 6), 128: ((0.05, 0), (0.09, *(0,) * 5))}
@@ -54,12 +54,9 @@ def distance_scale(side: int) -> np.ndarray:
     Returns:
       (A,) float32 in units of the input; 0 for anchors that answer for nobody.
     """
-    return np.concatenate(
-        [
-            np.tile(reaches, cells**2)
-            for (cells, _), reaches in zip(LAYOUTS[side], REACH[side], strict=True)
-        ]
-    ).astype(np.float32)
+    maps = zip(LAYOUTS[side], REACH[side], strict=True)
+    scales = [np.tile(reaches, cells**2) for (cells, _), reaches in maps]
+    return np.concatenate(scales).astype(np.float32)
 
 
 def map_numbers(side: int) -> np.ndarray:
@@ -72,7 +69,7 @@ def map_numbers(side: int) -> np.ndarray:
 def decode(
     outputs: DetectorOutputs, side: int, *, count: int, min_score: float, nms_threshold: float
 ) -> Detections:
-    """Raw tensors of one image to its best detections.
+    """Decode the raw tensors of one image (docs/mediapipe.md, 3.3).
 
     Args:
       outputs: with B = 1.
@@ -82,12 +79,13 @@ def decode(
       nms_threshold: IoU above which two faces are one.
 
     Returns:
-      Detections in the crop frame: the letterboxed image is the unit square.
-      Source: mediapipe/calculators/tensor/tensors_to_detections_calculator.cc.
+      Detections in the crop frame, where the letterboxed image is the unit square.
+
+    Source: mediapipe/calculators/tensor/tensors_to_detections_calculator.cc.
     """
-    values = outputs.boxes[0] / side  # (A, 12)
+    values = jnp.asarray(outputs.boxes[0]) / side  # (A, 12)
     centers = jnp.asarray(anchor_centers(side))
-    # row 1 is width, height
+    # Row 1 is width, height.
     points = values.reshape(-1, 6, 2).at[:, (0, 2, 3, 4, 5)].add(centers[:, None])
     boxes_xyxy = xyxy_from_cxcywh(points[:, :2].reshape(-1, 4))
     scores = jax.nn.sigmoid(jnp.clip(outputs.logits[0, :, 0], -100, 100))
@@ -97,10 +95,8 @@ def decode(
     return Detections(means[:, :4], means[:, 4:].reshape(-1, 4, 2), best, best > 0)
 
 
-def encode(boxes_xyxy: jax.Array, keypoints: jax.Array, side: int) -> jax.Array:
-    """The raw values that every anchor would need to predict one person.
-
-    Inverse of ``decode``'s first half.
+def encode(boxes_xyxy: Array, keypoints: Array, side: int) -> jax.Array:
+    """The raw values by which every anchor would predict one person; inverse of ``decode``.
 
     Args:
       boxes_xyxy: (4,) crop frame.

@@ -1,18 +1,13 @@
-"""The pose net's raw tensors to points of the crop frame, by one of three decodes."""
+"""Landmarks: the pose net's raw tensors decoded to points of the crop frame."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from blazepose_jax.codecs import heatmaps
 from blazepose_jax.errors import BlazePoseError, check_name
-from blazepose_jax.structs import PoseOutputs
-
-# refine: MediaPipe's, the regressed point pulled to the heatmap round it. regression: the paper's,
-# the vector head alone. heatmap: the centroid round each map's peak, the most accurate on LSP.
-DECODES = ("refine", "regression", "heatmap")
+from blazepose_jax.structs import Array, PoseOutputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +22,47 @@ class CropPoints:
 jax.tree_util.register_dataclass(CropPoints, ["points", "visibility", "presence"], [])
 
 
+# A decode takes the regressed points, (K', 2) crop frame, the heatmaps, (G, G, K') logits or None,
+# and K, the number of keypoints before the auxiliary rows; it returns (K', 2).
+
+
+def _regression(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
+    return points_crop
+
+
+def _refine(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
+    return points_crop if heatmap_logits is None else heatmaps.refine(points_crop, heatmap_logits)
+
+
+def _heatmap(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
+    if heatmap_logits is None:
+        raise BlazePoseError("decode 'heatmap' needs a net with a heatmap head: use 'regression'")
+    # The auxiliary points steer the tracker: they are refined, never moved to a far peak.
+    auxiliary = heatmaps.refine(points_crop, heatmap_logits)[body:]
+    return jnp.concatenate([heatmaps.decode(heatmap_logits)[:body], auxiliary])
+
+
+# Name -> (function, what it does).
+_DECODES = {
+    "refine": (_refine, "MediaPipe's: the regressed point, pulled to the heatmap round it"),
+    "regression": (_regression, "the paper's: the regressed point alone"),
+    "heatmap": (_heatmap, "the centroid round each heatmap's peak; the most accurate on LSP"),
+}
+# Name -> what it does, for help texts.
+DECODES = {name: description for name, (_, description) in _DECODES.items()}
+
+
 def decode(
     outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str, body: int
 ) -> CropPoints:
-    """Decode one person.
+    """Decode one person (docs/mediapipe.md, 3.8).
 
     Args:
       outputs: without batch axis.
       fields: what the columns of ``outputs.landmarks`` are.
       side: input px.
-      method: one of ``DECODES``; ``refine`` without a heatmap is ``regression``.
-      body: K, how many of the K' rows are keypoints. ``heatmap`` applies to them alone: the
-        auxiliary points steer the tracker and are always refined, never moved to a far peak.
+      method: a key of ``DECODES``; ``refine`` without a heatmap is ``regression``.
+      body: K, how many of the K' rows are keypoints; the rest are auxiliary.
 
     Returns:
       CropPoints.
@@ -47,29 +71,28 @@ def decode(
       BlazePoseError: unknown method, or ``heatmap`` for a net without one.
     """
     check_name(method, DECODES, "decode")
-    column = {field: outputs.landmarks[:, i] for i, field in enumerate(fields)}
+    column = {field: jnp.asarray(outputs.landmarks)[:, i] for i, field in enumerate(fields)}
     zero = jnp.zeros_like(column["x"])
-    xy = jnp.stack([column["x"], column["y"]], -1) / side  # (K', 2)
-    if method == "heatmap" and outputs.heatmap is None:
-        raise BlazePoseError("decode 'heatmap' needs a net with a heatmap head: use 'regression'")
-    if method != "regression" and outputs.heatmap is not None:
-        refined = heatmaps.refine(xy, outputs.heatmap)
-        xy = (
-            refined
-            if method == "refine"
-            else jnp.concatenate([heatmaps.decode(outputs.heatmap)[:body], refined[body:]])
-        )
+    regressed = jnp.stack([column["x"], column["y"]], -1) / side  # (K', 2)
+    function, _ = _DECODES[method]
+    xy = function(regressed, outputs.heatmap, body)
     points = jnp.concatenate([xy, (column.get("z", zero) / side)[:, None]], -1)
     visibility = jax.nn.sigmoid(column["visibility"]) if "visibility" in column else zero + 1
     presence = jax.nn.sigmoid(column["presence"]) if "presence" in column else zero + 1
     return CropPoints(points, visibility, presence)
 
 
-def mirror(maps: jax.Array) -> jax.Array:
-    """Mirror (..., H, W, C) about column W/2, so that a coordinate x becomes W - x.
+def mirror(maps: Array) -> jax.Array:
+    """Mirror maps about column W/2, so that a coordinate x becomes W - x.
 
     Pixel 0 lies on the left edge of the crop, so pixel W would be its mirror; pixel W - 1 stands in
     for it.
+
+    Args:
+      maps: (..., H, W, C).
+
+    Returns:
+      (..., H, W, C).
     """
     return jnp.concatenate([maps[..., -1:, :], maps[..., :0:-1, :]], -2)
 
@@ -81,7 +104,7 @@ def average_mirrored(
     fields: tuple[str, ...],
     side: int,
 ) -> PoseOutputs:
-    """Average what a net says of a crop and of its mirror image.
+    """Average a net's outputs for crops and for their mirror images.
 
     Args:
       outputs: (B, ...) of the crops.
@@ -94,16 +117,17 @@ def average_mirrored(
       PoseOutputs of the crops; probabilities are averaged, not logits.
     """
     order = jnp.asarray(flip)
-    rows = mirrored.landmarks[:, order]
+    rows = jnp.asarray(mirrored.landmarks)[:, order]
     x = fields.index("x")
     rows = rows.at[..., x].set(side - rows[..., x])
-    world = mirrored.world
-    if world is not None:
-        world = (outputs.world + world[:, order] * jnp.array([-1.0, 1.0, 1.0])) / 2
-    heatmap = mirrored.heatmap
-    if heatmap is not None:
-        heatmap = _mean_logit(outputs.heatmap, mirror(heatmap)[..., order])
-    mask = None if mirrored.mask is None else _mean_logit(outputs.mask, mirror(mirrored.mask))
+    world = mask = heatmap = None
+    if outputs.world is not None and mirrored.world is not None:
+        turned = mirrored.world[:, order] * jnp.array([-1.0, 1.0, 1.0])
+        world = (outputs.world + turned) / 2
+    if outputs.heatmap is not None and mirrored.heatmap is not None:
+        heatmap = _mean_logit(outputs.heatmap, mirror(mirrored.heatmap)[..., order])
+    if outputs.mask is not None and mirrored.mask is not None:
+        mask = _mean_logit(outputs.mask, mirror(mirrored.mask))
     return PoseOutputs(
         (outputs.landmarks + rows) / 2,
         _mean_logit(outputs.presence, mirrored.presence),
@@ -113,7 +137,8 @@ def average_mirrored(
     )
 
 
-def _mean_logit(a: Any, b: jax.Array) -> jax.Array:
+def _mean_logit(a: Array, b: Array) -> jax.Array:
+    """The logit of the mean of two probabilities that are given as logits."""
     mean = (jax.nn.sigmoid(a) + jax.nn.sigmoid(b)) / 2
     other = (jax.nn.sigmoid(-a) + jax.nn.sigmoid(-b)) / 2  # 1 - mean, exact near 1
     return jnp.log(jnp.maximum(mean, 1e-30)) - jnp.log(jnp.maximum(other, 1e-30))

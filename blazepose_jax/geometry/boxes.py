@@ -1,11 +1,11 @@
-"""Axis-aligned boxes come in, overlaps leave."""
+"""Axis-aligned boxes."""
 
 import jax
 import jax.numpy as jnp
 
 
 def xyxy_from_cxcywh(boxes_cxcywh: jax.Array) -> jax.Array:
-    """(..., 4) centre, width, height -> (..., 4) left, top, right, bottom."""
+    """(..., 4) centre x, y, width, height to (..., 4) left, top, right, bottom."""
     center, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
     return jnp.concatenate([center - half, center + half], -1)
 

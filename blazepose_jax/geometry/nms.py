@@ -1,4 +1,4 @@
-"""Overlapping candidates come in, the few that stand for them leave."""
+"""Suppression of overlapping candidates."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from blazepose_jax.geometry.boxes import iou
 def weighted_nms(
     boxes_xyxy: jax.Array, values: jax.Array, scores: jax.Array, count: int, threshold: float
 ) -> tuple[jax.Array, jax.Array]:
-    """MediaPipe's weighted suppression.
+    """MediaPipe's weighted suppression (docs/mediapipe.md, 3.4).
 
     Each cluster becomes its score-weighted mean, with its best score.
 
@@ -22,12 +22,13 @@ def weighted_nms(
       threshold: rows whose IoU with the best one exceeds it belong to its cluster.
 
     Returns:
-      values (N, V) and scores (N,), best first; 0 where there were fewer clusters.
-      Source: mediapipe/calculators/util/non_max_suppression_calculator.cc.
+      Values (N, V) and scores (N,), best first; 0 where there were fewer clusters.
+
+    Source: mediapipe/calculators/util/non_max_suppression_calculator.cc.
     """
     rows = jnp.arange(scores.shape[0])
 
-    def take_best(left, _):
+    def take_best(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         best = jnp.argmax(left)
         member = (iou(boxes_xyxy, boxes_xyxy[best]) > threshold) | (rows == best)
         weights = jnp.where(member, left, 0)
@@ -52,7 +53,7 @@ def keep_first(boxes_xyxy: jax.Array, valid: jax.Array, threshold: float) -> jax
     overlaps = iou(boxes_xyxy[:, None], boxes_xyxy[None]) > threshold  # (M, M)
     rows = jnp.arange(valid.shape[0])
 
-    def visit(i, kept):
+    def visit(i: jax.Array, kept: jax.Array) -> jax.Array:
         return kept.at[i].set(valid[i] & ~jnp.any(overlaps[i] & kept & (rows < i)))
 
     return lax.fori_loop(0, valid.shape[0], visit, jnp.zeros_like(valid))

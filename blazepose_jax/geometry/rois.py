@@ -1,22 +1,19 @@
-"""Points that place a person come in, rotated squares leave.
-
-And between the two frames, points go both ways.
-"""
+"""ROIs: rotated squares round people, and points between the image and the crop frame."""
 
 import jax
 import jax.numpy as jnp
 
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, Array
 
-# The circle round the body is widened by this factor (mediapipe.md 3.5).
+# The circle round the body is widened by this factor (docs/mediapipe.md, 3.5).
 MARGIN = 1.25
 # A training record shows this many times the side of its ROI, so that a disturbed crop still sees
 # the surroundings.
 CONTEXT = 1.4
 
 
-def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN) -> ROI:
+def from_alignment(center: Array, circle: Array, margin: float = MARGIN) -> ROI:
     """The ROI of a person whose mid-hip and whose circle's upper end are known.
 
     Args:
@@ -27,6 +24,8 @@ def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN)
 
     Returns:
       ROI: side 2 * margin * |circle - center|, turned so that ``circle`` is above ``center``.
+
+    Source: mediapipe/calculators/util/alignment_points_to_rects_calculator.cc.
     """
     delta = circle - center
     side = 2 * margin * jnp.linalg.norm(delta, axis=-1)
@@ -35,12 +34,12 @@ def from_alignment(center: jax.Array, circle: jax.Array, margin: float = MARGIN)
 
 
 def wrap_angle(angle: jax.Array) -> jax.Array:
-    """Into [-pi, pi)."""
+    """Bring (...,) radians into [-pi, pi)."""
     return angle - 2 * jnp.pi * jnp.floor((angle + jnp.pi) / (2 * jnp.pi))
 
 
-def from_keypoints(points: jax.Array, skeleton: Skeleton, margin: float = MARGIN) -> ROI:
-    """Where to look next, from the points of this frame.
+def from_keypoints(points: Array, skeleton: Skeleton, margin: float = MARGIN) -> ROI:
+    """The ROI of the next frame, from the points of this one.
 
     Args:
       points: (..., K', 2) image frame, px: keypoints, then auxiliary points.
@@ -66,7 +65,7 @@ def from_keypoints(points: jax.Array, skeleton: Skeleton, margin: float = MARGIN
     return from_alignment(center, center + radius * direction, margin)
 
 
-def whole_image(size: jax.Array) -> ROI:
+def whole_image(size: Array) -> ROI:
     """The letterbox: the smallest upright square with the image at its centre.
 
     Args:
@@ -75,15 +74,22 @@ def whole_image(size: jax.Array) -> ROI:
     Returns:
       ROI, scalar.
     """
-    size = size.astype(jnp.float32)
+    size = jnp.asarray(size, jnp.float32)
     return ROI(size / 2, size.max(), jnp.zeros(()))
 
 
 def to_affine(roi: ROI, side: int) -> jax.Array:
-    """(..., 2, 3) matrices from crop px of a crop of ``side`` px to image px.
+    """The affine maps from crop px to image px.
 
     Crop pixel (0, 0) lies on the corner of the ROI, without half-pixel shift, as in MediaPipe
-    (mediapipe.md 3.7).
+    (docs/mediapipe.md, 3.7).
+
+    Args:
+      roi: leading axes are free.
+      side: S, px of the crop.
+
+    Returns:
+      (..., 2, 3) float32.
     """
     scale = roi.side / side
     cos, sin = jnp.cos(roi.angle) * scale, jnp.sin(roi.angle) * scale
@@ -92,31 +98,32 @@ def to_affine(roi: ROI, side: int) -> jax.Array:
     return jnp.concatenate([rotation, shift[..., None]], -1)
 
 
-def crop_to_image(points_crop: jax.Array, roi: ROI) -> jax.Array:
-    """(..., K, 2) points from the crop frame (the ROI is the unit square) to image px."""
+def crop_to_image(points_crop: Array, roi: ROI) -> jax.Array:
+    """(..., K, 2) points from the crop frame, where the ROI is the unit square, to image px."""
     return (
         _rotate((points_crop - 0.5) * roi.side[..., None, None], roi.angle)
         + roi.center[..., None, :]
     )
 
 
-def image_to_crop(points: jax.Array, roi: ROI) -> jax.Array:
+def image_to_crop(points: Array, roi: ROI) -> jax.Array:
     """(..., K, 2) points from image px to the crop frame; inverse of ``crop_to_image``."""
     return _rotate(points - roi.center[..., None, :], -roi.angle) / roi.side[..., None, None] + 0.5
 
 
-def _rotate(points: jax.Array, angle: jax.Array) -> jax.Array:
+def _rotate(points: Array, angle: Array) -> jax.Array:
+    """Turn (..., K, 2) by (...,) radians."""
     cos, sin = jnp.cos(angle)[..., None], jnp.sin(angle)[..., None]
     x, y = points[..., 0], points[..., 1]
     return jnp.stack([cos * x - sin * y, sin * x + cos * y], -1)
 
 
-def rotate_world(points: jax.Array, roi: ROI) -> jax.Array:
-    """(..., K, 3) metres from crop axes to image axes; z, towards the camera, stays."""
+def rotate_world(points: Array, roi: ROI) -> jax.Array:
+    """(..., K, 3) metres from crop axes to image axes; z, along the camera's axis, stays."""
     return jnp.concatenate([_rotate(points[..., :2], roi.angle), points[..., 2:]], -1)
 
 
 def bounding_xyxy(roi: ROI) -> jax.Array:
-    """(..., 4) the squares as if unrotated, as MediaPipe compares ROIs."""
+    """(..., 4) the squares as if unrotated, as MediaPipe compares ROIs (docs/mediapipe.md, 3.8)."""
     half = roi.side[..., None] / 2
     return jnp.concatenate([roi.center - half, roi.center + half], -1)

@@ -1,18 +1,19 @@
-"""An image and an affine come in, a resampled image leaves; training and inference share it."""
+"""Resampling of images; training and inference share it."""
 
 import jax
 import jax.numpy as jnp
 
-from blazepose_jax.structs import ROI, Frame
+from blazepose_jax.structs import ROI, Array, Frame
 
-# MediaPipe's CPU path calls OpenCV's warpPerspective on 8-bit images, which rounds coordinates to
-# 1/32 px and results to whole grey levels. The released nets amplify such noise where they are
-# unsure: without it the astronaut's hidden joints move by up to 14 px, with it all 33 points stay
-# within a fraction of one.
+# MediaPipe's CPU path calls OpenCV's warpPerspective on 8-bit images (docs/mediapipe.md, 3.7). That
+# rounds coordinates to 1/32 px and results to whole grey levels. The released nets amplify such
+# noise where they are unsure: without it the hidden joints of the astronaut
+# (tests/data/astronaut_mediapipe.json) move by up to 14 px, with it all 33 points stay within a
+# fraction of one.
 SUBPIXELS = 32
 
 
-def crop(frame: Frame, affine: jax.Array, side: int, *, border: str) -> jax.Array:
+def crop(frame: Frame, affine: Array, side: int, *, border: str) -> jax.Array:
     """Resample a square, bilinearly.
 
     Args:
@@ -23,6 +24,9 @@ def crop(frame: Frame, affine: jax.Array, side: int, *, border: str) -> jax.Arra
 
     Returns:
       (S, S, 3) float32 whole grey levels in [0, 255].
+
+    Raises:
+      ValueError: another border.
     """
     steps = jnp.arange(side, dtype=jnp.float32)
     grid = jnp.stack(jnp.meshgrid(steps, steps), -1)  # (S, S, 2)
@@ -31,6 +35,7 @@ def crop(frame: Frame, affine: jax.Array, side: int, *, border: str) -> jax.Arra
 
 
 def _sample(frame: Frame, points: jax.Array, border: str) -> jax.Array:
+    """(S, S, 2) image px to (S, S, 3) grey levels."""
     if border not in ("replicate", "zero"):
         raise ValueError(f"border {border!r} is neither 'replicate' nor 'zero'")
     # Far outside everything is border; the clip keeps the integer conversion defined.
@@ -41,20 +46,20 @@ def _sample(frame: Frame, points: jax.Array, border: str) -> jax.Array:
     last = frame.size - 1
 
     def tap(dx: int, dy: int) -> jax.Array:
-        wanted = low + jnp.array([dx, dy])
-        inside = jnp.clip(wanted, 0, last)
+        cell = low + jnp.array([dx, dy])
+        inside = jnp.clip(cell, 0, last)
         colours = jnp.take(
             frame.pixels, inside[..., 1] * frame.size[0] + inside[..., 0], axis=0, mode="clip"
         )
         colours = colours.astype(jnp.float32)
-        return colours * (wanted == inside).all(-1, keepdims=True) if border == "zero" else colours
+        return colours * (cell == inside).all(-1, keepdims=True) if border == "zero" else colours
 
     top = tap(0, 0) * (1 - fx) + tap(1, 0) * fx
     bottom = tap(0, 1) * (1 - fx) + tap(1, 1) * fx
     return jnp.floor(top * (1 - fy) + bottom * fy + 0.5)
 
 
-def paste_mask(mask: jax.Array, roi: ROI, frame: Frame) -> jax.Array:
+def paste_mask(mask: Array, roi: ROI, frame: Frame) -> jax.Array:
     """Bring a mask from the crop back to the whole image, bilinearly, 0 outside of the ROI.
 
     Args:
@@ -63,10 +68,10 @@ def paste_mask(mask: jax.Array, roi: ROI, frame: Frame) -> jax.Array:
       frame: the image that the ROI lies in.
 
     Returns:
-      (P,) float32 in the order of ``frame.pixels``; the first width * height entries mean
-      something.
+      (P,) float32 in the order of ``frame.pixels``; entries after the first width * height are
+      padding.
     """
-    side = mask.shape[0]
+    mask, side = jnp.asarray(mask), mask.shape[0]
     index = jnp.arange(frame.pixels.shape[0])
     xy = jnp.stack([index % frame.size[0], index // frame.size[0]], -1).astype(jnp.float32)
     cos, sin = jnp.cos(roi.angle), jnp.sin(roi.angle)
@@ -77,9 +82,9 @@ def paste_mask(mask: jax.Array, roi: ROI, frame: Frame) -> jax.Array:
     low = low.astype(jnp.int32)
 
     def tap(dx: int, dy: int) -> jax.Array:
-        wanted = low + jnp.array([dx, dy])
-        inside = jnp.clip(wanted, 0, side - 1)
-        return mask[inside[:, 1], inside[:, 0]] * (wanted == inside).all(-1)
+        cell = low + jnp.array([dx, dy])
+        inside = jnp.clip(cell, 0, side - 1)
+        return mask[inside[:, 1], inside[:, 0]] * (cell == inside).all(-1)
 
     top = tap(0, 0) * (1 - fx) + tap(1, 0) * fx
     return top * (1 - fy) + (tap(0, 1) * (1 - fx) + tap(1, 1) * fx) * fy

@@ -1,11 +1,17 @@
-"""A network's name comes in, a Flax module leaves."""
+"""The zoo: networks by name.
+
+``MODELS`` lists them, ``create_model`` builds a Flax module, ``create_network`` binds variables to
+one.
+"""
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import paper_pose, released_pose
@@ -13,7 +19,7 @@ from blazepose_jax.models.detector import Detector, PaperDetector
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PAPER_HEADS
 from blazepose_jax.models.layers import FOLDED, LayerConfig
 from blazepose_jax.skeleton import MAX_KEYPOINTS, Skeleton
-from blazepose_jax.structs import Network
+from blazepose_jax.structs import Array, DetectorOutputs, Network, PoseOutputs, Variables
 
 MAX_ROWS = MAX_KEYPOINTS + 6  # of a skeleton, and auxiliary ones
 MAX_SIDE = 1024  # input px
@@ -34,36 +40,47 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """What the rest of the package must know of a network before it is built."""
+    """What the rest of the package must know of a network before it is built.
 
-    make: Callable[..., nn.Module]  # (config, **arguments) -> module
-    kind: str  # "detector" or "pose"
-    side: int  # input px
-    mean: float  # input = (grey level - mean) / std
+    Attributes:
+      make: (config, **arguments) -> module.
+      kind: ``detector`` or ``pose``.
+      side: input px.
+      mean: the grey level that becomes 0.
+      std: grey levels per unit.
+      anchors: A of a detector.
+    """
+
+    make: Callable[..., nn.Module]
+    kind: str
+    side: int
+    mean: float
     std: float
     anchors: int = 0
 
+    def normalise(self, pixels: Array) -> jax.Array:
+        """Grey levels as the network takes them.
+
+        Args:
+          pixels: (...) uint8 or float32 in [0, 255].
+
+        Returns:
+          (...) float32, (pixels - mean) / std.
+        """
+        return (jnp.asarray(pixels) - self.mean) / self.std
+
 
 def _released(name: str) -> ModelSpec:
-    return ModelSpec(
-        lambda config, **kw: released_pose.PoseNet(config, released_pose.SIZES[name], **kw),
-        "pose",
-        256,
-        0.0,
-        255.0,
-    )
+    make = partial(released_pose.PoseNet, sizes=released_pose.SIZES[name])
+    return ModelSpec(make, "pose", 256, 0.0, 255.0)
 
 
 def _paper(name: str) -> ModelSpec:
-    return ModelSpec(
-        lambda config, **kw: paper_pose.PaperPose(config, paper_pose.SIZES[name], **kw),
-        "pose",
-        256,
-        0.0,
-        255.0,
-    )
+    make = partial(paper_pose.PaperPose, sizes=paper_pose.SIZES[name])
+    return ModelSpec(make, "pose", 256, 0.0, 255.0)
 
 
+# Sides, means and deviations: docs/mediapipe.md, 2.1 and 2.6.
 MODELS = {
     "detector": ModelSpec(Detector, "detector", 224, 127.5, 127.5, anchors=2254),
     "lite": _released("lite"),
@@ -73,19 +90,19 @@ MODELS = {
     "paper_lite": _paper("paper_lite"),
     "paper_detector": ModelSpec(PaperDetector, "detector", 128, 127.5, 127.5, anchors=896),
 }
-# Nets that are no part of the zoo.
+# Networks of `make demo` and of tests, which are no part of the zoo.
 _TINY = ((1, 8, 0), (2, 16, 0), (4, 24, 1), (8, 32, 1), (16, 48, 1))
 TEST_MODELS = {
     "demo": _paper("demo"),
     "smoke": _paper("smoke"),
     "smoke_detector": ModelSpec(
-        lambda config: PaperDetector(config, _TINY), "detector", 128, 127.5, 127.5, anchors=896
+        partial(PaperDetector, stages=_TINY), "detector", 128, 127.5, 127.5, anchors=896
     ),
 }
 
 
 def spec_of(name: str) -> ModelSpec:
-    """What is known of a network.
+    """The entry of a network in ``MODELS``, or in ``TEST_MODELS``.
 
     Raises:
       BlazePoseError: unknown name; the message suggests the nearest.
@@ -95,7 +112,7 @@ def spec_of(name: str) -> ModelSpec:
     return MODELS[check_name(name, MODELS, "network")]
 
 
-def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments) -> nn.Module:
+def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments: Any) -> nn.Module:
     """Build a network by name.
 
     Args:
@@ -118,6 +135,11 @@ def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments) ->
 def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
     """Check what a network is to be built with; it may come from a file.
 
+    Args:
+      name: of the network, for errors.
+      kind: ``detector`` or ``pose``.
+      arguments: of ``create_model``.
+
     Raises:
       BlazePoseError: an unknown argument, or a value that no network of this kind can have.
     """
@@ -128,52 +150,58 @@ def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
                 f"network {name!r} has no argument {argument!r}: known are "
                 f"{', '.join(known) or 'none'}"
             )
-        if argument == "keypoints":
-            valid, rule = (
-                _is_whole(value) and 1 <= value <= MAX_ROWS,
-                f"a whole number from 1 to {MAX_ROWS}",
-            )
-        elif argument == "side":
-            valid = (
-                _is_whole(value) and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
-            )
-            rule = f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"
-        else:
-            words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
-            valid = (
-                isinstance(value, list | tuple)
-                and all(word in words for word in value)
-                and len(set(value)) == len(value)
-                and (argument == "heads" or {"x", "y"} <= set(value))
-            )
-            rule = f"different ones of {', '.join(dict.fromkeys(words))}"
-            rule += ", x and y among them" if argument == "fields" else ""
+        valid, rule = _judge_argument(argument, value)
         if not valid:
             raise BlazePoseError(
                 f"network {name!r} cannot have {argument} {value!r}: it must be {rule}"
             )
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _judge_argument(argument: str, value: Any) -> tuple[bool, str]:
+    """Whether a pose net's argument may have this value, and what it must be."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if argument == "keypoints":
+        return whole and 1 <= value <= MAX_ROWS, f"a whole number from 1 to {MAX_ROWS}"
+    if argument == "side":
+        valid = whole and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
+        return valid, f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"
+    words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
+    valid = (
+        isinstance(value, list | tuple)
+        and all(word in words for word in value)
+        and len(set(value)) == len(value)
+        and (argument == "heads" or {"x", "y"} <= set(value))
+    )
+    rule = f"different ones of {', '.join(dict.fromkeys(words))}"
+    return valid, rule + (", x and y among them" if argument == "fields" else "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Inference:
     """A module's inference function.
 
-    Equal modules are equal, so that loading twice compiles once.
+    Those of equal modules are equal, so that loading twice compiles once.
     """
 
     module: nn.Module
 
-    def __call__(self, variables: Any, images: jax.Array) -> Any:
-        """Apply the module with running statistics and without training-only heads."""
-        return self.module.apply(variables, images, train=False)
+    def __call__(self, variables: Variables, images: Array) -> DetectorOutputs | PoseOutputs:
+        """Apply the module with running statistics and without training-only heads.
+
+        Args:
+          variables: of the module.
+          images: (B, side, side, 3) float32, normalised.
+        """
+        outputs: Any = self.module.apply(variables, images, train=False)
+        return outputs
 
 
 def create_network(
-    name: str, variables: Any, config: LayerConfig, skeleton: Skeleton | None = None, **arguments
+    name: str,
+    variables: Variables,
+    config: LayerConfig,
+    skeleton: Skeleton | None = None,
+    **arguments: Any,
 ) -> Network:
     """Bind variables to a named network, as the pipeline takes it.
 
@@ -188,7 +216,7 @@ def create_network(
       A Network.
 
     Raises:
-      BlazePoseError: unknown name.
+      BlazePoseError: unknown name, or an argument that no network takes.
     """
     module = create_model(name, config, **arguments)
     spec = spec_of(name)

@@ -1,6 +1,7 @@
-"""The released nets' encoder: an image comes in, features at five resolutions leave."""
+"""The released nets' encoder, with features at five resolutions (docs/mediapipe.md, 2.3)."""
 
 import dataclasses
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -13,11 +14,12 @@ class BackboneSizes:
     """Channels per stage (c0..c5) and residual blocks per stage; ReLU6 throughout."""
 
     channels: tuple[int, int, int, int, int, int]
-    # expansion of each residual block at 1/4; elsewhere it is 6
+    # Expansion of each residual block at stride 4; elsewhere it is 6.
     quarter_expansions: tuple[int, ...]
     blocks: tuple[int, int, int, int]  # residual blocks after c2, c3, c4, c5
 
 
+# docs/mediapipe.md, 2.3.
 LITE = BackboneSizes((8, 16, 24, 40, 56, 96), (6,), (1, 2, 2, 3))
 FULL = BackboneSizes((16, 24, 32, 64, 88, 144), (6,), (1, 2, 2, 3))
 DETECTOR = BackboneSizes((16, 24, 40, 80, 112, 192), (6,), (1, 2, 2, 3))
@@ -43,17 +45,7 @@ class Backbone(nn.Module):
         """
         c0, c1, c2, c3, c4, c5 = self.sizes.channels
         n2, n3, n4, n5 = self.sizes.blocks
-
-        def inverted(x, name, features, kernel, expansion=6, stride=1, residual=False):
-            return InvertedResidual(
-                self.config, features, kernel, expansion, stride, residual, name=name
-            )(x, train=train)
-
-        def residuals(x, name, features, kernel, count):
-            for i in range(count):
-                x = inverted(x, f"{name}_residual{i}", features, kernel, residual=True)
-            return x
-
+        residuals = partial(self._residuals, train=train)
         taps = {}
         x = Conv(
             self.config,
@@ -65,20 +57,41 @@ class Backbone(nn.Module):
             name="stem",
         )(images, train=train)
         taps[2] = x = Separable(self.config, c0, None, "relu6", name="half")(x, train=train)
-        x = inverted(x, "quarter_down", c1, 3, expansion=4, stride=2)
+        x = self._block("quarter_down", c1, 3, expansion=4, stride=2)(x, train=train)
         for i, expansion in enumerate(self.sizes.quarter_expansions):
-            x = inverted(x, f"quarter_residual{i}", c1, 3, expansion=expansion, residual=True)
+            block = self._block(f"quarter_residual{i}", c1, 3, expansion, residual=True)
+            x = block(x, train=train)
         taps[4] = x
-        x = inverted(x, "eighth_down", c2, 5, stride=2)
+        x = self._block("eighth_down", c2, 5, stride=2)(x, train=train)
         taps[8] = x = residuals(x, "eighth", c2, 5, n2)
-        x = inverted(x, "sixteenth_down", c3, 3, stride=2)
+        x = self._block("sixteenth_down", c3, 3, stride=2)(x, train=train)
         x = residuals(x, "sixteenth", c3, 3, n3)
-        x = inverted(x, "sixteenth_widen", c4, 5)
+        x = self._block("sixteenth_widen", c4, 5)(x, train=train)
         taps[16] = x = residuals(x, "sixteenth_wide", c4, 5, n4)
-        x = inverted(x, "last_down", c5, 5, stride=2)
+        x = self._block("last_down", c5, 5, stride=2)(x, train=train)
         x = residuals(x, "last", c5, 5, n5)
         x = Conv(self.config, 6 * c5, activation="relu6", name="last_expand")(x, train=train)
         taps[32] = Conv(self.config, kernel=3, activation="relu6", name="last_depthwise")(
             x, train=train
         )
         return taps
+
+    def _block(
+        self,
+        name: str,
+        features: int,
+        kernel: int,
+        expansion: int = 6,
+        stride: int = 1,
+        residual: bool = False,
+    ) -> InvertedResidual:
+        return InvertedResidual(
+            self.config, features, kernel, expansion, stride, residual, name=name
+        )
+
+    def _residuals(
+        self, x: jax.Array, name: str, features: int, kernel: int, count: int, *, train: bool
+    ) -> jax.Array:
+        for i in range(count):
+            x = self._block(f"{name}_residual{i}", features, kernel, residual=True)(x, train=train)
+        return x

@@ -1,40 +1,45 @@
-"""The person detectors, today's and the paper's.
-
-A letterboxed image comes in, DetectorOutputs leave.
-"""
-
-from typing import Any
+"""Person detectors, the released one and that of 2020 (docs/mediapipe.md, 2.5 and 2.6)."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.initializers import Initializer
+from jax.typing import DTypeLike
 
 from blazepose_jax.models.backbone import DETECTOR, Backbone
-from blazepose_jax.models.layers import (
-    BlazeResidual,
-    Conv,
-    LayerConfig,
-    Separable,
-    depth_to_space2x,
-    symmetric,
-    upsample2x,
-)
+from blazepose_jax.models.layers import BlazeResidual, Conv, LayerConfig, Separable, symmetric
+from blazepose_jax.models.resize import depth_to_space2x, upsample2x
 from blazepose_jax.structs import DetectorOutputs
 
-SCORE_BIAS_INIT = nn.initializers.constant(-4.0)  # one anchor in a hundred is to find somebody
-NEUTRAL = nn.initializers.zeros_init()
+# One anchor in a hundred is to find somebody: sigmoid(-4) = 0.018.
+SCORE_BIAS_INIT = nn.initializers.constant(-4.0)
 VALUES = 12  # cx, cy, w, h and four alignment points
 
 
-def usual_box(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """Biases that put a box of the usual size, a fifth of about 224 px, on its anchor."""
+def usual_box(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """Initialise biases so that every anchor predicts a box of the usual size round itself.
+
+    The usual size is a fifth of the input (``codecs/alignment.py``), here of about 224 px.
+
+    Args:
+      key: unused; initialisers take one.
+      shape: (12a,), for a anchors a cell.
+      dtype: of the result.
+
+    Returns:
+      (12a,) input px.
+    """
     return jnp.tile(jnp.zeros(VALUES, dtype).at[2:4].set(40.0), shape[0] // VALUES)
 
 
 def gather_heads(maps: list[tuple[jax.Array, jax.Array]]) -> DetectorOutputs:
-    """Flatten (logits, boxes) maps, (B, g, g, a) and (B, g, g, 12a), into anchor order.
+    """Flatten maps into anchor order: map, y, x, anchor.
 
-    Map, y, x, anchor.
+    Args:
+      maps: (logits, boxes), (B, g, g, a) and (B, g, g, 12a), from fine to coarse.
+
+    Returns:
+      DetectorOutputs.
     """
     batch = maps[0][0].shape[0]
     logits = jnp.concatenate([m.reshape(batch, -1, 1) for m, _ in maps], 1)  # (B, A, 1)
@@ -43,9 +48,9 @@ def gather_heads(maps: list[tuple[jax.Array, jax.Array]]) -> DetectorOutputs:
 
 
 class Detector(nn.Module):
-    """The released detector.
+    """The released detector: backbone, a small feature pyramid, heads at strides 8, 16 and 32.
 
-    Backbone, a small feature pyramid, heads at strides 8, 16, 32 (2, 2, 6 anchors).
+    A cell has 2, 2 and 6 anchors there.
     """
 
     config: LayerConfig
@@ -90,7 +95,9 @@ class Detector(nn.Module):
             )
         return gather_heads(maps)
 
-    def _head(self, x, name: str, features: int, train: bool, bias_init=NEUTRAL):
+    def _head(
+        self, x: jax.Array, name: str, features: int, train: bool, bias_init: Initializer
+    ) -> jax.Array:
         x = Conv(
             self.config,
             kernel=3,
@@ -105,7 +112,10 @@ class Detector(nn.Module):
 
 
 class PaperDetector(nn.Module):
-    """The 2020 detector, BlazeFace-like: 5x5 blocks, heads on 16x16 (2 anchors) and 8x8 (6)."""
+    """The detector of 2020, BlazeFace-like: 5x5 blocks, heads on 16x16 and 8x8 cells.
+
+    A cell has 2 and 6 anchors there.
+    """
 
     config: LayerConfig
     # Stride, channels, residual blocks.

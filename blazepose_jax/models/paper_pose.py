@@ -1,7 +1,4 @@
-"""The paper's pose net, as released in 2020: encoder-decoder, then a regression encoder.
-
-A crop to PoseOutputs.
-"""
+"""The paper's pose net, as released in 2020 (docs/mediapipe.md, 2.6)."""
 
 import dataclasses
 
@@ -10,7 +7,8 @@ import jax
 from jax import lax
 
 from blazepose_jax.models.heads import FIELDS, PAPER_HEADS, PoseHeads
-from blazepose_jax.models.layers import BlazeResidual, Conv, LayerConfig, Separable, upsample2x
+from blazepose_jax.models.layers import BlazeResidual, Conv, LayerConfig, Separable
+from blazepose_jax.models.resize import upsample2x
 from blazepose_jax.structs import PoseOutputs
 
 
@@ -19,25 +17,15 @@ class PaperSizes:
     """Channels and residual blocks."""
 
     channels: tuple[int, int, int, int, int]  # at strides 2, 4, 8, 16, 32
-    decoder: int
-    # after the downsampling block, at strides 4 to 32
-    encoder_blocks: tuple[int, int, int, int] = (
-        3,
-        4,
-        5,
-        6,
-    )
-    # likewise at strides 8 to 128
-    regression_blocks: tuple[int, int, int, int, int] = (
-        4,
-        5,
-        6,
-        7,
-        7,
-    )
+    decoder: int  # channels of the heatmap decoder
+    # After the downsampling block, at strides 4 to 32.
+    encoder_blocks: tuple[int, int, int, int] = (3, 4, 5, 6)
+    # Likewise, at strides 8 to 128.
+    regression_blocks: tuple[int, int, int, int, int] = (4, 5, 6, 7, 7)
     drop_heatmap: bool = True  # at inference, as the paper does
 
 
+# Full is that of docs/mediapipe.md, 2.6; Lite is narrower, to the paper's 1.3 million parameters.
 SIZES = {
     "paper_full": PaperSizes((24, 48, 96, 192, 288), 48),
     "paper_lite": PaperSizes((16, 32, 64, 120, 168), 32),
@@ -49,14 +37,20 @@ SIZES = {
 
 
 class PaperPose(nn.Module):
-    """Figure 4 of the paper.
+    """Encoder, decoder and regression encoder of the paper's figure 4.
 
     Heatmap and offset maps supervise encoder and decoder in training and are dropped at inference.
     The regression encoder reads the decoder and every stage of the encoder through
     ``lax.stop_gradient``, so it learns from the heatmap-trained features and never changes them
     (paper, 2.5).
 
-    Attributes: as in ``pose.PoseNet``.
+    Attributes:
+      config: parameters with or without batch normalisation, compute type.
+      sizes: channels and residual blocks.
+      keypoints: K', rows of the landmark tensor.
+      fields: what is predicted per keypoint.
+      heads: which optional heads there are, of ``heatmap``, ``offsets``, ``world``, ``mask``.
+      side: input px.
     """
 
     config: LayerConfig
@@ -92,7 +86,8 @@ class PaperPose(nn.Module):
         )(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 
-    def _stage(self, x, name: str, features: int, blocks: int, train: bool):
+    def _stage(self, x: jax.Array, name: str, features: int, blocks: int, train: bool) -> jax.Array:
+        """Downsample by two, then ``blocks`` residual blocks."""
         for i in range(blocks + 1):
             label, stride = (f"{name}_residual{i - 1}", 1) if i else (f"{name}_down", 2)
             x = BlazeResidual(self.config, features, stride, "relu", None, name=label)(
@@ -100,10 +95,11 @@ class PaperPose(nn.Module):
             )
         return x
 
-    def _lateral(self, x, name: str, features: int, train: bool):
+    def _lateral(self, x: jax.Array, name: str, features: int, train: bool) -> jax.Array:
         return Separable(self.config, features, "relu", name=name)(x, train=train)
 
-    def _encode(self, images, train: bool):
+    def _encode(self, images: jax.Array, train: bool) -> dict[int, jax.Array]:
+        """{stride: features} for strides 2 to 32."""
         x = Conv(
             self.config, self.sizes.channels[0], kernel=3, stride=2, activation="relu", name="stem"
         )(images, train=train)
@@ -117,7 +113,7 @@ class PaperPose(nn.Module):
             taps[stride] = x = self._stage(x, f"encoder_{stride}", features, blocks, train)
         return taps
 
-    def _decode(self, taps, train: bool):
+    def _decode(self, taps: dict[int, jax.Array], train: bool) -> jax.Array:
         x = self._lateral(taps[32], "decoder_32", self.sizes.decoder, train)
         for stride in (16, 8, 4):
             x = upsample2x(x, self.config) + self._lateral(
@@ -125,7 +121,7 @@ class PaperPose(nn.Module):
             )
         return x
 
-    def _regress(self, taps, decoded, train: bool):
+    def _regress(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:
         x = lax.stop_gradient(decoded)
         widths = {
             **dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)),
@@ -139,7 +135,7 @@ class PaperPose(nn.Module):
                 x = x + self._lateral(skip, f"regression_skip_{stride}", widths[stride], train)
         return x
 
-    def _mask(self, taps, decoded, train: bool):
+    def _mask(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:
         x = upsample2x(self._lateral(decoded, "mask_decoder", 8, train), self.config)
         x = x + self._lateral(taps[2], "mask_tap", 8, train)
         return self._lateral(x, "mask_last", 8, train)

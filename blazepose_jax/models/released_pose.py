@@ -1,4 +1,4 @@
-"""The released landmark nets, Lite, Full and Heavy: a crop comes in, PoseOutputs leave."""
+"""The released landmark nets, Lite, Full and Heavy (docs/mediapipe.md, 2.4)."""
 
 import dataclasses
 
@@ -8,23 +8,25 @@ from jax import lax
 
 from blazepose_jax.models.backbone import FULL, HEAVY, LITE, Backbone, BackboneSizes
 from blazepose_jax.models.heads import ALL_HEADS, FIELDS, PoseHeads
-from blazepose_jax.models.layers import BlazeResidual, LayerConfig, Separable, upsample2x
+from blazepose_jax.models.layers import BlazeResidual, LayerConfig, Separable
+from blazepose_jax.models.resize import upsample2x
 from blazepose_jax.structs import PoseOutputs
 
 
 @dataclasses.dataclass(frozen=True)
 class PoseSizes:
-    """Widths and depths of a landmark net after its backbone."""
+    """Widths and depths of a landmark net."""
 
     backbone: BackboneSizes
     decoder: int  # channels of the heatmap decoder
     regression: int  # channels of the regression tail
     tail_blocks: tuple[int, int]  # residual blocks at 4x4 and 2x2
-    # Heavy: the paper's wiring, a regression encoder on top of the decoder; channels and residual
-    # blocks at strides 8, 16, 32.
+    # Channels and residual blocks at strides 8, 16, 32 of a regression encoder on top of the
+    # decoder, as in the paper; Heavy alone has one.
     second_encoder: tuple[tuple[int, int], ...] = ()
 
 
+# docs/mediapipe.md, 2.4.
 SIZES = {
     "lite": PoseSizes(LITE, 32, 192, (2, 3)),
     "full": PoseSizes(FULL, 48, 288, (4, 5)),
@@ -62,7 +64,7 @@ class PoseNet(nn.Module):
         Returns:
           PoseOutputs.
         """
-        # The order of the calls is that of the batch normalisations in the released files: the
+        # The order of the calls is that of the batch normalisations in the released files; the
         # importer relies on it.
         taps = Backbone(self.config, self.sizes.backbone, name="backbone")(images, train=train)
         decoded = self._decode(taps, train)  # (B, S/4, S/4, D)
@@ -74,16 +76,19 @@ class PoseNet(nn.Module):
         )(decoded, regression, mask_features, train=train)
         return outputs.replace(features=decoded) if train else outputs
 
-    def _lateral(self, name: str, features: int):
+    def _lateral(self, name: str, features: int) -> Separable:
         return Separable(self.config, features, "relu6", "relu6", name=name)
 
-    def _residuals(self, x, name: str, features: int, count: int, train: bool):
+    def _residuals(
+        self, x: jax.Array, name: str, features: int, count: int, train: bool
+    ) -> jax.Array:
+        """Downsample by two, then ``count`` residual blocks."""
         x = BlazeResidual(self.config, features, 2, name=f"{name}_down")(x, train=train)
         for i in range(count):
             x = BlazeResidual(self.config, features, name=f"{name}_residual{i}")(x, train=train)
         return x
 
-    def _decode(self, taps, train: bool):
+    def _decode(self, taps: dict[int, jax.Array], train: bool) -> jax.Array:
         x = self._lateral("decoder_32", self.sizes.decoder)(taps[32], train=train)
         for stride in (16, 8, 4):
             lateral = self._lateral(f"decoder_{stride}", self.sizes.decoder)(
@@ -92,7 +97,8 @@ class PoseNet(nn.Module):
             x = upsample2x(x, self.config) + lateral
         return x
 
-    def _tail(self, taps, decoded, train: bool):
+    def _tail(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:
+        """The regression of Lite and Full, which reads the backbone and not the decoder."""
         x = self._lateral("regression_32", self.sizes.regression)(taps[32], train=train)
         for name, count in zip(
             ("regression_64", "regression_128"), self.sizes.tail_blocks, strict=True
@@ -100,7 +106,10 @@ class PoseNet(nn.Module):
             x = self._residuals(x, name, self.sizes.regression, count, train)
         return x
 
-    def _second_encoder(self, taps, decoded, train: bool):
+    def _second_encoder(
+        self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool
+    ) -> jax.Array:
+        """The regression of Heavy."""
         # Paper, 2.5: the gradient of the regression does not reach the heatmap-trained features.
         x = lax.stop_gradient(decoded)
         for stride, (features, count) in zip((8, 16, 32), self.sizes.second_encoder, strict=True):
@@ -114,7 +123,7 @@ class PoseNet(nn.Module):
             x = self._residuals(x, name, self.sizes.regression, count, train)
         return x
 
-    def _mask(self, taps, decoded, train: bool):
+    def _mask(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:
         if taps[2].shape[-1] == 8:
             tap = BlazeResidual(self.config, 8, name="mask_tap")(taps[2], train=train)
         else:

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import LayerConfig, create_model
-from blazepose_jax.models.fold import fold_batch_norm
-from blazepose_jax.models.unfold import unfold_batch_norm
+from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseOutputs, Variables
 from blazepose_jax.training.distillation import Teacher, TeacherConfig

@@ -1,14 +1,14 @@
-"""Networks on disk."""
+"""Networks on disk: weights directories, .task bundles, and MediaPipe's files."""
 
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
 from blazepose_jax.weights.loading import (
     TFLiteFile,
     Weights,
-    import_weights,
     load_weights,
     read_stored,
     read_tflite_files,
 )
+from blazepose_jax.weights.mediapipe import import_weights
 
 __all__ = [
     "StoredNetwork",

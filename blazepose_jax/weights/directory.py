@@ -1,8 +1,7 @@
-"""A weights directory: networks come in and are written, or are read and leave checked."""
+"""Weights directories: safetensors, the imported .tflite files, and ``model.json``."""
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,14 @@ import numpy as np
 from flax import traverse_util
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.io.files import OutputFolder, write_text
-from blazepose_jax.io.json_files import read_json
+from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.tensors import parse_tensors, save_tensors
-from blazepose_jax.models import LayerConfig, check_arguments, create_model, spec_of
-from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
+from blazepose_jax.models import LayerConfig, create_model, spec_of
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Variables
+from blazepose_jax.weights.description import NAME, Entry, write_description
 
-FORMAT = "blazepose_jax weights 1"
-KINDS = ("detector", "pose")
-RELEASED_ROWS = len(BLAZEPOSE.keypoints) + len(BLAZEPOSE.auxiliary)
 MAX_BYTES = 2**31  # of one file
-MAX_DESCRIPTION = 2**24  # of model.json
-MAX_NAME = 200  # characters of a file's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +38,7 @@ class StoredNetwork:
 
     model: str
     norm: str
-    variables: dict[str, Any]
+    variables: Variables
     arguments: dict[str, Any]
     source: str
     licence: str
@@ -52,9 +47,7 @@ class StoredNetwork:
 
 
 def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
-    """Write a weights directory.
-
-    It takes its name when it is complete, and the place of an older one in one step.
+    """Write a weights directory: whole or not at all, in the place of an older one in one step.
 
     Args:
       directory: new, empty, or a weights directory, which is replaced.
@@ -65,22 +58,20 @@ def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
     """
     directory = Path(directory)
     if directory.is_file() or (
-        directory.is_dir() and any(directory.iterdir()) and not (directory / "model.json").is_file()
+        directory.is_dir() and any(directory.iterdir()) and not (directory / NAME).is_file()
     ):
         raise BlazePoseError(f"{directory} exists and is no weights directory: name a new one")
     folder = OutputFolder(directory)
     try:
         described = {kind: _write_network(folder.part, kind, net) for kind, net in networks.items()}
-        write_text(
-            folder.part / "model.json",
-            json.dumps({"format": FORMAT, "networks": described}, indent=2) + "\n",
-        )
+        write_description(folder.part, described)
         folder.finish(replace=True)
     finally:
         folder.discard()
 
 
-def _write_network(directory: Path, kind: str, net: StoredNetwork) -> dict[str, Any]:
+def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
+    """Write a network's files; its description is left to write."""
     tensors = traverse_util.flatten_dict(net.variables, sep="/")
     path = directory / f"{kind}.safetensors"
     save_tensors({name: np.asarray(value) for name, value in tensors.items()}, path)
@@ -101,110 +92,13 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> dict[str, 
     return entry
 
 
-def read_description(directory: Path) -> dict[str, dict[str, Any]]:
-    """The networks that model.json describes, by kind.
+def read_network(directory: Path, kind: str, entry: Entry) -> StoredNetwork:
+    """Read a network and check every tensor against its architecture.
 
-    Raises:
-      BlazePoseError: no weights directory, or a damaged description.
-    """
-    path = Path(directory) / "model.json"
-    if not path.is_file():
-        raise BlazePoseError(
-            f"{directory} is no weights directory (it has no model.json): make one with "
-            "blazepose import"
-        )
-    description = read_json(path, MAX_DESCRIPTION)
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        found = (
-            description.get("format")
-            if isinstance(description, dict)
-            else type(description).__name__
-        )
-        raise BlazePoseError(
-            f"{path} has the format {repr(found)[:40]}, this version reads {FORMAT!r}: import or "
-            "train the weights again"
-        )
-    networks = description.get("networks")
-    if not isinstance(networks, dict) or not networks:
-        raise BlazePoseError(
-            f"{path} is damaged (it describes no networks): import the weights again"
-        )
-    for kind, entry in networks.items():
-        _check_entry(kind, entry, path)
-    return networks
-
-
-def _check_entry(kind: str, entry: Any, path: Path) -> None:
-    """Check the description of one network.
-
-    Raises:
-      BlazePoseError: a field is missing or mistyped, names a file elsewhere, or describes no known
-        network.
-    """
-    if not isinstance(entry, dict):
-        raise BlazePoseError(
-            f"{path} is damaged (the {kind} is {type(entry).__name__}): import the weights again"
-        )
-    texts = {
-        "model": True,
-        "form": True,
-        "file": False,
-        "sha256": False,
-        "tflite": False,
-        "tflite_sha256": False,
-        "source": False,
-        "licence": False,
-    }
-    for field, needed in texts.items():
-        if not isinstance(entry.get(field, None if needed else ""), str):
-            raise BlazePoseError(
-                f"{path} is damaged ({field!r} of the {kind} is {entry.get(field)!r:.40}, not"
-                " text): import the weights again"
-            )
-    if (
-        kind not in KINDS
-        or spec_of(entry["model"]).kind != kind
-        or entry["form"] not in ("batch", "folded")
-    ):
-        raise BlazePoseError(
-            f"{path} describes the {kind} {entry['model']!r} in form {entry['form']!r}: "
-            "this version knows no such network"
-        )
-    for field in ("file", "tflite"):
-        name = entry.get(field, "x")
-        if (
-            not name
-            or Path(name).name != name
-            or "\\" in name
-            or not name.isprintable()
-            or len(name) > MAX_NAME
-        ):
-            raise BlazePoseError(
-                f"{path} names the {field} {name!r}: it must be a file in the same folder"
-            )
-    arguments = entry.get("arguments", {})
-    if not isinstance(arguments, dict):
-        raise BlazePoseError(
-            f"{path} is damaged (the {kind}'s arguments are {type(arguments).__name__}): import the"
-            " weights again"
-        )
-    check_arguments(entry["model"], kind, arguments)
-    if "skeleton" in entry:
-        skeleton = Skeleton.from_dict(entry["skeleton"])
-        rows, predicted = (
-            len(skeleton.keypoints) + len(skeleton.auxiliary),
-            arguments.get("keypoints", RELEASED_ROWS),
-        )
-        if predicted != rows:
-            raise BlazePoseError(
-                f"{path} is damaged (the skeleton has {rows} rows, the net {predicted}): import the"
-                " weights again"
-            )
-
-
-def read_network(directory: Path, kind: str, entry: dict[str, Any]) -> StoredNetwork:
-    """Read one network that ``read_description`` names, and check every tensor against its
-    architecture.
+    Args:
+      directory: a weights directory.
+      kind: ``detector`` or ``pose``.
+      entry: its description, of ``read_description``.
 
     Raises:
       BlazePoseError: a damaged file, one whose checksum differs, or unknown, missing, misshapen,
@@ -253,7 +147,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_sum(data: bytes, checksum: str | None, path: Path) -> bytes:
-    """The bytes, if they are those whose sha256 was written down; older directories have none."""
+    """Return ``data`` if it has this sha256; older directories have written none down."""
     if checksum and _sha256(data) != checksum:
         raise BlazePoseError(
             f"{path} is damaged (its sha256 is not that of model.json): import or copy the weights "
@@ -263,7 +157,16 @@ def _check_sum(data: bytes, checksum: str | None, path: Path) -> bytes:
 
 
 def expected_shapes(model: str, norm: str, arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """{tensor name: shape} of a network's variables; nothing is computed."""
+    """The shapes of a network's variables, without computing any.
+
+    Args:
+      model: a key of ``MODELS``.
+      norm: ``batch`` or ``folded``.
+      arguments: of ``create_model``.
+
+    Returns:
+      {tensor name, with slashes: shape}.
+    """
     module = create_model(model, LayerConfig(norm=norm, convolution="xla"), **arguments)
     side = arguments.get("side", spec_of(model).side)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
@@ -276,6 +179,11 @@ def check_tensors(
     tensors: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]], what: str
 ) -> None:
     """Compare names, shapes and types, and look for values that are no numbers.
+
+    Args:
+      tensors: by name.
+      expected: shapes by name.
+      what: holds the tensors, for errors.
 
     Raises:
       BlazePoseError: the first unknown, missing, misshapen or mistyped tensor, or one with NaN or

@@ -1,16 +1,24 @@
-"""Google's .tflite files come in, the name of the network and its folded variables leave."""
+"""MediaPipe's released networks, imported from its files or its installed package."""
 
 import dataclasses
-from typing import Any
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import MODELS, LayerConfig, create_model
 from blazepose_jax.models.summary import ConvCall, conv_calls
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import Variables
+from blazepose_jax.weights.archive import WHEEL_MEMBERS, read_task, read_wheel
+from blazepose_jax.weights.description import KINDS
+from blazepose_jax.weights.directory import StoredNetwork, save_weights
 from blazepose_jax.weights.tflite import TFLiteModel, read_tflite
 
-# Output shapes in index order; the contract of MediaPipe Tasks binds by it.
+LICENCE = "Apache-2.0 (Google, MediaPipe)"
+# Output shapes in index order, by which MediaPipe Tasks bind (docs/mediapipe.md, 4.2 and 4.3).
 DETECTOR_OUTPUTS = ((1, 2254, 12), (1, 2254, 1))
 POSE_OUTPUTS = ((1, 195), (1, 1), (1, 256, 256, 1), (1, 64, 64, 39), (1, 117))
 _CANDIDATES = {"detector": ("detector",), "pose": ("lite", "full", "heavy")}
@@ -22,7 +30,7 @@ class Imported:
 
     name: str  # a key of MODELS
     kind: str  # "detector" or "pose"
-    variables: dict[str, Any]  # folded, numpy arrays
+    variables: Variables  # folded, numpy arrays
 
 
 def import_tflite(data: bytes, name: str) -> Imported:
@@ -33,7 +41,7 @@ def import_tflite(data: bytes, name: str) -> Imported:
       name: what to call it in errors.
 
     Returns:
-      The network, told apart by its shapes.
+      The network, recognised by its shapes.
 
     Raises:
       BlazePoseError: damaged, or none of the released networks.
@@ -76,8 +84,9 @@ def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
     )
 
 
-def _assemble(calls: list[ConvCall], model: TFLiteModel) -> dict[str, Any]:
-    params: dict[str, Any] = {}
+def _assemble(calls: list[ConvCall], model: TFLiteModel) -> Variables:
+    """Nested parameters from the convolutions, which both sides list in the same order."""
+    params: Variables = {}
     for call, conv in zip(calls, model.convolutions, strict=True):
         node = params
         for part in call.path:
@@ -90,3 +99,95 @@ def _assemble(calls: list[ConvCall], model: TFLiteModel) -> dict[str, Any]:
                 f"the convolution {'/'.join(call.path)} has a bias where the released net has none"
             )
     return params
+
+
+def import_weights(
+    sources: Sequence[str | Path], directory: str | Path
+) -> dict[str, StoredNetwork]:
+    """Turn Google's files into a weights directory.
+
+    Args:
+      sources: .task, .tflite and mediapipe wheel files, or the word ``mediapipe`` for the installed
+        package.
+      directory: where to write.
+
+    Returns:
+      What was written, by kind.
+
+    Raises:
+      BlazePoseError: unreadable, unknown, or two networks of one kind.
+    """
+    files: dict[str, bytes] = {}
+    for source in sources:
+        files |= _read_source(source)
+    networks = import_files(files)
+    save_weights(Path(directory), networks)
+    return networks
+
+
+def import_files(files: dict[str, bytes]) -> dict[str, StoredNetwork]:
+    """Turn the contents of released .tflite files into networks.
+
+    Args:
+      files: by name, which is kept as the source.
+
+    Returns:
+      {kind: StoredNetwork}.
+
+    Raises:
+      BlazePoseError: damaged, unknown, or two networks of one kind.
+    """
+    networks: dict[str, StoredNetwork] = {}
+    for name, data in files.items():
+        net = import_tflite(data, name)
+        if net.kind in networks:
+            raise BlazePoseError(
+                f"{name} is a second {net.kind} net next to {networks[net.kind].source}: a weights "
+                f"directory holds at most one of each of {', '.join(KINDS)}"
+            )
+        networks[net.kind] = StoredNetwork(
+            net.name,
+            "folded",
+            net.variables,
+            {},
+            name,
+            LICENCE,
+            BLAZEPOSE if net.kind == "pose" else None,
+            data,
+        )
+    return networks
+
+
+def _read_source(source: str | Path) -> dict[str, bytes]:
+    path = Path(source)
+    if str(source) == "mediapipe" and not path.exists():
+        return _read_installed()
+    if not path.is_file():
+        raise BlazePoseError(
+            f"source {str(source)!r} is no file: give a .task, a .tflite, a mediapipe wheel, or the"
+            " word mediapipe for the installed package"
+        )
+    readers = {".task": read_task, ".whl": read_wheel}
+    if path.suffix in readers:
+        return {f"{path.name}:{kind}": data for kind, data in readers[path.suffix](path).items()}
+    if path.suffix == ".tflite":
+        return {path.name: path.read_bytes()}
+    raise BlazePoseError(
+        f"source {str(source)!r} ends in {path.suffix!r}: known are .task, .tflite and .whl"
+    )
+
+
+def _read_installed() -> dict[str, bytes]:
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or not spec.submodule_search_locations:
+        raise BlazePoseError(
+            "the package mediapipe is not installed: pip install mediapipe==0.10.21, or give a file"
+        )
+    root = Path(spec.submodule_search_locations[0]).parent
+    paths = [root / member for member in WHEEL_MEMBERS.values()]
+    if lacking := [p for p in paths if not p.is_file()]:
+        raise BlazePoseError(
+            f"the installed mediapipe has no {lacking[0].name}: versions after 0.10.21 ship no "
+            "models; give its wheel or a .task"
+        )
+    return {p.name: p.read_bytes() for p in paths}

@@ -1,6 +1,6 @@
-"""A folded network and crops come in, the same function with batch normalisation leaves.
+"""Batch normalisation folded into convolutions, and unfolded again.
 
-The inverse of fold.
+Both directions leave what a network computes at inference as it is.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.models.layers import BATCH_NORM_EPSILON
+from blazepose_jax.structs import Variables
 
 # Bounds of the factor that brings a kernel to its usual size; a dead channel would have an infinite
 # one.
 FACTORS = (1e-3, 1e3)
+
+
+def fold_batch_norm(variables: Variables) -> Variables:
+    """Fold every batch normalisation into the convolution before it.
+
+    Args:
+      variables: {"params", "batch_stats"} of a network with norm ``batch``.
+
+    Returns:
+      {"params"} for the same network with norm ``folded``; at inference both compute the same
+      function.
+    """
+    return {"params": _fold(variables["params"], variables.get("batch_stats", {}))}
+
+
+def _fold(params: Variables, stats: Variables) -> Variables:
+    if "norm" in params:
+        norm, moments = params["norm"], stats["norm"]
+        # (C,); kernels end in C.
+        gain = norm["scale"] / jnp.sqrt(moments["var"] + BATCH_NORM_EPSILON)
+        return {"kernel": params["kernel"] * gain, "bias": norm["bias"] - moments["mean"] * gain}
+    return {
+        name: _fold(value, stats.get(name, {})) if isinstance(value, dict) else value
+        for name, value in params.items()
+    }
 
 
 def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]) -> dict[str, Any]:
