@@ -1,4 +1,4 @@
-"""Our .task in the clients that people use: MediaPipe for Python, and its web runtime in a browser.
+"""Our .task in MediaPipe for Python, and in its web runtime in a browser.
 
 `make clients` installs them; where they are missing these tests are skipped.
 """

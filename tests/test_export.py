@@ -1,4 +1,4 @@
-"""Exported files against the networks that they were made of; no client but LiteRT."""
+"""Exported files against the networks that they were made of, in LiteRT and ONNX Runtime."""
 
 import dataclasses
 import io
@@ -14,18 +14,19 @@ import pytest
 from conftest import drawn_weights, shared
 from test_models import random_variables
 
+from blazepose_jax.cli.export_formats import FORMATS
 from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
-from blazepose_jax.export.convert import to_native_tflite, to_tflite
-from blazepose_jax.export.graph import make_graph, with_roi_rows
-from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows
+from blazepose_jax.export.convert import BACKENDS, to_native_tflite, to_tflite
+from blazepose_jax.export.graph import make_graph
+from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows, with_roi_rows
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.models import FOLDED, LayerConfig, create_model
-from blazepose_jax.models.fold import fold_batch_norm
-from blazepose_jax.models.layers import upsample2x
+from blazepose_jax.models.batch_norm import fold_batch_norm
+from blazepose_jax.models.resize import upsample2x
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
 from blazepose_jax.weights.tflite import load_schema
@@ -117,7 +118,7 @@ def test_no_tensor_has_more_than_four_axes(exported):
 
 
 def test_a_mark_never_leaves_the_exporter():
-    """In every other form the upsampling is complete."""
+    """With every other ``convolution`` the upsampling is complete."""
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2))
     marked = upsample2x(x, LayerConfig("folded", convolution="tflite"))
     assert marked.shape == (1, 8, 8, 2)
@@ -367,9 +368,9 @@ class TestCommand:
             )
             == 0
         )
-        told = capsys.readouterr().out
-        assert "against JAX on real crops" in told
-        assert "landmarks    mean" in told
+        printed = capsys.readouterr().out
+        assert "against JAX on real crops" in printed
+        assert "landmarks    mean" in printed
         found = json.loads((tmp_path / "x.json").read_text())
         assert found["parts"]["pose"]["model"] == "smoke"
         assert all(
@@ -388,7 +389,10 @@ class TestCommand:
     def test_a_file_too_far_from_jax_is_kept_under_another_name(
         self, weights, tmp_path, capsys, monkeypatch
     ):
-        monkeypatch.setitem(parity.TOLERANCES, "float32", (0.0, 0.0))
+        strict = dataclasses.replace(
+            quantize.PRECISIONS["float32"], tolerance_px=0.0, tolerance=0.0
+        )
+        monkeypatch.setitem(quantize.PRECISIONS, "float32", strict)
         assert self.export(weights, tmp_path / "x.tflite", "--backend", "litert") == 1
         assert "lies too far from JAX (landmarks: mean" in capsys.readouterr().err
         assert (tmp_path / "x.parity-failed.tflite").is_file()
@@ -443,6 +447,16 @@ class TestCommand:
         assert json.loads((tmp_path / "saved.json").read_text())["parts"]["pose"]["differences"]
         assert not list(tmp_path.glob(".*"))
 
+    def test_help_describes_every_format_precision_and_backend(self, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "1000")
+        with pytest.raises(SystemExit):
+            main(["export", "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        for rows in (FORMATS, quantize.PRECISIONS, BACKENDS):
+            for name, row in rows.items():
+                assert name in text
+                assert row.description in text
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
@@ -465,9 +479,9 @@ class TestCommand:
     def test_bad_input(self, weights, tmp_path, capsys, words, message, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert self.export(weights, *words) == 2
-        told = capsys.readouterr().err
-        assert len(told.splitlines()) == 1
-        assert re.search(message, told), told
+        printed = capsys.readouterr().err
+        assert len(printed.splitlines()) == 1
+        assert re.search(message, printed), printed
         assert not list(tmp_path.iterdir())
 
     def test_output_that_is_a_folder(self, weights, tmp_path, capsys):
@@ -527,8 +541,8 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
         )
         == 0
     )
-    told = capsys.readouterr().out
-    assert "where float32 in JAX has" in told
+    printed = capsys.readouterr().out
+    assert "where float32 in JAX has" in printed
     drop = json.loads((tmp_path / "x.json").read_text())["pck@0.2"]
     assert drop["people"] > 10
     assert drop["drop"] <= 1.0 + 2 * drop["standard_error"]

@@ -1,4 +1,4 @@
-"""What each precision costs: bytes, operators, speed against Google's file, distance from JAX, PCK.
+"""The cost of each precision: bytes, operators, speed, distance from JAX, PCK.
 
     .venv/bin/python tools/export_table.py [--shared ../shared] [--people 1000] [--trade]
 
@@ -43,7 +43,16 @@ TRADE = {
 
 
 def milliseconds(files: dict[str, bytes], image: np.ndarray, threads: int) -> dict[str, np.ndarray]:
-    """(ROUNDS,) milliseconds per file; the files take turns."""
+    """Time files in LiteRT; they take turns.
+
+    Args:
+      files: by name.
+      image: (1, S, S, 3) float32 normalised.
+      threads: of the CPU.
+
+    Returns:
+      (ROUNDS,) milliseconds per file.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     loaded = {}
@@ -62,7 +71,7 @@ def milliseconds(files: dict[str, bytes], image: np.ndarray, threads: int) -> di
 
 
 def pck(data: bytes, people: Annotations, decode: str) -> float:
-    """PCK@0.2 of a file, the truth's ROI."""
+    """PCK@0.2 of a file, in percent, the truth's ROI."""
     networks = litert_networks({"pose": TFLiteFile(data, BLAZEPOSE)})
     engine = LiteRTEngine(None, networks["pose"], Settings(decode=decode), "file")
     return report(
@@ -74,7 +83,7 @@ def pck(data: bytes, people: Annotations, decode: str) -> float:
 
 
 def points_px(data: bytes, net: StoredNetwork, crops: np.ndarray) -> tuple[float, float]:
-    """Mean and largest distance of the points from JAX, px of the crop."""
+    """Mean and largest distance of the points from JAX on (N, S, S, 3) crops, px of the crop."""
     reference = make_graph(net, convolution="auto")
     row = parity.compare(
         reference,
@@ -83,6 +92,70 @@ def points_px(data: bytes, net: StoredNetwork, crops: np.ndarray) -> tuple[float
         "int8",
     )[0]
     return row.mean, row.largest
+
+
+def files_of(
+    original: bytes, net: StoredNetwork, images: np.ndarray, *, trade: bool
+) -> dict[str, bytes]:
+    """Google's file, and ours by precision or, with ``trade``, by what int8 leaves to float32.
+
+    Args:
+      original: Google's file.
+      net: imported from it.
+      images: (N, S, S, 3) float32 normalised, to calibrate with.
+      trade: show what int8 loses by which layers.
+    """
+    graph = make_graph(net)
+    data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
+    if not trade:
+        return {GOOGLE: original} | {
+            precision: quantize.quantize(data, precision, images[:, None])
+            for precision in quantize.PRECISIONS
+        }
+    return {GOOGLE: original} | {
+        f"{label}; biases {'corrected' if corrected else 'as they were'}": quantize.quantize(
+            data, "int8", images[:, None], kept, corrected
+        )
+        for label, kept in TRADE.items()
+        for corrected in (False, True)
+    }
+
+
+def print_table(
+    name: str,
+    files: dict[str, bytes],
+    net: StoredNetwork,
+    images: np.ndarray,
+    people: Annotations,
+) -> None:
+    """Print a row per file.
+
+    Args:
+      name: of the network.
+      files: from ``files_of``.
+      net: what JAX runs.
+      images: (N, S, S, 3) float32 normalised; the last eight measure the distance from JAX.
+      people: to measure PCK on.
+    """
+    times = {threads: milliseconds(files, images[:1], threads) for threads in (1, 2)}
+    print(
+        f"| {name} | bytes | operators | ms, 1 thread | ratio | ms, 2 threads | ratio | "
+        "points from JAX, px: mean, largest | PCK@0.2 regression | refine |\n|" + "---|" * 10
+    )
+    for label, file in files.items():
+        speed = " | ".join(
+            f"{np.median(times[n][label]):.1f} | "
+            f"{np.median(times[n][label] / times[n][GOOGLE]):.2f}"
+            for n in (1, 2)
+        )
+        mean, largest = points_px(file, net, images[-8:])
+        print(
+            f"| {label} | {len(file):,} | {sum(flatbuffer.histogram(file).values())} | {speed}"
+            f" | {mean:.2g}, {largest:.2g} | {pck(file, people, 'regression')} |"
+            f" {pck(file, people, 'refine')} |",
+            flush=True,
+        )
+    print()
 
 
 def main() -> None:
@@ -96,49 +169,16 @@ def main() -> None:
     args = parser.parse_args()
     people = read_annotations(args.shared / "data" / "lsp_test", evaluation=True)
     people = dataclasses.replace(people, people=people.people[: args.people])
-    material = read_calibration_set(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
+    calibration = read_calibration_set(str(args.shared / "data" / "lsp_train"), BLAZEPOSE)
     print(f"jax {jax.__version__}, {jax.default_backend()}; {len(people.people)} people\n")
     for name in ("full",) if args.trade else ("full", "lite"):
         original = (args.shared / "models" / f"pose_landmark_{name}.tflite").read_bytes()
         net = StoredNetwork(
             name, "folded", import_tflite(original, name).variables, {}, "", "", BLAZEPOSE
         )
-        graph = make_graph(net)
-        crops = crops_for(graph, material.images)
-        data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
-        if args.trade:
-            files = {
-                f"{label}; biases {'corrected' if corrected else 'as they were'}": (
-                    quantize.quantize(data, "int8", crops[:, None], kept, corrected)
-                )
-                for label, kept in TRADE.items()
-                for corrected in (False, True)
-            }
-        else:
-            files = {
-                precision: quantize.quantize(data, precision, crops[:, None])
-                for precision in quantize.PRECISIONS
-            }
-        files = {GOOGLE: original, **files}
-        times = {threads: milliseconds(files, crops[:1], threads) for threads in (1, 2)}
-        print(
-            f"| {name} | bytes | operators | ms, 1 thread | ratio | ms, 2 threads | ratio | "
-            "points from JAX, px: mean, largest | PCK@0.2 regression | refine |\n|" + "---|" * 10
-        )
-        for label, file in files.items():
-            speed = " | ".join(
-                f"{np.median(times[n][label]):.1f} | "
-                f"{np.median(times[n][label] / times[n][GOOGLE]):.2f}"
-                for n in (1, 2)
-            )
-            mean, largest = points_px(file, net, crops[-8:])
-            print(
-                f"| {label} | {len(file):,} | {sum(flatbuffer.histogram(file).values())} | {speed}"
-                f" | {mean:.2g}, {largest:.2g} | {pck(file, people, 'regression')} |"
-                f" {pck(file, people, 'refine')} |",
-                flush=True,
-            )
-        print()
+        images = crops_for(make_graph(net), calibration.images)
+        files = files_of(original, net, images, trade=args.trade)
+        print_table(name, files, net, images, people)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Google's networks in JAX against LiteRT and against float64, on person-centred crops of real
-photographs.
+"""The outputs of Google's networks in JAX against LiteRT's and against float64.
 
     .venv/bin/python tools/tensor_equality.py [--shared ../shared] [--crops 8]
 
+The inputs are person-centred crops of real photographs.
 Per output: the largest absolute difference over the output's peak, the worst of all crops.
 """
 
@@ -19,19 +19,29 @@ from blazepose_jax.inference.litert import LiteRTModel
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.models import FOLDED, MODELS, LayerConfig, create_network
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, DetectorOutputs, PoseOutputs
 from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite
 
+Tensors = dict[str, np.ndarray]
 FILES = ("pose_detection", "pose_landmark_lite", "pose_landmark_full")
 
 
 def real_crops(shared: Path, side: int, mean: float, std: float, count: int) -> list[np.ndarray]:
-    """(1, S, S, 3) normalised squares round the first people of coco_dev that are large and
-    complete.
+    """Squares round the first people of coco_dev that are large and complete.
+
+    Args:
+      shared: the folder that holds data/.
+      side: S, px.
+      mean: crop = (grey level - mean) / std.
+      std: as above.
+      count: how many.
+
+    Returns:
+      (1, S, S, 3) float32 each.
     """
     folder = shared / "data" / "coco_dev"
-    data = json.loads((folder / "annotations.json").read_text())
+    data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in data["images"]}
     crops = []
     for annotation in [a for a in data["annotations"] if a.get("eval_ok")][:count]:
@@ -45,7 +55,7 @@ def real_crops(shared: Path, side: int, mean: float, std: float, count: int) -> 
     return crops
 
 
-def outputs_of(raw) -> dict[str, np.ndarray]:
+def outputs_of(raw: DetectorOutputs | PoseOutputs) -> Tensors:
     """The tensors that the .tflite file has, pose presence as a probability."""
     found = {
         name: np.asarray(value, np.float64)
@@ -60,8 +70,17 @@ def outputs_of(raw) -> dict[str, np.ndarray]:
 def compare(
     data: bytes, name: str, crops: list[np.ndarray], config: LayerConfig = FOLDED
 ) -> dict[str, dict[str, float]]:
-    """{output: {"ours to litert", "ours to float64", "litert to float64"}}, relative to the
-    output's peak.
+    """Compare one network's outputs, the worst of all crops.
+
+    Args:
+      data: Google's .tflite file.
+      name: what to call it in errors.
+      crops: (1, S, S, 3) float32 normalised each.
+      config: of the network in JAX.
+
+    Returns:
+      {output: {"ours to litert", "ours to float64", "litert to float64"}}: the largest absolute
+      difference over the output's peak.
     """
     imported = import_tflite(data, name)
     litert = LiteRTModel(TFLiteFile(data), name)
@@ -75,7 +94,7 @@ def compare(
         exact = [outputs_of(run(network, jnp.asarray(x, jnp.float64))) for x in crops]
     theirs = [outputs_of(litert(x)) for x in crops]
 
-    def worst(a: list, b: list, output: str) -> float:
+    def worst(a: list[Tensors], b: list[Tensors], output: str) -> float:
         return max(
             float(np.abs(p[output] - q[output]).max() / np.abs(q[output]).max())
             for p, q in zip(a, b, strict=True)
@@ -99,10 +118,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--crops", type=int, default=8)
     args = parser.parse_args()
-    print(
-        "| file | output | ours to LiteRT | ours to float64 | LiteRT to float64"
-        " |\n|---|---|---|---|---|"
-    )
+    print("| file | output | ours to LiteRT | ours to float64 | LiteRT to float64 |")
+    print("|---|---|---|---|---|")
     for file in FILES:
         data = (args.shared / "models" / f"{file}.tflite").read_bytes()
         spec = MODELS[import_tflite(data, file).name]
@@ -110,11 +127,8 @@ def main() -> None:
             data, file, real_crops(args.shared, spec.side, spec.mean, spec.std, args.crops)
         )
         for output, row in rows.items():
-            print(
-                f"| {file} | {output} | "
-                + " | ".join(f"{value:.1e}" for value in row.values())
-                + " |"
-            )
+            values = " | ".join(f"{value:.1e}" for value in row.values())
+            print(f"| {file} | {output} | {values} |")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Networks come in, files for other runtimes leave."""
+"""Export: networks as files for other runtimes."""

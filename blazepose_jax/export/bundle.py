@@ -1,20 +1,25 @@
-"""Two .tflite files with metadata come in, a MediaPipe .task leaves.
-
-An uncompressed aligned zip.
-"""
+"""MediaPipe's .task bundles."""
 
 import io
 import struct
 import zipfile
 
+# The names by which MediaPipe finds the networks (docs/mediapipe.md, 4.1).
 MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.tflite"}
 
 
 def task_bytes(detector: bytes, pose: bytes) -> bytes:
     """Zip two .tflite files with metadata the way MediaPipe Tasks wants them.
 
-    Stored, at the root, under fixed names, data aligned to 4 bytes so that a phone can map it
-    (mediapipe.md 4.1).
+    Stored, at the root, under fixed names, data aligned to 4 bytes so that a phone can map it.
+    Source: docs/mediapipe.md, 4.1.
+
+    Args:
+      detector: a .tflite file with metadata.
+      pose: likewise.
+
+    Returns:
+      The .task file.
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:

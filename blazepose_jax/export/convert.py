@@ -1,6 +1,8 @@
-"""A stored network comes in; a .tflite that MediaPipe, phones and browsers run leaves."""
+"""Conversion of stored networks to .tflite files that MediaPipe, phones and browsers run."""
 
+import dataclasses
 import importlib.util
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,7 +13,25 @@ from blazepose_jax.export.metadata import describe
 from blazepose_jax.export.quantize import quantize
 from blazepose_jax.weights import StoredNetwork
 
-BACKENDS = {"jax2tf": jax2tf_backend.convert, "litert": litert_backend.convert}
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """A converter.
+
+    Attributes:
+      description: what it is made of.
+      convert: a graph to a float32 .tflite, whose marks ``flatbuffer`` has yet to replace.
+    """
+
+    description: str
+    convert: Callable[[Graph], bytes]
+
+
+# All give the same graph.
+BACKENDS = {
+    "jax2tf": Backend("TensorFlow's converter", jax2tf_backend.convert),
+    "litert": Backend("litert-converter, without TensorFlow", litert_backend.convert),
+}
 
 
 def to_tflite(
@@ -26,7 +46,7 @@ def to_tflite(
 
     Args:
       graph: from ``make_graph``.
-      backend: ``jax2tf``, by TensorFlow, or ``litert``, without it; both give the same graph.
+      backend: one of ``BACKENDS``.
       precision: one of ``quantize.PRECISIONS``.
       crops: (N, S, S, 3) float32 normalised images of people, for int8 weights.
       licence: of the weights, for the metadata.
@@ -38,8 +58,8 @@ def to_tflite(
       BlazePoseError: an unknown backend or precision, a missing package, versions that cannot work
         together.
     """
-    check_name(backend, BACKENDS, "backend")
-    data = flatbuffer.finish(BACKENDS[backend](graph), graph)
+    convert = BACKENDS[check_name(backend, BACKENDS, "backend")].convert
+    data = flatbuffer.finish(convert(graph), graph)
     batches = None if crops is None else np.repeat(crops[:, None], graph.batch, 1)
     data = quantize(data, precision, batches)
     flatbuffer.check_portable(flatbuffer.read(data))
@@ -47,10 +67,10 @@ def to_tflite(
 
 
 def default_backend() -> str:
-    """The quicker one where it is installed."""
+    """The quicker backend where it is installed."""
     return "litert" if importlib.util.find_spec("litert_converter") else "jax2tf"
 
 
 def to_native_tflite(net: StoredNetwork) -> bytes:
-    """A network as it is, own keypoint sets in their own rows."""
+    """A network as a .tflite, own keypoint sets in their own rows."""
     return to_tflite(make_graph(net, mediapipe=False), backend=default_backend())

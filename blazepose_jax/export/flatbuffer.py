@@ -1,6 +1,7 @@
-"""A converter's .tflite comes in.
+"""The flatbuffers of .tflite files.
 
-One with RESIZE_BILINEAR, named tensors and only portable operators leaves.
+``finish`` takes what a converter wrote and gives a file with RESIZE_BILINEAR, named tensors and
+portable operators alone.
 """
 
 from collections import Counter
@@ -10,11 +11,13 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
-from blazepose_jax.models.layers import UPSAMPLE_MARK
+from blazepose_jax.models.resize import UPSAMPLE_MARK
 from blazepose_jax.weights.tflite import load_schema
 
-# What CPU, web GPU and phone delegates run (export.md). The second row is what reduced precision
-# adds, the third the rows that place the next crop, where the net does not predict them.
+# An object of TFLite's generated classes, such as ModelT or SubGraphT: an extra, whose type hints
+# hold for no file (every field is Optional there, and texts are bytes).
+SchemaObject = Any
+# What CPU, web GPU and phone delegates run (docs/mediapipe.md, 4.5).
 PORTABLE = {
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
@@ -27,16 +30,19 @@ PORTABLE = {
     "CONCATENATION",
     "SLICE",
     "RELU",
+    # What reduced precision adds.
     "DEQUANTIZE",
     "QUANTIZE",
+    # What computes the rows that place the next crop, where the net does not predict them.
     "MUL",
     "DIV",
     "SQRT",
 }
 MAX_RANK = 4
+RESIZE_BILINEAR_VERSION = 3  # the first with half_pixel_centers
 
 
-def read(data: bytes) -> Any:
+def read(data: bytes) -> SchemaObject:
     """The flatbuffer as objects."""
     schema = load_schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
@@ -47,7 +53,7 @@ def read(data: bytes) -> Any:
     return model
 
 
-def write(model: Any) -> bytes:
+def write(model: SchemaObject) -> bytes:
     """Objects as a flatbuffer."""
     import flatbuffers
 
@@ -56,7 +62,7 @@ def write(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def operator_names(model: Any) -> list[str]:
+def operator_names(model: SchemaObject) -> list[str]:
     """The operators of the main graph, in order."""
     schema = load_schema()
     names = {
@@ -74,9 +80,7 @@ def histogram(data: bytes) -> Counter[str]:
 
 
 def finish(data: bytes, graph: Graph) -> bytes:
-    """Replace the marks of ``layers.upsample2x`` by RESIZE_BILINEAR.
-
-    Name the outputs, in MediaPipe's order.
+    """Replace the marks of ``layers.upsample2x`` by RESIZE_BILINEAR and name the outputs.
 
     Args:
       data: what a backend made of ``graph``, with a signature that names the outputs. Their order
@@ -84,20 +88,20 @@ def finish(data: bytes, graph: Graph) -> bytes:
       graph: made with ``convolution="tflite"``.
 
     Returns:
-      A .tflite.
+      A .tflite whose outputs have MediaPipe's order.
 
     Raises:
       BlazePoseError: an operator or a rank that phones and browsers would refuse.
     """
-    schema, model = load_schema(), read(data)
+    model = read(data)
     main = model.subgraphs[0]
-    _replace_marks(schema, model)
+    _replace_marks(model)
     place = {_text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].outputs}
     main.outputs = [place[name] for name in graph.outputs]
     _drop_unused(main)
     for index, name in zip([*main.inputs, *main.outputs], ["image", *graph.outputs], strict=True):
         main.tensors[index].name = name.encode()
-    model.signatureDefs = [_signature(schema, main, graph.outputs)]
+    model.signatureDefs = [_signature(main, graph.outputs)]
     model.description = f"{graph.model}, blazepose_jax".encode()
     check_portable(model)
     return write(model)
@@ -107,8 +111,9 @@ def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _replace_marks(schema: Any, model: Any) -> None:
-    main = model.subgraphs[0]
+def _replace_marks(model: SchemaObject) -> None:
+    """Turn every PADV2, which is a mark of ``layers.upsample2x``, into RESIZE_BILINEAR."""
+    schema, main = load_schema(), model.subgraphs[0]
     for operator, name in zip(main.operators, operator_names(model), strict=True):
         if name != "PADV2":
             continue
@@ -117,45 +122,48 @@ def _replace_marks(schema: Any, model: Any) -> None:
             raise BlazePoseError(
                 "the graph pads with a constant other than zero: export nets of this package only"
             )
-        size, buffer = schema.TensorT(), schema.BufferT()
-        buffer.data = np.asarray(main.tensors[operator.outputs[0]].shape[1:3], np.int32).tobytes()
-        size.shape, size.type, size.name = (
-            [2],
-            schema.TensorType.INT32,
-            f"size_{len(main.tensors)}".encode(),
-        )
-        size.buffer, operator.inputs = len(model.buffers), [operator.inputs[0], len(main.tensors)]
-        model.buffers.append(buffer)
-        main.tensors.append(size)
-        operator.builtinOptionsType = schema.BuiltinOptions.ResizeBilinearOptions
-        operator.builtinOptions = schema.ResizeBilinearOptionsT()
-        operator.builtinOptions.halfPixelCenters = True
+        _make_resize(model, operator)
     for code in model.operatorCodes:
         if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.PADV2:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESIZE_BILINEAR
-            code.version = 3  # the first with half_pixel_centers
+            code.version = RESIZE_BILINEAR_VERSION
 
 
-def _drop_unused(graph: Any) -> None:
+def _make_resize(model: SchemaObject, operator: SchemaObject) -> None:
+    """Give one operator the operands and options of RESIZE_BILINEAR, half-pixel centres."""
+    schema, main = load_schema(), model.subgraphs[0]
+    buffer = schema.BufferT()
+    buffer.data = np.asarray(main.tensors[operator.outputs[0]].shape[1:3], np.int32).tobytes()
+    size = schema.TensorT()
+    size.shape = [2]
+    size.type = schema.TensorType.INT32
+    size.name = f"size_{len(main.tensors)}".encode()
+    size.buffer = len(model.buffers)
+    operator.inputs = [operator.inputs[0], len(main.tensors)]
+    model.buffers.append(buffer)
+    main.tensors.append(size)
+    operator.builtinOptionsType = schema.BuiltinOptions.ResizeBilinearOptions
+    operator.builtinOptions = schema.ResizeBilinearOptionsT()
+    operator.builtinOptions.halfPixelCenters = True
+
+
+def _drop_unused(main: SchemaObject) -> None:
     """Forget tensors that no operator reads or writes, such as a mark's padding."""
-    used = {int(i) for op in graph.operators for i in [*op.inputs, *op.outputs] if i >= 0}
-    used |= {int(i) for i in [*graph.inputs, *graph.outputs]}
+    used = {int(i) for op in main.operators for i in [*op.inputs, *op.outputs] if i >= 0}
+    used |= {int(i) for i in [*main.inputs, *main.outputs]}
     place = {old: new for new, old in enumerate(sorted(used))}
     place[-1] = -1  # an operand that is left out
-    graph.tensors = [graph.tensors[old] for old in sorted(used)]
-    for op in graph.operators:
-        op.inputs, op.outputs = (
-            [place[int(i)] for i in op.inputs],
-            [place[int(i)] for i in op.outputs],
-        )
-    graph.inputs, graph.outputs = (
-        [place[int(i)] for i in graph.inputs],
-        [place[int(i)] for i in graph.outputs],
-    )
+    main.tensors = [main.tensors[old] for old in sorted(used)]
+    for owner in [*main.operators, main]:
+        owner.inputs = [place[int(i)] for i in owner.inputs]
+        owner.outputs = [place[int(i)] for i in owner.outputs]
 
 
-def _signature(schema: Any, main: Any, outputs: tuple[str, ...]) -> Any:
-    def entry(name: str, index: int) -> Any:
+def _signature(main: SchemaObject, outputs: tuple[str, ...]) -> SchemaObject:
+    """The signature ``serving_default``: input ``image``, and the outputs by name."""
+    schema = load_schema()
+
+    def entry(name: str, index: int) -> SchemaObject:
         found = schema.TensorMapT()
         found.name, found.tensorIndex = name, int(index)
         return found
@@ -169,7 +177,7 @@ def _signature(schema: Any, main: Any, outputs: tuple[str, ...]) -> Any:
     return signature
 
 
-def check_portable(model: Any) -> None:
+def check_portable(model: SchemaObject) -> None:
     """Refuse what some runtime would refuse later.
 
     Args:

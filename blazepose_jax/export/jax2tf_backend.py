@@ -1,6 +1,6 @@
-"""A graph comes in.
+"""Conversion by TensorFlow: graphs as .tflite files and as SavedModels.
 
-TensorFlow's converter gives a .tflite, or TensorFlow a SavedModel. The only user of TensorFlow.
+TensorFlow is imported here alone, by the functions that need it.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -22,6 +23,12 @@ WORKING_PAIR = "jax 0.10.2 with tensorflow 2.21.0"
 
 def convert(graph: Graph) -> bytes:
     """Convert to a float32 .tflite, whose marks ``flatbuffer`` has yet to replace.
+
+    Args:
+      graph: made with ``convolution="tflite"``.
+
+    Returns:
+      A .tflite; its outputs have the converter's order.
 
     Raises:
       BlazePoseError: TensorFlow is missing, or cannot read what this JAX writes.
@@ -65,14 +72,23 @@ def save(graph: Graph, directory: Path) -> None:
 
 
 def run_saved(directory: Path, graph: Graph, crops: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """A SavedModel's outputs, crop by crop, (S, S, 3) each."""
+    """Run a SavedModel crop by crop.
+
+    Args:
+      directory: written by ``save``.
+      graph: what it was made of.
+      crops: (N, S, S, 3) float32 normalised.
+
+    Returns:
+      Its outputs per crop, in the graph's order.
+    """
     tf = _tensorflow()
     signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
     found = [signature(image=tf.constant(np.repeat(crop[None], graph.batch, 0))) for crop in crops]
     return [tuple(values[name].numpy() for name in graph.outputs) for values in found]
 
 
-def _module(tf: Any, graph: Graph) -> Any:
+def _module(tf: ModuleType, graph: Graph) -> Any:
     """A tf.Module whose function ``named`` gives the outputs by name.
 
     Their order does not survive, names do.
@@ -89,7 +105,7 @@ def _module(tf: Any, graph: Graph) -> Any:
         autograph=False,
         input_signature=[tf.TensorSpec(graph.input_shape, tf.float32, name="image")],
     )
-    def named(image: Any) -> dict[str, Any]:
+    def named(image):
         return dict(zip(graph.outputs, function(image), strict=True))
 
     module = tf.Module()
@@ -99,10 +115,7 @@ def _module(tf: Any, graph: Graph) -> Any:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """TensorFlow's C++ half writes warnings of its own to file descriptor 2.
-
-    What matters is raised.
-    """
+    """Hide what TensorFlow's C++ half writes to file descriptor 2; what matters is raised."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -113,7 +126,7 @@ def _silenced() -> Iterator[None]:
         os.close(nothing)
 
 
-def _tensorflow() -> Any:
+def _tensorflow() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow as tf
@@ -125,7 +138,7 @@ def _tensorflow() -> Any:
     return tf
 
 
-def _explained(tf: Any, error: Exception) -> BlazePoseError:
+def _explained(tf: ModuleType, error: Exception) -> BlazePoseError:
     reason = next(
         (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
     )

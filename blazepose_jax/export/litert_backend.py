@@ -1,8 +1,8 @@
-"""A graph comes in; litert-converter gives a .tflite, without TensorFlow."""
+"""Conversion by litert-converter: graphs as .tflite files, without TensorFlow."""
 
 import importlib
 import importlib.metadata
-from typing import Any
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,12 @@ def convert(graph: Graph) -> bytes:
 
     Source: litert-torch's own use of the converter; there is no public interface, so the version is
     pinned.
+
+    Args:
+      graph: made with ``convolution="tflite"``.
+
+    Returns:
+      A .tflite; its outputs have the converter's order.
 
     Raises:
       BlazePoseError: litert-converter is missing, another version, or refuses the graph.
@@ -50,7 +56,8 @@ def convert(graph: Graph) -> bytes:
         ) from error
 
 
-def _converter() -> tuple[Any, Any, Any, Any]:
+def _converter() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
+    """The converter's interface, and MLIR's modules ir, stablehlo and passmanager."""
     try:
         version = importlib.metadata.version("litert-converter")
         api = importlib.import_module("litert_converter.mlir._mlir_libs.converter_api_ext")

@@ -1,26 +1,40 @@
-"""A pose net for any keypoint set comes in.
-
-The same net with its points in MediaPipe's 39 rows leaves.
-"""
+"""MediaPipe's 39 rows: pose nets of any keypoint set in the layout that MediaPipe reads."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import FIELDS, spec_of
 from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import Array
 from blazepose_jax.weights import StoredNetwork
 
 ROWS = BLAZEPOSE.keypoints + BLAZEPOSE.auxiliary
+# The rows that place the next crop: its centre, and a point on its circle (docs/mediapipe.md, 3.6).
+ROI_ROWS = (33, 34)
 # What a row holds that the net knows nothing of: hidden, absent, in the middle of the crop.
 UNKNOWN = {"z": 0.0, "visibility": -10.0, "presence": -10.0}
-# What a known row holds in a field that the net does not predict: nothing says that it is hidden.
-UNTOLD = {"z": 0.0, "visibility": 10.0, "presence": 10.0}
-# Below this logit MediaPipe's refinement leaves a point where it is.
+# What a known row holds in a field that the net does not predict: nothing shows that it is hidden.
+UNPREDICTED = {"z": 0.0, "visibility": 10.0, "presence": 10.0}
+# A logit far below the probability 0.5 under which MediaPipe's refinement leaves a point where it
+# is (docs/mediapipe.md, 3.8).
 NO_HEATMAP = -10.0
 NEEDED = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
+
+
+def has_mediapipe_rows(net: StoredNetwork) -> bool:
+    """Whether a network is a pose net whose keypoints are MediaPipe's."""
+    return net.skeleton is not None and net.skeleton.keypoints == BLAZEPOSE.keypoints
+
+
+def left_out(net: StoredNetwork) -> tuple[str, ...]:
+    """The net's keypoints that MediaPipe has no row for."""
+    return tuple(name for name in (net.skeleton or BLAZEPOSE).keypoints if name not in ROWS)
 
 
 def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
@@ -28,7 +42,7 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
 
     The kernels' output channels are moved, which costs nothing at run time. Points whose names
     MediaPipe does not have are left out. Rows 33 and 34 place the next crop; a net that does not
-    predict them leaves them unknown, and ``graph`` computes them.
+    predict them leaves them unknown, and ``with_roi_rows`` computes them.
 
     Args:
       net: with norm ``folded``.
@@ -52,35 +66,20 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
         return net
     heads = net.variables["params"]["heads"]
     side = net.arguments.get("side", spec_of(net.model).side)
-    middle = {"x": side / 2, "y": side / 2}
     rows = [(ROWS.index(name), i) for i, name in enumerate(names) if name in ROWS]
-
-    defaults = np.array(
-        [[{**middle, **UNKNOWN}[field] for field in FIELDS]] * len(ROWS), np.float32
-    )
-    for row, _ in rows:
-        defaults[row] = [{**middle, **UNTOLD}[field] for field in FIELDS]
-    moved = {
-        "landmarks": _scatter(
-            heads["landmarks"],
-            len(fields),
-            rows,
-            defaults,
-            [FIELDS.index(field) for field in fields],
-        )
+    # Per head: (39, columns) what an unknown row holds, and the columns that the net predicts.
+    layouts = {
+        "landmarks": (_landmark_defaults(rows, side), [FIELDS.index(field) for field in fields]),
+        "heatmap": (np.full((len(ROWS), 1), NO_HEATMAP, np.float32), [0]),
+        "world": (np.zeros((len(ROWS), 3), np.float32), [0, 1, 2]),
+        # Training only; of the right shape, or the net could not be built.
+        "offsets": (np.zeros((len(ROWS), 2), np.float32), [0, 1]),
     }
-    if "heatmap" in heads:
-        moved["heatmap"] = _scatter(
-            heads["heatmap"], 1, rows, np.full((len(ROWS), 1), NO_HEATMAP, np.float32), [0]
-        )
-    if "world" in heads:
-        moved["world"] = _scatter(
-            heads["world"], 3, rows, np.zeros((len(ROWS), 3), np.float32), [0, 1, 2]
-        )
-    if "offsets" in heads:  # training only; of the right shape, or the net could not be built
-        moved["offsets"] = _scatter(
-            heads["offsets"], 2, rows, np.zeros((len(ROWS), 2), np.float32), [0, 1]
-        )
+    moved = {
+        name: _scatter(heads[name], rows, defaults, columns)
+        for name, (defaults, columns) in layouts.items()
+        if name in heads
+    }
     variables = {
         **net.variables,
         "params": {**net.variables["params"], "heads": {**heads, **moved}},
@@ -89,17 +88,36 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     return dataclasses.replace(net, variables=variables, arguments=arguments, skeleton=BLAZEPOSE)
 
 
+def _landmark_defaults(rows: list[tuple[int, int]], side: int) -> np.ndarray:
+    """(39, 5) float32: ``UNKNOWN`` rows, but for known ones ``UNPREDICTED``."""
+    middle = {"x": side / 2, "y": side / 2}
+    unknown, known = (
+        [{**middle, **values}[field] for field in FIELDS] for values in (UNKNOWN, UNPREDICTED)
+    )
+    defaults = np.array([unknown] * len(ROWS), np.float32)
+    for row, _ in rows:
+        defaults[row] = known
+    return defaults
+
+
 def _scatter(
-    head: dict[str, Any],
-    width: int,
+    head: Mapping[str, Array],
     rows: list[tuple[int, int]],
     defaults: np.ndarray,
     columns: list[int],
 ) -> dict[str, np.ndarray]:
-    """Move the output channels (point, field) of one convolution to (row, column).
+    """Move the output channels of one convolution, and fill the rest with defaults.
 
-    The rest is its defaults.
+    Args:
+      head: ``kernel`` (h, w, C, n * len(columns)) and ``bias``.
+      rows: (new row, old point) pairs.
+      defaults: (39, F) float32, the bias of what is not predicted.
+      columns: of the F, those that the old channels of a point are.
+
+    Returns:
+      ``kernel`` (h, w, C, 39 * F) and ``bias`` (39 * F,), float32.
     """
+    width = len(columns)
     kernel, bias = (np.asarray(head[name], np.float32) for name in ("kernel", "bias"))
     kernel = kernel.reshape(*kernel.shape[:3], -1, width)
     bias = bias.reshape(-1, width)
@@ -110,6 +128,71 @@ def _scatter(
     return {"kernel": wide.reshape(*kernel.shape[:3], -1), "bias": offset.reshape(-1)}
 
 
-def left_out(net: StoredNetwork) -> tuple[str, ...]:
-    """The net's keypoints that MediaPipe has no row for."""
-    return tuple(name for name in (net.skeleton or BLAZEPOSE).keypoints if name not in ROWS)
+def constant_map(images: Array, stride: int, channels: int, value: float) -> jax.Array:
+    """An output of one value, as a convolution that ignores its input.
+
+    An output without an operator behind it is dropped by the GPU delegate, and the outputs after it
+    move up.
+
+    Args:
+      images: (B, S, S, 3) float32.
+      stride: S over the side of the map.
+      channels: of the map.
+      value: of all its cells.
+
+    Returns:
+      (B, S / stride, S / stride, channels) float32.
+    """
+    with jax.named_scope("heads/constant"):
+        return _conv(images, jnp.zeros((3, channels)), stride) + jnp.full(channels, value)
+
+
+def with_roi_rows(landmarks: Array, known: list[int], side: int) -> jax.Array:
+    """Fill the rows that place the next crop, as ``rois.from_keypoints`` does without them.
+
+    Convolutions, a maximum over a window and one root, since GPU delegates refuse reductions and
+    slices of anything else than images; in units of the crop, so that squares fit into float16.
+
+    Args:
+      landmarks: (B, 39, 5), crop px.
+      known: which of the 33 rows the net predicts.
+      side: of the crop, px.
+
+    Returns:
+      (B, 39, 5): row 33 is the mid-hip, row 34 lies as far from it as the farthest point, towards
+      the mid-shoulder.
+    """
+    batch, rows, width = landmarks.shape
+    flat = landmarks.reshape(batch, 1, 1, rows * width)
+    # [row, x or y] -> its channel
+    pick = np.eye(rows * width, dtype=np.float32).reshape(rows, width, -1)[:, :2]
+    hips, shoulders = ([ROWS.index(name) for name in pair] for pair in (NEEDED[:2], NEEDED[2:]))
+    center, up = pick[hips].mean(0), pick[shoulders].mean(0) - pick[hips].mean(0)  # (2, 195) each
+    apart = pick[known] - center  # (n, 2, 195)
+    with jax.named_scope("heads/roi"):
+        squares = _conv(flat, apart.reshape(-1, rows * width).T / side) ** 2  # (B, 1, 1, 2n)
+        distances = _conv(squares, np.repeat(np.eye(len(known), dtype=np.float32), 2, 0))
+        window = (1, 1, len(known), 1)
+        farthest = lax.reduce_window(
+            distances.reshape(batch, 1, -1, 1), -jnp.inf, lax.max, window, window, "VALID"
+        )  # (B, 1, 1, 1)
+        direction = _conv(flat, up.T / side)  # (B, 1, 1, 2)
+        length = _conv(direction**2, np.ones((2, 1), np.float32)) + jnp.full(1, 1e-6)
+        offset = direction * jnp.sqrt(farthest / length)
+        keep = np.eye(rows * width, dtype=np.float32)
+        for row in ROI_ROWS:
+            keep[:, row * width : row * width + 2] = center.T
+        placed = np.zeros((2, rows * width), np.float32)
+        placed[[0, 1], [ROI_ROWS[1] * width, ROI_ROWS[1] * width + 1]] = side
+        return (_conv(flat, keep) + _conv(offset, placed)).reshape(batch, rows, width)
+
+
+def _conv(x: Array, matrix: Array, stride: int = 1) -> jax.Array:
+    """A matrix over the channels of (B, H, W, C), as a 1x1 convolution."""
+    return lax.conv_general_dilated(
+        jnp.asarray(x),
+        jnp.asarray(matrix)[None, None],
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )

@@ -1,7 +1,4 @@
-"""A finished .tflite comes in.
-
-The same with TFLite metadata leaves: what MediaPipe needs, and what people read.
-"""
+"""TFLite metadata: what MediaPipe needs to know of a file, and what people read."""
 
 import io
 import zipfile
@@ -27,8 +24,7 @@ DESCRIPTIONS = {
 
 
 def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
-    """Add a TFLITE_METADATA buffer with everything that is known, and the keypoint names as an
-    associated file.
+    """Add a TFLITE_METADATA buffer, with the keypoint names as an associated file.
 
     Args:
       data: a .tflite file made of ``graph``.
@@ -69,8 +65,9 @@ def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
 
 
 def add_normalization(data: bytes, mean: float, std: float) -> bytes:
-    """Add nothing but NormalizationOptions for input 0, without which MediaPipe Tasks refuses a
-    model.
+    """Add nothing but NormalizationOptions for input 0.
+
+    MediaPipe Tasks refuses a model without. Source: docs/mediapipe.md, 4.4.
 
     Args:
       data: a .tflite file, such as Google's own.
@@ -85,6 +82,7 @@ def add_normalization(data: bytes, mean: float, std: float) -> bytes:
 
 
 def _with_buffer(data: bytes, content: bytes) -> bytes:
+    """A .tflite with this TFLITE_METADATA buffer in the place of any other."""
     schema, model = load_schema(), flatbuffer.read(data)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = content
@@ -98,12 +96,10 @@ def _with_buffer(data: bytes, content: bytes) -> bytes:
 
 
 class _Metadata:
-    """Writes metadata_schema.fbs by field position.
+    """A writer of TFLite's metadata_schema.fbs, by field position.
 
-    Its generated classes are in no package that we need.
-
-    Fields are written in the order of their offsets; a nested object must be complete before its
-    parent starts.
+    The generated classes of that schema are in no package that this one needs. Fields are written
+    in the order of their offsets; a nested object must be complete before its parent starts.
     """
 
     def __init__(self):
@@ -136,8 +132,8 @@ class _Metadata:
             },
         )
         rows = [
-            self._table(7, {**self._texts({0: text, 1: told}), **self._labels(file)})
-            for text, told, file in outputs
+            self._table(7, {**self._texts({0: output, 1: text}), **self._labels(file)})
+            for output, text, file in outputs
         ]
         subgraph = self._table(10, {2: self._vector([image]), 3: self._vector(rows)})
         root = self._table(

@@ -1,4 +1,4 @@
-"""A finished float32 .tflite comes in; tf2onnx gives the same network as ONNX."""
+"""Conversion by tf2onnx: finished float32 .tflite files as ONNX."""
 
 import logging
 import tempfile
@@ -15,6 +15,12 @@ OPSET = 17  # the first with all that the networks need; ONNX Runtime has it sin
 
 def convert(data: bytes) -> bytes:
     """Convert to ONNX; input and outputs keep their names, order and NHWC layout.
+
+    Args:
+      data: a finished float32 .tflite.
+
+    Returns:
+      The .onnx file.
 
     Raises:
       BlazePoseError: tf2onnx is missing or refuses the file.
@@ -40,7 +46,15 @@ def convert(data: bytes) -> bytes:
 
 
 def run(data: bytes, graph: Graph, crops: np.ndarray) -> list[Outputs]:
-    """The file in ONNX Runtime, crop by crop, (S, S, 3) each.
+    """Run a file in ONNX Runtime, crop by crop.
+
+    Args:
+      data: an .onnx file.
+      graph: what it was made of.
+      crops: (N, S, S, 3) float32 normalised.
+
+    Returns:
+      Its outputs per crop, in the graph's order.
 
     Raises:
       BlazePoseError: ONNX Runtime is missing.

@@ -1,7 +1,4 @@
-"""An exported file, its graph and real crops come in.
-
-How far the file's outputs lie from JAX's leaves.
-"""
+"""Parity: how far the outputs of exported files lie from JAX's."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,17 +7,9 @@ import jax
 import numpy as np
 
 from blazepose_jax.export.graph import Graph
+from blazepose_jax.export.quantize import PRECISIONS
 
 Outputs = tuple[np.ndarray, ...]
-# Largest allowed mean error of the points, px of the crop, and of probabilities. float32 differs by
-# rounding alone; reduced precision is judged by PCK where photographs with truth are given, and
-# these bounds catch a broken file.
-TOLERANCES = {
-    "float32": (0.01, 1e-3),
-    "float16": (0.5, 0.05),
-    "dynamic": (6.0, 0.2),
-    "int8": (8.0, 0.3),
-}
 LOGITS = ("mask", "heatmap", "scores")
 
 
@@ -49,9 +38,14 @@ class Difference:
 
 
 def run_jax(graph: Graph, crops: np.ndarray) -> list[Outputs]:
-    """The graph in JAX, crop by crop.
+    """Run a graph in JAX, crop by crop.
 
-    Made with ``convolution="auto"`` it compiles and runs fastest.
+    Args:
+      graph: made with ``convolution="auto"`` it compiles and runs fastest.
+      crops: (N, S, S, 3) float32 normalised.
+
+    Returns:
+      Its outputs per crop.
     """
     call = jax.jit(graph.call)
     return [
@@ -61,7 +55,17 @@ def run_jax(graph: Graph, crops: np.ndarray) -> list[Outputs]:
 
 
 def run_tflite(data: bytes, graph: Graph, crops: np.ndarray, threads: int = 2) -> list[Outputs]:
-    """The file in LiteRT, outputs by index, as MediaPipe binds them."""
+    """Run a file in LiteRT, crop by crop, outputs by index, as MediaPipe binds them.
+
+    Args:
+      data: a .tflite file.
+      graph: what it was made of.
+      crops: (N, S, S, 3) float32 normalised.
+      threads: of the CPU.
+
+    Returns:
+      Its outputs per crop.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=data, num_threads=threads)
@@ -86,14 +90,14 @@ def compare(
       graph: says what the outputs are.
       ours: of the exported file, per crop.
       expected: JAX's, per crop.
-      precision: of the file.
+      precision: of the file, one of ``quantize.PRECISIONS``.
 
     Returns:
       Differences, in the order of the outputs; landmarks as distances of the points, then their
       logits.
     """
-    points, rest = TOLERANCES[precision]
-    allowed = {"px": points, "probability": rest, "m": rest}
+    chosen = PRECISIONS[precision]
+    allowed = {"px": chosen.tolerance_px, "probability": chosen.tolerance, "m": chosen.tolerance}
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for a, b in zip(ours, expected, strict=True):
         for i, name in enumerate(graph.outputs):
@@ -115,27 +119,20 @@ def compare(
 def _errors(
     graph: Graph, name: str, ours: Outputs, expected: Outputs, i: int
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(label, unit, errors) of output ``name``, the i-th, on one crop.
-
-    A NaN counts as infinitely far.
-    """
+    """(label, unit, errors) of output ``name``, the i-th, on one crop; a NaN is infinitely far."""
     a, b = (
         np.nan_to_num(outputs[i].astype(np.float64), nan=np.inf) for outputs in (ours, expected)
     )
     if name == "landmarks":
-        # Of MediaPipe's 39 rows nobody reads the last four.
+        # Of MediaPipe's 39 rows the last four are not read (docs/mediapipe.md, 2.1).
         a, b = (v.reshape(-1, len(graph.keypoints), len(graph.fields))[:, :35] for v in (a, b))
         xy = [graph.fields.index("x"), graph.fields.index("y")]
         yield name, "px", np.linalg.norm(a[..., xy] - b[..., xy], axis=-1)
-        if flags := [
-            graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields
-        ]:
-            yield (
-                "visibility",
-                "probability",
-                np.abs(sigmoid(a[..., flags]) - sigmoid(b[..., flags])),
-            )
-    elif name == "boxes":  # of anchors that see somebody
+        logits = [graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields]
+        if logits:
+            errors = np.abs(sigmoid(a[..., logits]) - sigmoid(b[..., logits]))
+            yield "visibility", "probability", errors
+    elif name == "boxes":  # of anchors that find somebody
         seen = sigmoid(expected[graph.outputs.index("scores")][..., 0]) > 0.5
         yield name, "px", np.abs(a - b)[seen]
     elif name in LOGITS:
@@ -145,5 +142,5 @@ def _errors(
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Without overflow."""
+    """The logistic function, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))

@@ -1,29 +1,124 @@
-"""A float32 .tflite comes in.
+"""Quantisation: float32 .tflite files in reduced precision.
 
-One in reduced precision leaves, its inputs and outputs still float32.
+Inputs and outputs stay float32.
 """
 
 import contextlib
+import dataclasses
 import io
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.export import flatbuffer
+from blazepose_jax.export.flatbuffer import SchemaObject
 from blazepose_jax.weights.tflite import load_schema
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+if TYPE_CHECKING:  # an extra, which may be missing
+    from ai_edge_quantizer.quantizer import Quantizer
+
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 # What int8 would ruin, by tensor name: heads, the regression encoder, and the encoder down to an
 # eighth of the side compute in float32 with int8 weights. Chosen on people of LSP's training half;
-# what each step is worth stands in docs/results.md.
+# what each step is worth stands in docs/results.md, Exports (tools/export_table.py --trade).
 KEPT_FLOAT = (
     r"heads/|/regression_|/(stem|half|quarter\w*|eighth\w*)/|/encoder_[248]_|/(logits|boxes)_"
 )
 LEVELS = 127  # int8 weights are symmetric
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """A precision of exported files.
+
+    float32 differs from JAX by rounding alone. Reduced precision is judged by PCK where photographs
+    with truth are given, and the tolerances catch a broken file.
+
+    Attributes:
+      description: what it stores and computes.
+      recipe: prepares the quantiser, with the tensors that stay float32; None where there is
+        nothing to do.
+      tolerance_px: the largest mean error of points against JAX, px of the crop.
+      tolerance: likewise of probabilities, and of metres.
+      int8_weights: their rounding is taken back by the biases, where there are crops.
+      needs_crops: for the ranges of activations.
+    """
+
+    description: str
+    recipe: "Callable[[Quantizer, str], None] | None"
+    tolerance_px: float
+    tolerance: float
+    int8_weights: bool = False
+    needs_crops: bool = False
+
+
+def _float16(work: "Quantizer", kept: str) -> None:
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    half = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(
+            16, dtype=qtyping.TensorDataType.FLOAT
+        ),
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    for name in CONVOLUTIONS:
+        work.update_quantization_recipe(
+            ".*", qtyping.TFLOperationName[name], half, AlgorithmName.FLOAT_CASTING
+        )
+
+
+def _dynamic(work: "Quantizer", kept: str) -> None:
+    from ai_edge_quantizer import qtyping
+
+    for name in CONVOLUTIONS:
+        work.add_weight_only_config(".*", qtyping.TFLOperationName[name], 8)
+
+
+def _int8(work: "Quantizer", kept: str) -> None:
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    work.add_static_config(".*", everything, 8, 8)
+    for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        work.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if kept:
+        work.update_quantization_recipe(kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        for name in CONVOLUTIONS:
+            work.add_weight_only_config(kept, qtyping.TFLOperationName[name], 8)
+
+
+PRECISIONS = {
+    "float32": Precision(
+        description="the weights as they are", recipe=None, tolerance_px=0.01, tolerance=1e-3
+    ),
+    "float16": Precision(
+        description="weights in half the bytes",
+        recipe=_float16,
+        tolerance_px=0.5,
+        tolerance=0.05,
+    ),
+    "dynamic": Precision(
+        description="int8 weights, float32 arithmetic",
+        recipe=_dynamic,
+        tolerance_px=6.0,
+        tolerance=0.2,
+        int8_weights=True,
+    ),
+    "int8": Precision(
+        description="int8 arithmetic where it costs little, with --calibration",
+        recipe=_int8,
+        tolerance_px=8.0,
+        tolerance=0.3,
+        int8_weights=True,
+        needs_crops=True,
+    ),
+}
 
 
 def quantize(
@@ -54,49 +149,24 @@ def quantize(
     Raises:
       BlazePoseError: unknown precision, int8 without crops, or ai-edge-quantizer is missing.
     """
-    check_name(precision, PRECISIONS, "precision")
-    if precision == "float32":
+    chosen = PRECISIONS[check_name(precision, PRECISIONS, "precision")]
+    if chosen.recipe is None:
         return data
-    if precision == "int8" and crops is None:
+    if chosen.needs_crops and crops is None:
         raise BlazePoseError(
-            "int8 needs the ranges of activations on real people: give --calibration DIR"
+            f"{precision} needs the ranges of activations on real people: give --calibration DIR"
         )
     try:
-        from ai_edge_quantizer import qtyping, quantizer
-        from ai_edge_quantizer.algorithm_manager import AlgorithmName
+        from ai_edge_quantizer import quantizer
     except ImportError as error:
         raise BlazePoseError(
             f"{precision} needs ai-edge-quantizer: pip install 'blazepose_jax[export]'"
         ) from error
-    if precision != "float16" and crops is not None and corrected:
+    if chosen.int8_weights and crops is not None and corrected:
         data = correct_biases(data, crops)
-    names = [qtyping.TFLOperationName[name] for name in CONVOLUTIONS]
     work = quantizer.Quantizer(data)
     with _quiet():
-        if precision == "float16":
-            half = qtyping.OpQuantizationConfig(
-                weight_tensor_config=qtyping.TensorQuantizationConfig(
-                    16, dtype=qtyping.TensorDataType.FLOAT
-                ),
-                compute_precision=qtyping.ComputePrecision.FLOAT,
-                explicit_dequantize=True,
-            )
-            for name in names:
-                work.update_quantization_recipe(".*", name, half, AlgorithmName.FLOAT_CASTING)
-        elif precision == "dynamic":
-            for name in names:
-                work.add_weight_only_config(".*", name, 8)
-        else:
-            everything = qtyping.TFLOperationName.ALL_SUPPORTED
-            work.add_static_config(".*", everything, 8, 8)
-            for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-                work.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-            if kept:
-                work.update_quantization_recipe(
-                    kept, everything, algorithm_key=AlgorithmName.NO_QUANTIZE
-                )
-                for name in names:
-                    work.add_weight_only_config(kept, name, 8)
+        chosen.recipe(work, kept)
         ranges = (
             work.calibrate({"serving_default": [{"image": crop} for crop in crops]}, num_threads=2)
             if work.need_calibration and crops is not None
@@ -108,7 +178,7 @@ def quantize(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser prints its sizes, its progress and a warning for people who debug."""
+    """Hide the quantiser's sizes, its progress and a warning for people who debug it."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -130,13 +200,13 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
     """
     schema, model = load_schema(), flatbuffer.read(data)
     graph = model.subgraphs[0]
-    wanted = [
+    convolutions = [
         (kind, op)
         for kind, op in zip(flatbuffer.operator_names(model), graph.operators, strict=True)
         if kind in CONVOLUTIONS
     ]
-    means = mean_activations(data, {int(op.inputs[0]) for _, op in wanted}, crops)
-    for kind, op in wanted:
+    means = mean_activations(data, {int(op.inputs[0]) for _, op in convolutions}, crops)
+    for kind, op in convolutions:
         kernel = _values(model, graph.tensors[op.inputs[1]])  # OHWI, or 1HWC if depthwise
         depthwise = kind == "DEPTHWISE_CONV_2D"
         axes = (0, 1, 2) if depthwise else (1, 2, 3)
@@ -154,7 +224,16 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
 
 
 def mean_activations(data: bytes, tensors: set[int], crops: np.ndarray) -> dict[int, np.ndarray]:
-    """{tensor: (C,) its mean over crops, rows and columns}."""
+    """The mean of activations over crops, rows and columns.
+
+    Args:
+      data: a float32 .tflite.
+      tensors: their indices, of (1, H, W, C) each.
+      crops: (N, 1, S, S, 3) float32.
+
+    Returns:
+      {tensor: (C,) float64}.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with _quiet():
@@ -166,17 +245,17 @@ def mean_activations(data: bytes, tensors: set[int], crops: np.ndarray) -> dict[
         )
         interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
-    totals: dict[int, Any] = dict.fromkeys(tensors, 0.0)
+    totals = {tensor: np.zeros(1) for tensor in tensors}
     for crop in crops:
         interpreter.set_tensor(image, crop)
         interpreter.invoke()
         for tensor in tensors:
-            totals[tensor] = totals[tensor] + interpreter.get_tensor(tensor).astype(
-                np.float64
-            ).mean((0, 1, 2))
+            values = interpreter.get_tensor(tensor).astype(np.float64)
+            totals[tensor] = totals[tensor] + values.mean((0, 1, 2))
     return {tensor: total / len(crops) for tensor, total in totals.items()}
 
 
-def _values(model: Any, tensor: Any) -> np.ndarray:
+def _values(model: SchemaObject, tensor: SchemaObject) -> np.ndarray:
+    """A float32 constant."""
     shape = [int(n) for n in tensor.shape]
     return np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.float32).reshape(shape)

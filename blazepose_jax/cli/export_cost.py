@@ -1,0 +1,81 @@
+"""The PCK that an export costs, measured on annotated people."""
+
+import dataclasses
+
+import numpy as np
+
+from blazepose_jax.data.annotations import Annotations
+from blazepose_jax.evaluation.predict import predict, shared_keypoints
+from blazepose_jax.evaluation.report import choose_torso, hits_by_person
+from blazepose_jax.export.exported import ExportedNetwork
+from blazepose_jax.export.mediapipe_rows import ROWS
+from blazepose_jax.inference import Settings
+from blazepose_jax.inference.engine import Engine
+from blazepose_jax.inference.jax_engine import JaxEngine
+from blazepose_jax.inference.litert import litert_networks
+from blazepose_jax.inference.litert_engine import LiteRTEngine
+from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.weights import StoredNetwork, TFLiteFile, load_weights
+
+ALLOWED_DROP = 1.0  # points of PCK@0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class PckCost:
+    """PCK@0.2 of a file beside that of float32 in JAX, in points.
+
+    Attributes:
+      jax: of float32 in JAX.
+      file: of the file.
+      drop: their difference.
+      standard_error: of the difference: people differ, and of a few a point or two is chance.
+      people: how many were measured.
+    """
+
+    jax: float
+    file: float
+    drop: float
+    standard_error: float
+    people: int
+
+    @property
+    def failures(self) -> list[str]:
+        """A phrase where the drop is larger than is allowed, beyond chance."""
+        if self.drop <= ALLOWED_DROP + 2 * self.standard_error:
+            return []
+        return [
+            f"PCK@0.2 falls by {self.drop:.2f} (standard error {self.standard_error:.2f}),"
+            f" allowed {ALLOWED_DROP}"
+        ]
+
+
+def measure_cost(
+    net: StoredNetwork, exported: ExportedNetwork, weights: str, people: Annotations
+) -> PckCost:
+    """Measure PCK@0.2 of a .tflite and of float32 JAX on the same people, the truth's ROI.
+
+    Args:
+      net: the pose net.
+      exported: its .tflite, one image at a time.
+      weights: where JAX's network is read from.
+      people: annotated; none of them calibrated the file.
+    """
+    settings = Settings(decode="refine")
+    skeleton = BLAZEPOSE if exported.graph.keypoints == ROWS else net.skeleton
+    file = TFLiteFile(exported.data, skeleton, exported.graph.fields)
+    engines: dict[str, Engine] = {
+        "jax": JaxEngine(None, load_weights(weights).pose, settings, net.model),
+        "file": LiteRTEngine(None, litert_networks({"pose": file})["pose"], settings, net.model),
+    }
+    hits, total = {}, np.zeros(0)
+    for name, engine in engines.items():
+        names = shared_keypoints(engine, people.names)
+        predictions = predict(engine, people, "truth", people.people)
+        torso = choose_torso("lsp", people.names, engine.skeleton)
+        hits[name], total = hits_by_person(predictions, people, names, torso)
+    rates = {name: round(100 * float(found.sum() / total.sum()), 2) for name, found in hits.items()}
+    lost = hits["jax"] - hits["file"]
+    error = 100 * float(np.sqrt(((lost - lost.mean()) ** 2).sum()) / total.sum())
+    return PckCost(
+        rates["jax"], rates["file"], rates["jax"] - rates["file"], error, people=len(total)
+    )
