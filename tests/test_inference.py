@@ -111,10 +111,7 @@ def test_the_filters_constants_move_the_points():
         return seen[5].keypoints[0, 0, 0] - seen[4].keypoints[0, 0, 0]
 
     lazy = SmoothingConfig(keypoints_min_cutoff=0.01, keypoints_beta=1.0)
-    keen = SmoothingConfig(keypoints_min_cutoff=1e6)
-    slow, usual, quick = (moved(Settings(filters=f)) for f in (lazy, SmoothingConfig(), keen))
-    assert 0 < slow < usual < quick
-    np.testing.assert_allclose(quick, moved(ONE), atol=1e-3)
+    assert 0 < moved(Settings(filters=lazy)) < moved(Settings()) < moved(ONE)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +132,7 @@ def test_importing_the_package_loads_neither_export_nor_training():
     code = (
         "import sys, blazepose_jax; names = [m for m in sys.modules if m.startswith(("
         "'blazepose_jax.export', 'blazepose_jax.training', 'blazepose_jax.inference.litert'))]\n"
-        "sys.exit(', '.join(names))"
+        "assert not names, names"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -11,11 +11,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from blazepose_jax.cli import COMMANDS
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
+from blazepose_jax.io.cache import cache_folder
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,10 +99,7 @@ def use_compilation_cache() -> None:
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = (
-            Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "blazepose_jax" / "xla"
-        )
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
