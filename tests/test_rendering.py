@@ -1,11 +1,12 @@
-"""Rendered people: the same key gives the same person, and the labels say where she is."""
+"""Rendered people: the same key gives the same person, and the labels fit the picture."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax.data.rendered import Mixed, Rendered, RenderedScenes
+from blazepose_jax.data.mixed import Mixed
+from blazepose_jax.data.rendered import Rendered, RenderedScenes
 from blazepose_jax.rendering import figure, raster, shapes
 from blazepose_jax.skeleton import BLAZEPOSE
 
@@ -40,7 +41,7 @@ def test_labels_fit_the_picture(people):
         radius = np.linalg.norm(people.keypoints[i] - SIZE / 2, axis=-1).max()
         np.testing.assert_allclose(people.roi.side[i], 2.5 * radius, rtol=1e-4)
         x, y = people.keypoints[i].astype(int).T
-        seen = people.flags[i] == 2
+        seen = people.visibility_flags[i] == 2
         assert seen.any()
         # What is visible lies on the person; a hand's or foot's point may lie beside its last
         # pixel.
@@ -86,9 +87,9 @@ def test_joints_keep_their_limits():
 def test_the_nearest_shape_wins_and_its_normal_faces_the_camera():
     def ball(x, z, radius, material):
         point = jnp.array([x, 16.0, z])
-        return shapes._cone(point, point + jnp.array([0.0, 1e-3, 0.0]), radius, radius, material)
+        return shapes.cone(point, point + jnp.array([0.0, 1e-3, 0.0]), radius, radius, material)
 
-    balls = shapes._stack([ball(16.0, 0.0, 8.0, 1), ball(20.0, -10.0, 4.0, 2)])
+    balls = shapes.stack([ball(16.0, 0.0, 8.0, 1), ball(20.0, -10.0, 4.0, 2)])
     surface = raster.draw(raster.empty(32), balls, 0, 32)
     view = raster.look(surface, balls)
     assert view.material[16, 10] == 1

@@ -1,3 +1,1 @@
-"""A key comes in, a picture of a person that never lived leaves, with all that can be known of
-her.
-"""
+"""Pictures of people made from random keys, with all labels that a renderer knows."""

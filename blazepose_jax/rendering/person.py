@@ -1,7 +1,4 @@
-"""A key comes in, one rendered person leaves.
-
-Colours, mask, and labels that only a renderer knows.
-"""
+"""Rendered persons: colours, mask, and labels that only a renderer knows."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +8,15 @@ from jax import lax
 
 from blazepose_jax.geometry import rois
 from blazepose_jax.rendering import figure, raster, shapes
+from blazepose_jax.rendering.body import build
 from blazepose_jax.skeleton import BLAZEPOSE
 
-# Windows of large, middling and small shapes, and the most pixels per metre, as shares of the
-# picture's side.
+# Sides of the windows of large, middling and small shapes, and the most pixels per metre, as shares
+# of the picture's side.
 WINDOWS = (0.44, 0.22, 0.11)
 CLOSEST = 0.5
-# Metres that a point may lie below the nearest surface and still be visible: joints lie inside of
-# the body.
+# Metres that a point may lie below the nearest surface and still be visible, as joints lie inside
+# of the body: first keypoint, the one after the last, metres.
 DEPTHS = (
     (0, 11, 0.03),
     (11, 13, 0.12),
@@ -31,7 +29,7 @@ DEPTHS = (
 
 
 class Person(struct.PyTreeNode):
-    """A person on nothing; S px per side, mid-hip in the middle."""
+    """A person without a background; S px per side, mid-hip in the middle."""
 
     colours: jax.Array  # (S, S, 3) float32 in [0, 255]
     mask: jax.Array  # (S, S) bool
@@ -59,7 +57,7 @@ def smooth_noise(key: jax.Array, side: int, cells: int, channels: int = 1) -> ja
 
 
 def render(key: jax.Array, side: int, context: float) -> Person:
-    """Draw a person.
+    """Draw one person.
 
     Args:
       key: random key.
@@ -69,9 +67,9 @@ def render(key: jax.Array, side: int, context: float) -> Person:
     Returns:
       Person.
     """
-    keys = jax.random.split(key, 4)
-    body, clothes = figure.draw_figure(keys[0]), shapes.draw_clothes(keys[1])
-    distance = jax.random.uniform(keys[2], minval=2.2, maxval=9.0)
+    of_figure, of_clothes, of_distance, of_paint = jax.random.split(key, 4)
+    body, clothes = figure.draw_figure(of_figure), shapes.draw_clothes(of_clothes)
+    distance = jax.random.uniform(of_distance, minval=2.2, maxval=9.0)
     middle = jnp.full(2, side / 2)
     # The ROI fills its share of the picture, but nobody comes closer than the windows allow.
     flat = raster.project_points(body.points, distance, jnp.float32(1.0), jnp.zeros(2))
@@ -79,7 +77,7 @@ def render(key: jax.Array, side: int, context: float) -> Person:
     scale = jnp.minimum(side / (2 * rois.MARGIN * context) / radius, CLOSEST * side)
 
     surface, drawn, count = raster.empty(side), [], 0
-    for group, share in zip(shapes.build(body, clothes), WINDOWS, strict=True):
+    for group, share in zip(build(body, clothes), WINDOWS, strict=True):
         placed = raster.project(group, distance, scale, middle)
         surface = raster.draw(surface, placed, count, round(share * side))
         drawn.append(placed)
@@ -92,7 +90,7 @@ def render(key: jax.Array, side: int, context: float) -> Person:
     pixels = jnp.clip(points[:, :2].astype(jnp.int32), 0, side - 1)
     sink = jnp.concatenate([jnp.full(stop - start, depth) for start, stop, depth in DEPTHS])
     visible = surface.depth[pixels[:, 1], pixels[:, 0]] > points[:, 2] - sink * scale
-    colours = lax.optimization_barrier(_paint(keys[3], view, clothes))
+    colours = lax.optimization_barrier(_paint(of_paint, view, clothes))
     return Person(
         colours,
         view.material >= 0,
@@ -106,7 +104,7 @@ def render(key: jax.Array, side: int, context: float) -> Person:
 
 
 def draw_colours(key: jax.Array) -> jax.Array:
-    """(10, 3) a person's colours in [0, 255], by material."""
+    """(10, 3) colours of a person in [0, 255], by material."""
     keys = jax.random.split(key, 5)
     tones = jnp.array(
         [[255, 219, 190], [235, 190, 155], [205, 150, 110], [150, 100, 65], [85, 55, 38]],
@@ -153,11 +151,11 @@ def draw_colours(key: jax.Array) -> jax.Array:
 
 
 def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Array:
-    """(S, S, 3) light on materials."""
+    """(S, S, 3) colours in [0, 255]: light on materials."""
     keys = jax.random.split(key, 6)
     side = view.material.shape[0]
     is_cloth = (view.material == shapes.SHIRT) | (view.material == shapes.TROUSERS)
-    # Folds: cloth turns its surface a little this way and that.
+    # Folds turn the surface of cloth a little.
     folds = smooth_noise(keys[0], side, side // 12, 2)
     deep = (0.2 + 0.5 * clothes.loose) * is_cloth
     normal = view.normal.at[..., :2].add(folds * deep[..., None])

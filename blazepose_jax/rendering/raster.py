@@ -1,4 +1,4 @@
-"""Round cones and a picture's size come in; depth, normals and materials per pixel leave."""
+"""Rasters of round cones: depth, normals and materials per pixel."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jax import lax
 
 from blazepose_jax.rendering.shapes import Shapes
 
-FAR = 1e6
+FAR = 1e6  # px, depth where there is nothing
 NOTHING = -1
 
 
@@ -19,7 +19,7 @@ class Surface(struct.PyTreeNode):
 
 
 class Look(struct.PyTreeNode):
-    """How the nearest surface lies."""
+    """The nearest surface at each pixel, as light sees it."""
 
     normal: jax.Array  # (S, S, 3) float32, unit, towards the camera where z < 0
     material: jax.Array  # (S, S) int32, NOTHING where there is nothing
@@ -27,12 +27,12 @@ class Look(struct.PyTreeNode):
 
 
 def empty(side: int) -> Surface:
-    """Nothing anywhere."""
+    """A surface of nothing."""
     return Surface(jnp.full((side, side), FAR), jnp.full((side, side), NOTHING))
 
 
 def project(shapes: Shapes, distance: jax.Array, scale: jax.Array, center: jax.Array) -> Shapes:
-    """Shapes in metres to shapes in px: ends by perspective, thickness by that of their ends.
+    """Shapes in metres to shapes in px: ends by perspective, radii by the scale at the ends.
 
     Args:
       shapes: metres, camera axes.
@@ -59,9 +59,7 @@ def project_points(
 
 
 def draw(surface: Surface, shapes: Shapes, first: int, side: int) -> Surface:
-    """Put shapes into a surface, each within a window round its middle.
-
-    Where they are nearer they win.
+    """Put shapes into a surface wherever they are nearer, each within a window round its middle.
 
     Args:
       surface: what was drawn before.
@@ -101,11 +99,15 @@ def look(surface: Surface, shapes: Shapes) -> Look:
       shapes: all of them, in the order of their numbers.
     """
     side = surface.depth.shape[0]
-    mine = jax.tree.map(lambda a: a[jnp.maximum(surface.shape, 0)], shapes)  # per pixel
+    per_pixel = jax.tree.map(lambda a: a[jnp.maximum(surface.shape, 0)], shapes)
     steps = jnp.arange(side, dtype=jnp.float32)
-    _, normal, along = _intersect(steps[None], steps[:, None], mine)
-    material = jnp.where(along < mine.cut, mine.near, mine.far)
+    _, normal, along = _intersect(steps[None], steps[:, None], per_pixel)
+    material = jnp.where(along < per_pixel.cut, per_pixel.near, per_pixel.far)
     return Look(normal, jnp.where(surface.shape < 0, NOTHING, material), along)
+
+
+# Three components, apart: XLA's CPU backend is slow at sums over an axis of three.
+_Vector = list[jax.Array]
 
 
 def _intersect(
@@ -117,35 +119,21 @@ def _intersect(
     flattened shapes are made round by stretching space.
 
     Args:
-      px: pixels' x, broadcastable with py.
-      py: their y.
+      px: x of the pixels, broadcastable with py.
+      py: y of the pixels.
       shape: one, or one per pixel.
 
     Returns:
       Depth (FAR for a miss), (..., 3) unit normal, share of the way along the axis.
     """
     m, ra, rb = shape.to_round, shape.start_radius, shape.end_radius
-    way = shape.end - shape.start
-    # Written out: XLA's CPU backend is slow at sums over an axis of three.
-    axis = [
-        m[..., i, 0] * way[..., 0] + m[..., i, 1] * way[..., 1] + m[..., i, 2] * way[..., 2]
-        for i in range(3)
-    ]
+    axis = _product(m, [shape.end[..., i] - shape.start[..., i] for i in range(3)])
     ray = [m[..., i, 2] for i in range(3)]  # of the view direction z
-    # pixel minus start
-    rx, ry, rz = (
-        px - shape.start[..., 0],
-        py - shape.start[..., 1],
-        -shape.start[..., 2],
-    )
-    origin = [m[..., i, 0] * rx + m[..., i, 1] * ry + m[..., i, 2] * rz for i in range(3)]
-
-    def dot(a, b):
-        return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-    rr, aa = ra - rb, dot(ray, ray)
-    m0, m2 = dot(axis, axis) + 1e-9, dot(axis, ray)
-    m1, m3, m5 = dot(axis, origin), dot(ray, origin), dot(origin, origin)
+    # Pixel minus start.
+    origin = _product(m, [px - shape.start[..., 0], py - shape.start[..., 1], -shape.start[..., 2]])
+    rr, aa = ra - rb, _dot(ray, ray)
+    m0, m2 = _dot(axis, axis) + 1e-9, _dot(axis, ray)
+    m1, m3, m5 = _dot(axis, origin), _dot(ray, origin), _dot(origin, origin)
     d2 = m0 - rr * rr
     k2 = d2 * aa - m2 * m2
     k1 = d2 * m3 - m1 * m2 + m2 * rr * ra
@@ -163,15 +151,25 @@ def _intersect(
     ends = jnp.where(second < first, 1.0, 0.0)
     depth = jnp.minimum(jnp.where(on_body, t, jnp.minimum(first, second)), FAR)
     along = jnp.where(on_body, jnp.clip(y / jnp.maximum(d2, 1e-9), 0, 1), ends)
-    # In round axes: away from the axis, tilted by the taper; then back, as normals go, by the
-    # transposed matrix.
+    # In round axes: away from the axis, tilted by the taper.
     local = [
         jnp.where(on_body, d2 * (o + depth * r) - a * y, o + depth * r - a * ends)
         for o, r, a in zip(origin, ray, axis, strict=True)
     ]
-    normal = [
-        m[..., 0, i] * local[0] + m[..., 1, i] * local[1] + m[..., 2, i] * local[2]
-        for i in range(3)
-    ]
-    length = jnp.sqrt(dot(normal, normal) + 1e-12)
-    return depth, jnp.stack([part / length for part in normal], -1), along
+    return depth, _unit_normal(m, local), along
+
+
+def _product(m: jax.Array, v: _Vector) -> _Vector:
+    """Product of (..., 3, 3) and a vector."""
+    return [m[..., i, 0] * v[0] + m[..., i, 1] * v[1] + m[..., i, 2] * v[2] for i in range(3)]
+
+
+def _dot(a: _Vector, b: _Vector) -> jax.Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _unit_normal(m: jax.Array, local: _Vector) -> jax.Array:
+    """(..., 3) a normal in round axes brought back, as normals are, by the transposed matrix."""
+    normal = _product(jnp.swapaxes(m, -1, -2), local)
+    length = jnp.sqrt(_dot(normal, normal) + 1e-12)
+    return jnp.stack([part / length for part in normal], -1)

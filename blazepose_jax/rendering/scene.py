@@ -1,6 +1,4 @@
-"""Keys come in; records of rendered people before backgrounds, among others and behind things,
-leave.
-"""
+"""Records of rendered people: before backgrounds, among others and behind things."""
 
 from functools import partial
 
@@ -15,10 +13,7 @@ from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
 
 
 def background(key: jax.Array, side: int) -> jax.Array:
-    """(S, S, 3) in [0, 255]: a wall and a floor, or no such thing; things on it.
-
-    Cloudy noise over all.
-    """
+    """(S, S, 3) in [0, 255]: a wall, perhaps a floor, boxes, and cloudy noise over all."""
     *keys, grain = jax.random.split(key, 7)
     y, x = jnp.mgrid[:side, :side] / side
     base = jax.random.uniform(keys[0], (2, 3), minval=20.0, maxval=235.0)
@@ -46,9 +41,10 @@ def background(key: jax.Array, side: int) -> jax.Array:
 
 
 def _photographed(images: jax.Array) -> jax.Array:
-    """(B, S, S, 3) float32 to uint8: a lens is not sharper than this.
+    """(B, S, S, 3) float32 to uint8, softened as by a lens.
 
-    Apart from the loop that draws, or XLA's CPU backend would compute every pixel once per tap.
+    It is apart from the loop that draws, or XLA's CPU backend would compute every pixel once per
+    tap.
     """
     for axis in (1, 2):
         side = images.shape[axis]
@@ -61,11 +57,12 @@ def _photographed(images: jax.Array) -> jax.Array:
 
 
 def _over(image: jax.Array, colours: jax.Array, mask: jax.Array) -> jax.Array:
+    """The image with colours where (S, S) mask is true."""
     return jnp.where(mask[..., None], colours, image)
 
 
 def _beside(key: jax.Array, side: int) -> ROI:
-    """A view that puts a person beside the middle, larger or smaller."""
+    """A view that shows a person beside the middle, larger or smaller."""
     keys = jax.random.split(key, 4)
     away = jax.random.uniform(keys[0], minval=0.16, maxval=0.42) * jnp.where(
         jax.random.bernoulli(keys[1]), 1.0, -1.0
@@ -79,7 +76,7 @@ def _beside(key: jax.Array, side: int) -> ROI:
 
 
 def _placed(other: Person, view: ROI) -> tuple[jax.Array, jax.Array]:
-    """A person's colours and mask as a view of her picture shows them."""
+    """Colours and mask of a person, as a view of their picture shows them."""
     side = other.mask.shape[0]
     layers = jnp.concatenate([other.colours, 255.0 * other.mask[..., None]], -1).astype(jnp.uint8)
     frame = Frame(layers.reshape(-1, 4), jnp.array([side, side]))
@@ -122,7 +119,9 @@ def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.
 
 
 def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
-    """One record of a rendered person: fields of PoseBatch without batch axis, pixels as float32.
+    """One record of a rendered person: fields of PoseBatch without batch axis.
+
+    Pixels are float32; ``side`` and ``angle`` stand for the ROI.
 
     Args:
       key: random key.
@@ -154,32 +153,31 @@ def render_records(
       ids: (B,) int32; a record is a function of the key and its id.
       side: R, px.
       at_once: how many are rendered together, on accelerators; None for one after another, which
-        skips what a picture does not show.
+        saves the companions of those who have none.
 
     Returns:
-      PoseBatch with depth, world and mask.
+      PoseBatch of B records with depth, world and mask.
     """
     drawn = lax.map(
         lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once
     )
-    turned, angle, images = drawn.pop("side"), drawn.pop("angle"), drawn.pop("pixels")
-    yes = jnp.ones(ids.shape[0], bool)
-    square = ROI(jnp.full((ids.shape[0], 2), side / 2), turned, angle)
+    sides, angles, images = drawn.pop("side"), drawn.pop("angle"), drawn.pop("pixels")
+    all_true = jnp.ones(ids.shape[0], bool)
     return PoseBatch(
         pixels=_photographed(images),
         **drawn,
-        roi=square,
-        has_occlusion_labels=yes,
-        weight=yes.astype(jnp.float32),
+        roi=ROI(jnp.full((ids.shape[0], 2), side / 2), sides, angles),
+        has_occlusion_labels=all_true,
+        weight=all_true.astype(jnp.float32),
         ids=ids,
-        has_3d_labels=yes,
+        has_3d_labels=all_true,
     )
 
 
 def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
-    """Nobody to ``most`` people somewhere in a picture.
+    """One scene of up to ``most`` people: fields of SceneBatch without batch axis.
 
-    Fields of SceneBatch without batch axis, pixels as float32.
+    Pixels are float32.
 
     Args:
       key: random key.
@@ -193,10 +191,10 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     def add(
         image: jax.Array, numbered: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        i, mine = numbered
-        keys = jax.random.split(mine, 3)
+        i, of_person = numbered
+        keys = jax.random.split(of_person, 3)
         person = render(keys[0], side, rois.CONTEXT)
-        # Her ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
+        # The ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
         zoom = jnp.exp(jax.random.uniform(keys[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
         spot = jax.random.uniform(keys[2], (2,), minval=0.1, maxval=0.9)
         size = jnp.float32(side) * zoom
@@ -211,7 +209,7 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     image, (points, status) = lax.scan(
         add, image, (jnp.arange(most), jax.random.split(of_people, most))
     )
-    # Who is mostly hidden by those who came later is neither wanted nor refused.
+    # Who is mostly hidden by those who came later is ignored.
     hidden = jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
     status = jnp.where((hidden & later & (status == 1)[None]).any(1) & (status == 1), 2, status)
@@ -224,7 +222,10 @@ def render_scenes(
 ) -> SceneBatch:
     """Scenes of rendered people for a detector.
 
-    Args: as for ``render_records``, and ``most`` people in one.
+    Args: as for ``render_records``, and ``most`` people in a scene.
+
+    Returns:
+      SceneBatch of B scenes.
     """
     drawn = lax.map(
         lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once
