@@ -22,11 +22,11 @@ from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 def folder_with(path, change=None, people=1, **images):
     """A folder of one picture and sound people, changed by ``change(data)``."""
     folder = write_folder(path, [person(i + 1) for i in range(people)])
-    data = json.loads((folder / "annotations.json").read_text())
+    data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     data["images"][0] |= images
     if change is not None:
         data = change(data) or data
-    (folder / "annotations.json").write_text(json.dumps(data))
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     return folder
 
 
@@ -174,9 +174,9 @@ def test_each_annotation_by_its_own_category(tmp_path):
     }
     dogs = Skeleton("dog", ("nose", "tail"), (), ("tail",), ("nose",))
     assert read_annotations(folder, skeleton=dogs).names == ("nose", "tail")
-    data = json.loads((folder / "annotations.json").read_text())
+    data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     data["annotations"].pop()
-    (folder / "annotations.json").write_text(json.dumps(data))
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     assert len(read_annotations(folder, strict=True).people) == 2  # cars and boxes are no faults
 
 
@@ -232,7 +232,7 @@ def test_unlabelled_rows_may_hold_anything(tmp_path):
 def test_encodings_of_annotations_and_skeletons(tmp_path, encoding):
     folder = folder_with(tmp_path / "d")
     (folder / "annotations.json").write_text(
-        (folder / "annotations.json").read_text(), encoding=encoding
+        (folder / "annotations.json").read_text(encoding="utf-8"), encoding=encoding
     )
     skeleton = {**COCO.to_dict(), "name": "größe"}
     (tmp_path / "s.json").write_text(json.dumps(skeleton, ensure_ascii=False), encoding=encoding)
@@ -332,10 +332,10 @@ class TestGroups:
             tmp_path / "d", [{**person(i + 1), "image_id": i} for i in range(len(files))], files
         )
         if groups is not None:
-            data = json.loads((folder / "annotations.json").read_text())
+            data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
             for row, group in zip(data["images"], groups, strict=True):
                 row["group"] = group
-            (folder / "annotations.json").write_text(json.dumps(data))
+            (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
         return read_annotations(folder).people
 
     @pytest.mark.parametrize("source", ["names", "field"])
@@ -499,7 +499,7 @@ class TestSides:
             "center": ["bottom"],
             "up": ["top"],
         }
-        (tmp_path / "s.json").write_text(json.dumps(skeleton))
+        (tmp_path / "s.json").write_text(json.dumps(skeleton), encoding="utf-8")
         assert (
             main(
                 [

@@ -1,3 +1,5 @@
+"""Annotations, metrics, and the evaluation of a pose net."""
+
 import copy
 import json
 
@@ -50,7 +52,7 @@ def write_folder(folder, people, images=("a.jpg",)):
         ],
         "annotations": people,
     }
-    (folder / "annotations.json").write_text(json.dumps(data))
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     return folder
 
 
@@ -90,9 +92,9 @@ def test_bad_people_are_counted_and_listed(tmp_path, bad, reason):
     assert f"1 dropped, {why}: {bad['id']}" in describe_dropped(found.dropped)
     with pytest.raises(BlazePoseError, match=r"strict reading allows none.*or leave out --strict"):
         read_annotations(folder, strict=True)
-    (folder / "annotations.json").write_text(
-        json.dumps({**json.loads((folder / "annotations.json").read_text()), "annotations": []})
-    )
+    data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    data["annotations"] = []
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(BlazePoseError, match="at least one usable person"):
         read_annotations(folder)
 
@@ -112,7 +114,7 @@ def test_files_that_are_no_annotations(tmp_path):
         ("[]", "lacks the lists"),
         ('{"images": [], "annotations": [], "categories": [{}]}', "no category with keypoints"),
     ]:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(BlazePoseError, match=message):
             read_annotations(tmp_path)
     with pytest.raises(BlazePoseError, match="does not exist"):
@@ -174,11 +176,11 @@ def test_oks_ap_and_curves():
 def subset(folder, count):
     """The first people of lsp_test as a folder of its own, pictures linked."""
     source = shared("data", "lsp_test")
-    data = json.loads((source / "annotations.json").read_text())
+    data = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
     data["annotations"] = data["annotations"][:count]
     folder.mkdir()
     (folder / "images").symlink_to(source / "images")
-    (folder / "annotations.json").write_text(json.dumps(data))
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     return folder
 
 
@@ -216,7 +218,7 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
         )
         == 0
     )
-    rows = json.loads(out.read_text())
+    rows = json.loads(out.read_text(encoding="utf-8"))
     assert low < rows["pck@0.2"] < high
     assert rows["pck@0.1"] < rows["pck@0.2"]
     assert rows["people"] == 150
@@ -240,8 +242,8 @@ def test_evaluate_refuses_what_it_must(capsys, released, tmp_path):
     ]:
         assert main([*words, *extra]) == 2
         assert message in capsys.readouterr().err
-    data = json.loads((folder / "annotations.json").read_text())
+    data = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     data["categories"][0]["keypoints"] = [f"cat_{n}" for n in NAMES]
-    (folder / "annotations.json").write_text(json.dumps(data))
+    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     assert main(words) == 2
     assert "share no name" in capsys.readouterr().err
