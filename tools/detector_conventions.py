@@ -70,12 +70,12 @@ def _detect(net: Network, pixels: jax.Array) -> tuple:
 def losses_of(net: Network, scene: SceneBatch) -> dict[str, jax.Array]:
     """Every part of the detector's loss, unweighted, on one scene as it is."""
 
-    def apply(variables, pixels):
-        return net.apply(variables, net.normalise(pixels)), {}
+    def apply(_, pixels):
+        return net(net.normalise(pixels)), {}
 
-    return detector_objective(
-        apply, net.variables, scene, jax.random.key(0), side=net.side, config=AS_IT_IS
-    )[1][0]
+    return detector_objective(apply, {}, scene, jax.random.key(0), side=net.side, config=AS_IT_IS)[
+        1
+    ][0]
 
 
 def main() -> None:

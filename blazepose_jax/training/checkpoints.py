@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.training.step import TrainState
 
 
 class Checkpoints:
@@ -36,7 +37,7 @@ class Checkpoints:
             preservation_policy=policies.preservation_policies.LatestN(3),
         )
 
-    def save(self, step: int, state: Any, position: dict[str, Any] | None = None) -> None:
+    def save(self, step: int, state: TrainState, position: dict[str, Any] | None = None) -> None:
         """Write the state of a step and a reader's position, and wait until both are complete."""
         try:
             self._keeper.save(step, state, force=True, custom_metadata={"position": position})
@@ -52,7 +53,7 @@ class Checkpoints:
         """Steps of the checkpoints there are, newest first."""
         return sorted((c.step for c in self._keeper.checkpoints), reverse=True)
 
-    def restore(self, like: Any) -> tuple[int, Any, dict[str, Any] | None] | None:
+    def restore(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any] | None] | None:
         """Step, state and position of the newest readable checkpoint; None where there is none.
 
         The state gets the tree, shapes and shardings of ``like``.

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from blazepose_jax.data.labels import Batch
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import write_text, written
 from blazepose_jax.training.step import TrainState
@@ -73,7 +74,7 @@ def agreed(stop: bool) -> bool:
 
 
 def check_finite(
-    step: int, batch: Any, metrics: dict[str, jax.Array], state: TrainState, workdir: Path
+    step: int, batch: Batch, metrics: dict[str, jax.Array], state: TrainState, workdir: Path
 ) -> tuple[int, dict[str, float]]:
     """Fetch the metrics of a step.
 

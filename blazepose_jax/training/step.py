@@ -17,10 +17,12 @@ class TrainState(struct.PyTreeNode):
     """All that a training run remembers; what a checkpoint holds."""
 
     step: jax.Array  # () int32, steps done
-    params: Any  # float32
-    batch_stats: Any  # running means and variances; {} for folded nets
-    opt_state: Any
-    ema: Any  # {"params", "batch_stats"}: exponential moving averages of both; what is shipped
+    params: Variables  # float32
+    batch_stats: Variables  # running means and variances; {} for folded nets
+    opt_state: optax.OptState
+    ema: (
+        Variables  # {"params", "batch_stats"}: exponential moving averages of both; what is shipped
+    )
 
 
 def create_train_state(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import HeldOut, Reader
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import LayerConfig, create_model, spec_of
@@ -101,7 +102,7 @@ class Trainer:
             return jax.device_put(tree, self.replicated)
         return jax.jit(lambda t: t, out_shardings=self.replicated)(jax.device_get(tree))
 
-    def _as_global(self, batch: Any) -> Any:
+    def _as_global(self, batch: Batch) -> Batch:
         """This process's rows of a batch become its part of the global arrays."""
         if jax.process_count() == 1:
             return jax.device_put(batch, self.split)
@@ -128,14 +129,14 @@ class Trainer:
         for step in range(max(1, min(UNFOLDED_ON, len(self.learn)) // size)):
             yield look(self.learn.batch(step, size, self.config.seed))
 
-    def batch(self, step: int) -> Any:
+    def batch(self, step: int) -> Batch:
         """This process's share of the step's records."""
         size, count = self.config.optimizer.batch_size, jax.process_count()
         rows = range(jax.process_index() * size // count, (jax.process_index() + 1) * size // count)
         return self.learn.batch(step, size, self.config.seed, rows=rows)
 
     def step(
-        self, state: TrainState, batch: Any, number: int
+        self, state: TrainState, batch: Batch, number: int
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One training step on every device; ``number`` of them were done before."""
         return self._jitted_step(
