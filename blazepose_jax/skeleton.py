@@ -132,7 +132,7 @@ class Skeleton:
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> "Skeleton":
+    def from_dict(cls, data: object) -> "Skeleton":
         """Inverse of ``to_dict``.
 
         Raises:

@@ -27,7 +27,7 @@ def parse_text(text: str) -> Any:
         ) from error
 
 
-def check_fields(data: Any) -> dict[str, Any]:
+def check_fields(data: object) -> dict[str, Any]:
     """Check parsed JSON and turn its lists into tuples.
 
     Args:
@@ -64,7 +64,7 @@ def check_fields(data: Any) -> dict[str, Any]:
     return fields
 
 
-def _names(value: Any, field: str) -> tuple[str, ...]:
+def _names(value: object, field: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(v, str) and v.strip() for v in value
     ):
@@ -75,7 +75,7 @@ def _names(value: Any, field: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
+def _pairs(value: object, field: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(v, str) for v in pair)
         for pair in value
@@ -87,7 +87,7 @@ def _pairs(value: Any, field: str) -> tuple[tuple[str, str], ...]:
     return tuple((a, b) for a, b in value)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """What a value looks like, in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -122,6 +122,11 @@ def test_the_three_decodes():
     np.testing.assert_allclose(decode("heatmap"), [0.52, 0.1, 0.5], atol=0.005)
 
 
+def test_every_decode_is_described_in_a_line():
+    assert list(landmarks.DECODES) == ["refine", "regression", "heatmap"]
+    assert all(text and "\n" not in text for text in landmarks.DECODES.values())
+
+
 def test_heatmap_decode_needs_a_heatmap():
     with pytest.raises(BlazePoseError, match="use 'regression'"):
         landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, "heatmap", 3)

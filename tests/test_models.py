@@ -20,6 +20,7 @@ from blazepose_jax.models.backbone import BackboneSizes
 from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.layers import Conv
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
+from blazepose_jax.structs import Network
 
 # name -> parameters, multiply-adds, of the folded inference network
 TRUTH = {
@@ -47,6 +48,18 @@ def test_table_of_truth(name):
 
 def test_paper_lite_is_within_three_percent_of_the_papers_size():
     assert abs(TRUTH["paper_lite"][0] / 1.3e6 - 1) <= 0.03
+
+
+@pytest.mark.parametrize("name", ["full", "detector"])
+def test_grey_levels_are_normalised_as_the_spec_says(name):
+    spec, levels = MODELS[name], np.arange(256)
+    network = Network({}, lambda variables, images: images, spec.side, spec.mean, spec.std)
+    expected = (levels.astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+    for normalise in (spec.normalise, network.normalise):
+        for dtype in (np.uint8, np.float32):
+            found = normalise(levels.astype(dtype))
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_unknown_network_suggests_the_nearest():

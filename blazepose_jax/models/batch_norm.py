@@ -5,7 +5,6 @@ Both directions leave what a network computes at inference as it is.
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -45,7 +44,9 @@ def _fold(params: Variables, stats: Variables) -> Variables:
     }
 
 
-def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]) -> dict[str, Any]:
+def unfold_batch_norm(
+    model: nn.Module, folded: Variables, chunks: Iterable[jax.Array]
+) -> Variables:
     """Give a folded network batch normalisation without changing what it computes.
 
     Folded nets are brittle under Adam: their kernels' sizes differ by orders of magnitude between
@@ -64,13 +65,16 @@ def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]
     Raises:
       ValueError: no chunks.
     """
-    neutral = {
-        "params": _neutral_params(model, folded),
-        "batch_stats": _neutral_stats(folded, model),
-    }
+    moments = _measure(model, _neutral(model, folded), chunks)
+    params, stats = _assemble(folded["params"], moments)
+    return {"params": params, "batch_stats": stats}
+
+
+def _measure(model: nn.Module, variables: Variables, chunks: Iterable[jax.Array]) -> Variables:
+    """The first two moments of what every normalisation gives, (2, C) float64, over all crops."""
 
     @jax.jit
-    def measure(variables, images):
+    def measure(variables: Variables, images: jax.Array) -> Variables:
         _, captured = model.apply(
             variables,
             images,
@@ -85,51 +89,50 @@ def unfold_batch_norm(model: nn.Module, folded: Any, chunks: Iterable[jax.Array]
 
     total, count = None, 0
     for images in chunks:
-        means = jax.device_get(measure(neutral, images))
+        means = jax.device_get(measure(variables, images))
         sums = jax.tree.map(partial(np.multiply, np.float64(len(images))), means)
         total = sums if total is None else jax.tree.map(np.add, total, sums)
         count += len(images)
     if total is None:
         raise ValueError("unfolding needs crops to measure statistics on: give at least one chunk")
-    params, stats = _assemble(folded["params"], jax.tree.map(lambda x: x / count, total))
-    return {"params": params, "batch_stats": stats}
+    return jax.tree.map(lambda x: x / count, total)
 
 
-def _shapes(model: nn.Module) -> Any:
+def _neutral(model: nn.Module, folded: Variables) -> Variables:
+    """The folded network under normalisations that do nothing but add its biases."""
     side = getattr(model, "side", 224)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+    shapes: Variables = jax.eval_shape(
+        lambda x: model.init(jax.random.key(0), x, train=False), images
+    )
+
+    def fill(path: jax.tree_util.KeyPath, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        value = 0.0 if path[-1].key == "mean" else 1.0 - BATCH_NORM_EPSILON
+        return jnp.full(leaf.shape, value, jnp.float32)
+
+    return {
+        "params": _neutral_params(shapes["params"], folded["params"]),
+        "batch_stats": jax.tree_util.tree_map_with_path(fill, shapes["batch_stats"]),
+    }
 
 
-def _neutral_params(model: nn.Module, folded: Any) -> Any:
-    """Normalisation that does nothing but add the folded bias."""
-
-    def walk(shape: Any, node: Any) -> Any:
-        if "norm" in shape:
-            return {
-                "kernel": node["kernel"],
-                "norm": {"scale": jnp.ones_like(node["bias"]), "bias": node["bias"]},
-            }
+def _neutral_params(shapes: Variables, folded: Variables) -> Variables:
+    if "norm" in shapes:
+        bias = folded["bias"]
         return {
-            name: walk(shape[name], value) if isinstance(value, dict) else value
-            for name, value in node.items()
+            "kernel": folded["kernel"],
+            "norm": {"scale": jnp.ones_like(bias), "bias": bias},
         }
-
-    return walk(_shapes(model)["params"], folded["params"])
-
-
-def _neutral_stats(folded: Any, model: nn.Module) -> Any:
-    def fill(path: Any, leaf: Any) -> jax.Array:
-        return jnp.full(
-            leaf.shape, 0.0 if path[-1].key == "mean" else 1.0 - BATCH_NORM_EPSILON, jnp.float32
-        )
-
-    return jax.tree_util.tree_map_with_path(fill, _shapes(model)["batch_stats"])
+    return {
+        name: _neutral_params(shapes[name], value) if isinstance(value, dict) else value
+        for name, value in folded.items()
+    }
 
 
-def _assemble(node: Any, moments: Any) -> tuple[Any, Any]:
+def _assemble(folded: Variables, moments: Variables) -> tuple[Variables, Variables]:
+    """Parameters and statistics from folded parameters and what ``_measure`` found."""
     params, stats = {}, {}
-    for name, value in node.items():
+    for name, value in folded.items():
         if not isinstance(value, dict):
             params[name] = value
         elif "norm" in moments.get(name, {}):
@@ -141,7 +144,8 @@ def _assemble(node: Any, moments: Any) -> tuple[Any, Any]:
     return params, stats
 
 
-def _normalised(conv: Any, moments: np.ndarray) -> tuple[Any, Any]:
+def _normalised(conv: Variables, moments: np.ndarray) -> tuple[Variables, Variables]:
+    """Parameters and statistics of one convolution, from (2, C) moments of its folded output."""
     kernel, bias = np.asarray(conv["kernel"], np.float64), np.asarray(conv["bias"], np.float64)
     after, variance = moments[0], np.maximum(moments[1] - moments[0] ** 2, 0)
     fan_in = np.prod(kernel.shape[:3])

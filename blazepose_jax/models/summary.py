@@ -1,4 +1,4 @@
-"""A network comes in, its convolutions in call order leave: parameters, multiply-adds, paths."""
+"""Convolutions of a network in call order: parameters, multiply-adds, paths."""
 
 import dataclasses
 
@@ -20,9 +20,7 @@ class ConvCall:
 
 
 def conv_calls(model: nn.Module, side: int, channels: int = 3) -> list[ConvCall]:
-    """List the convolutions of the inference network in the order they are called.
-
-    Nothing is computed.
+    """List the convolutions of the inference network in call order, without computing any.
 
     Args:
       model: any network of this package.

@@ -1,10 +1,11 @@
-"""A .task or a wheel comes in, the .tflite files in it leave; nothing is unpacked to disk."""
+"""MediaPipe's archives, .task bundles and wheels; nothing is unpacked to disk."""
 
 import zipfile
 from pathlib import Path
 
 from blazepose_jax.errors import BlazePoseError
 
+# docs/mediapipe.md, 4.1.
 TASK_MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.tflite"}
 # Where the wheels up to mediapipe 0.10.21 keep their models; newer wheels ship none.
 WHEEL_MEMBERS = {
@@ -52,45 +53,49 @@ def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) ->
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
-            for name, info in entries.items():
-                if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
-                    raise BlazePoseError(
-                        f"{path} holds the unsafe name {name!r}: names must stay inside "
-                        "of the archive"
-                    )
-                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise BlazePoseError(
-                        f"{path} packs {name} by method {info.compress_type}: stored and deflated "
-                        "members can be read in bounded memory, others not"
-                    )
-                if name in members.values() and info.file_size > MAX_MEMBER_BYTES:
-                    raise BlazePoseError(
-                        f"{path} declares {info.file_size} bytes for {name}: at most "
-                        f"{MAX_MEMBER_BYTES} are read; fetch the file again"
-                    )
-                if stored and info.compress_type != zipfile.ZIP_STORED:
-                    raise BlazePoseError(
-                        f"{path} is compressed ({name}): MediaPipe maps .task files, so store them "
-                        "with zip -0"
-                    )
+            for info in entries.values():
+                _check_member(path, info, info.filename in members.values(), stored)
             if lacking := [name for name in members.values() if name not in entries]:
                 raise BlazePoseError(f"{path} lacks {lacking[0]}: {missing}")
-            found = {}
-            for kind, name in members.items():
-                with archive.open(name) as member:
-                    found[kind] = member.read(MAX_MEMBER_BYTES + 1)
-                if len(found[kind]) > MAX_MEMBER_BYTES:
-                    raise BlazePoseError(
-                        f"{path} holds more than {MAX_MEMBER_BYTES} bytes in {name}: fetch the file"
-                        " again"
-                    )
-            return found
+            return {kind: _read_member(path, archive, name) for kind, name in members.items()}
     except BlazePoseError:
         raise
-    except (
-        Exception
-    ) as error:  # of zipfile and of whatever unpacks a member: zlib, bz2, lzma, text encodings, ...
+    # Of zipfile and of whatever unpacks a member: zlib, text encodings, ...
+    except Exception as error:
         raise BlazePoseError(
             f"{path} is no readable zip archive ({error or type(error).__name__}): fetch the file "
             "again"
         ) from error
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo, needed: bool, stored: bool) -> None:
+    name = info.filename
+    if name.startswith(("/", "\\")) or ".." in Path(name.replace("\\", "/")).parts:
+        raise BlazePoseError(
+            f"{path} holds the unsafe name {name!r}: names must stay inside of the archive"
+        )
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BlazePoseError(
+            f"{path} packs {name} by method {info.compress_type}: stored and deflated "
+            "members can be read in bounded memory, others not"
+        )
+    if needed and info.file_size > MAX_MEMBER_BYTES:
+        raise BlazePoseError(
+            f"{path} declares {info.file_size} bytes for {name}: at most "
+            f"{MAX_MEMBER_BYTES} are read; fetch the file again"
+        )
+    if stored and info.compress_type != zipfile.ZIP_STORED:
+        raise BlazePoseError(
+            f"{path} is compressed ({name}): MediaPipe maps .task files, so store them with zip -0"
+        )
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a member, whose size in the archive's directory may be wrong."""
+    with archive.open(name) as member:
+        data = member.read(MAX_MEMBER_BYTES + 1)
+    if len(data) > MAX_MEMBER_BYTES:
+        raise BlazePoseError(
+            f"{path} holds more than {MAX_MEMBER_BYTES} bytes in {name}: fetch the file again"
+        )
+    return data

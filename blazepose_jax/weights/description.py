@@ -71,7 +71,7 @@ def read_description(directory: Path) -> dict[str, Entry]:
     return networks
 
 
-def _check_entry(kind: str, entry: Any, path: Path) -> None:
+def _check_entry(kind: str, entry: object, path: Path) -> None:
     """Check the description of one network.
 
     Raises:

@@ -1,7 +1,8 @@
-"""The bytes of a .tflite file come in, its shapes and its convolutions as float32 arrays leave."""
+"""Shapes and convolutions of a .tflite file, read from its bytes."""
 
 import dataclasses
 import re
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,11 @@ class TFLiteModel:
 
     input_shape: tuple[int, ...]
     output_shapes: tuple[tuple[int, ...], ...]
-    # in the order of the original Keras model's batch normalisations
+    # In the order of the original Keras model's batch normalisations.
     convolutions: tuple[Convolution, ...]
 
 
-def load_schema() -> Any:
+def load_schema() -> ModuleType:
     """The flatbuffer classes of .tflite files.
 
     Raises:
@@ -74,9 +75,8 @@ def read_tflite(data: bytes, name: str) -> TFLiteModel:
         )
     except BlazePoseError as error:
         raise BlazePoseError(f"{name}: {error}") from error
-    except (
-        Exception
-    ) as error:  # the generated reader raises whatever a wrong offset happens to cause
+    # The generated reader raises whatever a wrong offset happens to cause.
+    except Exception as error:
         raise BlazePoseError(
             f"{name} is damaged ({len(data)} bytes, {type(error).__name__} while reading): "
             "fetch the file again"
@@ -84,9 +84,9 @@ def read_tflite(data: bytes, name: str) -> TFLiteModel:
 
 
 class _Reader:
-    """One flatbuffer, with the producers and consumers of its tensors."""
+    """One flatbuffer, with the producers of its tensors."""
 
-    def __init__(self, schema: Any, model: Any):
+    def __init__(self, schema: ModuleType, model: Any):
         self.schema, self.model, self.graph = schema, model, model.subgraphs[0]
         names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
         codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
@@ -94,13 +94,12 @@ class _Reader:
         self.producer = {int(t): i for i, op in enumerate(self.graph.operators) for t in op.outputs}
 
     def convolutions(self) -> tuple[Convolution, ...]:
-        wanted = [
-            i for i, kind in enumerate(self.kinds) if kind in ("CONV_2D", "DEPTHWISE_CONV_2D")
-        ]
+        """All convolutions, in the order of their batch normalisations, then those without."""
+        kinds = ("CONV_2D", "DEPTHWISE_CONV_2D")
+        wanted = [i for i, kind in enumerate(self.kinds) if kind in kinds]
         order = {i: self._batch_norm(i) for i in wanted}
-        for (
-            i
-        ) in wanted:  # a depthwise convolution without its own sorts just before the 1x1 it feeds
+        for i in wanted:
+            # A depthwise convolution without its own sorts just before the 1x1 it feeds.
             source = self.producer.get(int(self.graph.operators[i].inputs[0]))
             own = order[i]
             if source in order and order[source] is None and own is not None:
@@ -109,24 +108,23 @@ class _Reader:
         for i in wanted:
             op = self.graph.operators[i]
             kernel = self._constant(int(op.inputs[1]))  # OHWI, or 1HWC if depthwise
-            kernel = (
-                kernel.transpose(1, 2, 0, 3)
-                if self.kinds[i][0] == "D"
-                else kernel.transpose(1, 2, 3, 0)
-            )
+            depthwise = self.kinds[i] == "DEPTHWISE_CONV_2D"
+            kernel = kernel.transpose((1, 2, 0, 3) if depthwise else (1, 2, 3, 0))
             bias = self._constant(int(op.inputs[2]))
             position = order[i]
-            found.append(
-                Convolution(kernel, bias, _HEADS_LAST + i if position is None else position)
-            )
+            if position is None:
+                position = _HEADS_LAST + i
+            found.append(Convolution(kernel, bias, position))
         return tuple(sorted(found, key=lambda c: c.order))
 
     def _batch_norm(self, operator: int) -> float | None:
-        # Keras' layer names survive in the names of the fused outputs; the first is the layer's
-        # own.
-        name = self.graph.tensors[int(self.graph.operators[operator].outputs[0])].name.decode(
-            "utf-8", "replace"
-        )
+        """The number of the batch normalisation after a convolution, or None.
+
+        Keras' layer names survive in the names of the fused outputs; the first is the layer's own
+        (docs/mediapipe.md, 2.4).
+        """
+        output = int(self.graph.operators[operator].outputs[0])
+        name = self.graph.tensors[output].name.decode("utf-8", "replace")
         match = _BATCH_NORM.search(name)
         return None if match is None else float(match.group(1) or 0)
 
@@ -168,7 +166,9 @@ def densify(values: np.ndarray, sparsity: Any, shape: tuple[int, ...]) -> np.nda
       shape: of the dense tensor.
 
     Returns:
-      The dense array. Source: tensorflow/lite/kernels/internal/utils/sparsity_format_converter.cc.
+      The dense array.
+
+    Source: tensorflow/lite/kernels/internal/utils/sparsity_format_converter.cc.
     """
     rank = len(shape)
     positions = np.zeros(1, np.int64)  # of the entries reached so far, at the current level
