@@ -17,7 +17,7 @@ class TrainState(struct.PyTreeNode):
     """All that a training run remembers; what a checkpoint holds."""
 
     step: jax.Array  # () int32, steps done
-    params: Variables  # float32
+    params: optax.Params  # float32
     batch_stats: Variables  # running means and variances; {} for folded nets
     opt_state: optax.OptState
     ema: (
