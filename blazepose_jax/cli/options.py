@@ -8,22 +8,23 @@ from blazepose_jax.inference.engine import RUNTIMES
 
 
 def names_help(names: Iterable[str], default: str = "") -> str:
-    """Help text of an option that takes a name: ``a (default), b or c``.
+    """Help text of an option that takes a name.
 
     Args:
       names: that are known. Of a mapping to texts, each is shown with its text.
       default: the name that is taken where the option is left out.
+
+    Returns:
+      ``a (default), b or c``, or ``a (default) - its text; b - its text``.
     """
-    texts = names if isinstance(names, Mapping) else {}
-    shown = []
-    for name in names:
-        notes = ["default"] if name == default else []
-        if isinstance(texts.get(name), str):
-            notes.append(texts[name])
-        shown.append(f"{name} ({': '.join(notes)})" if notes else name)
-    *first, last = shown
+    shown = {name: f"{name} (default)" if name == default else name for name in names}
+    if isinstance(names, Mapping) and all(isinstance(text, str) for text in names.values()):
+        found = "; ".join(f"{word} - {names[name]}" for name, word in shown.items())
+    else:
+        *first, last = shown.values()
+        found = f"{', '.join(first)} or {last}" if first else last
     # argparse formats help texts by %.
-    return (f"{', '.join(first)} or {last}" if first else last).replace("%", "%%")
+    return found.replace("%", "%%")
 
 
 def add_weights(parser: ArgumentParser) -> None:

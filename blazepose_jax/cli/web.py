@@ -1,10 +1,10 @@
 """``blazepose web``: a local page that runs weights in the browser, by MediaPipe's own runtime."""
 
 import http.server
+import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from blazepose_jax.cli.options import add_weights
@@ -100,7 +100,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.model, self.image = model, image
         super().__init__(("127.0.0.1", port), Handler)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
         """Report what is no fault of the browser's, which hangs up as it likes."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

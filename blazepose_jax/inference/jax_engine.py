@@ -1,7 +1,7 @@
 """The engine of JAX."""
 
 from blazepose_jax.inference import pipeline
-from blazepose_jax.inference.requirements import required, required_skeleton
+from blazepose_jax.inference.requirements import required, required_skeleton, warn_of_flip
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Array, Detections, Frame, Network, Poses, TrackState
@@ -31,7 +31,9 @@ class JaxEngine:
         """
         self._detector, self._pose = detector, required(pose, "pose net")
         self._settings, self.model = settings, model
-        self.skeleton: Skeleton = required_skeleton(self._pose, flip=settings.flip)
+        self.skeleton: Skeleton = required_skeleton(self._pose)
+        if settings.flip:
+            warn_of_flip(self.skeleton)
 
     @property
     def detector(self) -> Network:

@@ -1,7 +1,7 @@
 """The engine of LiteRT."""
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.inference import steps
 from blazepose_jax.inference.association import associate, no_detections
-from blazepose_jax.inference.requirements import required, required_skeleton
+from blazepose_jax.inference.requirements import required, required_skeleton, warn_of_flip
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
@@ -49,7 +49,9 @@ class LiteRTEngine:
         """
         self._detector, self._pose = detector, required(pose, "pose net")
         self._settings, self.model = settings, model
-        self.skeleton: Skeleton = required_skeleton(self._pose, flip=settings.flip)
+        self.skeleton: Skeleton = required_skeleton(self._pose)
+        if settings.flip:
+            warn_of_flip(self.skeleton)
         body = _without_call(self._pose)
         if detector is not None:
             finder = _without_call(detector)
@@ -62,7 +64,7 @@ class LiteRTEngine:
         self._average = jax.jit(
             partial(
                 landmarks.average_mirrored,
-                flip=body.skeleton.flip,
+                flip=self.skeleton.flip,
                 fields=body.fields,
                 side=body.side,
             )
@@ -142,5 +144,5 @@ def _without_call(network: Network) -> Network:
     return network.replace(variables=None, apply=_never)
 
 
-def _never(variables: Any, images: Array) -> NoReturn:
+def _never(variables: object, images: Array) -> NoReturn:
     raise AssertionError("the steps round LiteRT do not call the network")

@@ -1,4 +1,4 @@
-"""Requirements of engines on their networks."""
+"""Requirements on networks."""
 
 import warnings
 
@@ -23,17 +23,24 @@ def required(network: Network | None, kind: str) -> Network:
     return network
 
 
-def required_skeleton(pose: Network, *, flip: bool) -> Skeleton:
-    """The skeleton of a pose net; a warning where ``flip`` is wanted and does nothing.
+def required_skeleton(pose: Network) -> Skeleton:
+    """The skeleton of a pose net.
 
     Raises:
       BlazePoseError: the net has none.
     """
     if pose.skeleton is None:
         raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
-    if flip and not pose.skeleton.mirrors:
-        warnings.warn(
-            f"flip does nothing for {pose.skeleton.name!r}: {pose.skeleton.describe_sides()}",
-            stacklevel=3,
-        )
     return pose.skeleton
+
+
+def warn_of_flip(skeleton: Skeleton) -> None:
+    """Warn where averaging with the mirror image does nothing; called by an engine's ``__init__``.
+
+    Args:
+      skeleton: of the pose net.
+    """
+    if not skeleton.mirrors:
+        warnings.warn(
+            f"flip does nothing for {skeleton.name!r}: {skeleton.describe_sides()}", stacklevel=3
+        )

@@ -12,6 +12,7 @@ from jax import lax
 from blazepose_jax.codecs import anchors, landmarks
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference import smoothing
+from blazepose_jax.inference.requirements import required_skeleton
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.structs import (
     ROI,
@@ -73,12 +74,13 @@ def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> 
     Returns:
       PoseOutputs with batch axis N.
     """
+    skeleton = required_skeleton(pose)
 
     def run(images: Array) -> PoseOutputs:
         outputs = pose(images)
-        if settings.flip and pose.skeleton.mirrors:
+        if settings.flip and skeleton.mirrors:
             outputs = landmarks.average_mirrored(
-                outputs, pose(landmarks.mirror(images)), pose.skeleton.flip, pose.fields, pose.side
+                outputs, pose(landmarks.mirror(images)), skeleton.flip, pose.fields, pose.side
             )
         return outputs
 
@@ -113,7 +115,8 @@ def read_poses(
     Returns:
       Poses in image px, and (N,) where to look in the next frame.
     """
-    body = len(pose.skeleton.keypoints)
+    skeleton = required_skeleton(pose)
+    body = len(skeleton.keypoints)
     decoded = jax.vmap(
         lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body)
     )(outputs)
@@ -137,7 +140,7 @@ def read_poses(
         world,
         mask,
     )
-    return poses, rois.from_keypoints(xy, pose.skeleton)
+    return poses, rois.from_keypoints(xy, skeleton)
 
 
 def follow(

@@ -14,6 +14,7 @@ from blazepose_jax.inference import steps
 from blazepose_jax.inference.association import associate
 from blazepose_jax.inference.engine import RUNTIMES
 from blazepose_jax.inference.pipeline import initial_state
+from blazepose_jax.inference.requirements import required_skeleton
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.structs import Array, DetectorOutputs, Network, PoseOutputs
@@ -63,7 +64,7 @@ def stage_times(
     read_detections = jax.jit(partial(steps.read_detections, detector, settings=settings))
     raw = run_detector(seen)
     admit = jax.jit(partial(associate, settings=settings))
-    state = initial_state(pose.skeleton, settings.max_people)
+    state = initial_state(required_skeleton(pose), settings.max_people)
     state = admit(state, read_detections(raw, frame))
     crop = jax.jit(partial(steps.pose_input, pose))
     crops = crop(frame, state.roi)
