@@ -371,7 +371,7 @@ class TestCommand:
         printed = capsys.readouterr().out
         assert "against JAX on real crops" in printed
         assert "landmarks    mean" in printed
-        found = json.loads((tmp_path / "x.json").read_text())
+        found = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
         assert found["parts"]["pose"]["model"] == "smoke"
         assert all(
             row["mean"] <= row["allowed"]
@@ -438,13 +438,17 @@ class TestCommand:
             "heatmap",
             "world",
         ]
-        rows = json.loads((tmp_path / "x.json").read_text())["parts"]["pose"]["differences"]
+        rows = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["parts"]["pose"][
+            "differences"
+        ]
         assert all(row["mean"] <= row["allowed"] for row in rows)
 
     def test_saved_model(self, weights, tmp_path):
         assert self.export(weights, tmp_path / "saved", "--json", str(tmp_path / "saved.json")) == 0
         assert (tmp_path / "saved" / "saved_model.pb").is_file()
-        assert json.loads((tmp_path / "saved.json").read_text())["parts"]["pose"]["differences"]
+        assert json.loads((tmp_path / "saved.json").read_text(encoding="utf-8"))["parts"]["pose"][
+            "differences"
+        ]
         assert not list(tmp_path.glob(".*"))
 
     def test_help_describes_every_format_precision_and_backend(self, capsys, monkeypatch):
@@ -543,7 +547,7 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
     )
     printed = capsys.readouterr().out
     assert "where float32 in JAX has" in printed
-    drop = json.loads((tmp_path / "x.json").read_text())["pck@0.2"]
+    drop = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["pck@0.2"]
     assert drop["people"] > 10
     assert drop["drop"] <= 1.0 + 2 * drop["standard_error"]
     assert 0 < drop["standard_error"] < 3
