@@ -20,9 +20,7 @@ class TrainState(struct.PyTreeNode):
     params: optax.Params  # float32
     batch_stats: Variables  # running means and variances; {} for folded nets
     opt_state: optax.OptState
-    ema: (
-        Variables  # {"params", "batch_stats"}: exponential moving averages of both; what is shipped
-    )
+    ema: optax.Params  # {"params", "batch_stats"}: moving averages of both; what is shipped
 
 
 def create_train_state(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:
