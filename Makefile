@@ -56,11 +56,15 @@ dist: | $(BIN)/python
 
 # The wheel and its extras alone, in an empty folder: what people get. litert-converter is all of the
 # extra `export` that the check needs; the rest of it is TensorFlow.
-check-wheel: dist
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv-wheel
+check-wheel: dist .venv-wheel/.stamp
 	$(UV) pip install --quiet --python .venv-wheel/bin/python --constraints requirements/all.txt \
-	  "$$(echo dist/*.whl)[video,litert,demo]" "litert-converter"
+	  --reinstall-package blazepose_jax "$$(echo dist/*.whl)[video,litert,demo]" litert-converter
 	BLAZEPOSE_CACHE=$(CURDIR)/.cache .venv-wheel/bin/python tools/check_wheel.py
+
+# Anew with every change of what is installed, so that nothing is left of before.
+.venv-wheel/.stamp: requirements/all.txt setup.py | $(BIN)/python
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-wheel
+	touch $@
 
 docs: .venv-docs/.stamp
 	.venv-docs/bin/mkdocs build --strict
