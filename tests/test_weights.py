@@ -1,3 +1,4 @@
+import io
 import json
 import struct
 import types
@@ -83,7 +84,7 @@ def test_loading_twice_gives_networks_that_compile_once(own):
 def test_tensors_are_refused_by_name(own, tmp_path, damage, message):
     tensors = load_file(own / "pose.safetensors")
     damage(tensors)
-    (tmp_path / "model.json").write_text((own / "model.json").read_text())
+    (tmp_path / "model.json").write_bytes((own / "model.json").read_bytes())
     save_file(tensors, tmp_path / "pose.safetensors")
     with pytest.raises(BlazePoseError, match=message):
         load_weights(tmp_path)
@@ -107,13 +108,13 @@ def test_tensors_are_refused_by_name(own, tmp_path, damage, message):
     ],
 )
 def test_damaged_descriptions(tmp_path, text, message):
-    (tmp_path / "model.json").write_text(text)
+    (tmp_path / "model.json").write_text(text, encoding="utf-8")
     with pytest.raises(BlazePoseError, match=message):
         load_weights(tmp_path)
 
 
 def test_damaged_tensors_missing_paths_and_missing_detector(own, tmp_path):
-    (tmp_path / "model.json").write_text((own / "model.json").read_text())
+    (tmp_path / "model.json").write_bytes((own / "model.json").read_bytes())
     (tmp_path / "pose.safetensors").write_bytes((own / "pose.safetensors").read_bytes()[:1000])
     with pytest.raises(BlazePoseError, match="cannot be read"):
         load_weights(tmp_path)
@@ -127,7 +128,7 @@ def test_damaged_tensors_missing_paths_and_missing_detector(own, tmp_path):
 
 def test_saving_replaces_weights_but_nothing_else(own, tmp_path):
     stored = read_stored(own)
-    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(BlazePoseError, match="no weights directory"):
         save_weights(tmp_path, stored)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
@@ -262,7 +263,7 @@ class TestReleasedFiles:
     def test_bundle_is_stored_aligned_and_has_metadata(self):
         data = shared("models", "pose_detection.tflite").read_bytes()
         bundle = task_bytes(add_normalization(data, 127.5, 127.5), data)
-        with zipfile.ZipFile(__import__("io").BytesIO(bundle)) as archive:
+        with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
             for info in archive.infolist():
                 name, extra = struct.unpack(
                     "<HH", bundle[info.header_offset + 26 : info.header_offset + 30]
