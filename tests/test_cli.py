@@ -137,7 +137,7 @@ def test_every_command_has_help(capsys, command):
 
 
 def test_what_the_system_refuses_is_one_line(capsys, random_weights, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert "cannot be read or written" in fails(
         capsys, "demo", "--output", tmp_path / "file" / "demo", "--source", random_weights
     )
@@ -190,7 +190,7 @@ def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
         == 0
     )
     assert "6 frames, 6 with people" in capsys.readouterr().out
-    data = json.loads(out["o.json"].read_text())
+    data = json.loads(out["o.json"].read_text(encoding="utf-8"))
     assert {k: data[k] for k in ("source", "width", "height", "fps")} == {
         "source": "clip.mp4",
         "width": 64,
@@ -205,7 +205,7 @@ def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
         (person,) = frame["people"]
         assert np.shape(person["keypoints"]) == (33, 5)
         assert "world" not in person  # the paper's net has no such head
-    with out["o.csv"].open() as file:
+    with out["o.csv"].open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 * 33
     first = data["frames"][0]["people"][0]["keypoints"][0]
@@ -239,7 +239,7 @@ def test_folder_writes_file_names_and_nobody_means_an_empty_list(clip, random_we
         )
         == 0
     )
-    frames = json.loads((tmp_path / "o.json").read_text())["frames"]
+    frames = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["frames"]
     assert [(f["file"], f["people"]) for f in frames] == [("a.png", []), ("b.png", [])]
 
 
@@ -280,7 +280,7 @@ def test_a_video_that_changes_size_is_tracked_to_its_end(random_weights, tmp_pat
     shapes = [p.image.shape for p in read_media(tmp_path / "both.h264")]
     assert shapes == [(48, 64, 3)] * 4 + [(80, 96, 3)] * 4
     assert [p.image.shape for p in read_media(tmp_path / "out.mp4")] == [(48, 64, 3)] * 8
-    assert len(json.loads((tmp_path / "o.json").read_text())["frames"]) == 8
+    assert len(json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["frames"]) == 8
 
 
 def test_an_image_can_become_an_image(random_weights, tmp_path):
@@ -337,13 +337,13 @@ def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):
     )
     written = {path.name for path in (tmp_path / "demo" / "training").iterdir()}
     assert {"curves.png", "demo.png", "demo.json", "weights"} <= written
-    report = json.loads((tmp_path / "demo" / "training" / "demo.json").read_text())
+    report = json.loads((tmp_path / "demo" / "training" / "demo.json").read_text(encoding="utf-8"))
     assert 10 < report["floor"] < 50
     assert report["people"] == 8
-    page = (tmp_path / "demo" / "index.html").read_text()
+    page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
     assert "found in 30 of 30 frames" in page
     assert "$" not in page
-    frames = json.loads((tmp_path / "demo" / "poses.json").read_text())["frames"]
+    frames = json.loads((tmp_path / "demo" / "poses.json").read_text(encoding="utf-8"))["frames"]
     assert len(frames) == 30
     assert len(list(read_media(tmp_path / "demo" / "overlay.mp4"))) == 30
 
@@ -359,7 +359,7 @@ def test_import_then_track_real_people(capsys, tmp_path):
         "pose.safetensors",
         "pose.tflite",
     ]
-    described = json.loads((weights / "model.json").read_text())["networks"]
+    described = json.loads((weights / "model.json").read_text(encoding="utf-8"))["networks"]
     assert (described["pose"]["model"], described["pose"]["form"]) == ("lite", "folded")
     clip = shared("data", "video", "pose_squats.mp4")
     assert (
@@ -379,7 +379,7 @@ def test_import_then_track_real_people(capsys, tmp_path):
         == 0
     )
     assert "5 frames, 5 with people, 1 detector runs" in capsys.readouterr().out
-    (person,) = json.loads((tmp_path / "o.json").read_text())["frames"][4]["people"]
+    (person,) = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["frames"][4]["people"]
     nose, ankle = person["keypoints"][0], person["keypoints"][27]
     assert 150 < nose[1] < 400
     assert ankle[1] > 900
@@ -397,14 +397,14 @@ def test_five_lines_of_python(released):
 
 
 def test_readme_shows_the_commands():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     for words in ("make demo", "make test", "blazepose track", "blazepose import"):
         assert words in text
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert links
     for link in links:
         assert (ROOT / page).parent.joinpath(link).exists(), link

@@ -88,11 +88,11 @@ def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> 
         return run(crops)
 
     def one(slot: tuple[Array, Array]) -> PoseOutputs:
-        crop, wanted = slot
+        crop, is_active = slot
         shapes = jax.eval_shape(run, crop[None])
         nothing = partial(jax.tree.map, lambda s: jnp.zeros(s.shape, s.dtype))
         return jax.tree.map(
-            lambda a: a[0], lax.cond(wanted, lambda: run(crop[None]), lambda: nothing(shapes))
+            lambda a: a[0], lax.cond(is_active, lambda: run(crop[None]), lambda: nothing(shapes))
         )
 
     # One by one: an empty slot costs nothing, where a batch would always pay for N.
