@@ -33,7 +33,7 @@ test-long: setup
 
 # Thousands of damaged files a parser, in child processes; an hour at the most.
 fuzz: setup
-	$(BIN)/python tests/fuzzing.py
+	$(BIN)/python tests/fuzz/fuzzing.py
 
 check: setup .venv-core/.stamp
 	$(BIN)/ruff check .

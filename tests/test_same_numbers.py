@@ -1,6 +1,6 @@
 """Numbers that the rebuilding of the house must not change.
 
-Python tests/test_same_numbers.py writes them anew.
+``python tests/test_same_numbers.py`` writes them anew.
 """
 
 import hashlib

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ def main() -> None:
     spec = importlib.util.find_spec("blazepose_jax")
     if spec is None or "site-packages" not in Path(str(spec.origin)).parts:
         raise SystemExit(f"{spec and spec.origin} is no installed wheel: install dist/*.whl here")
+    # What a script runs in the background ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -129,6 +132,11 @@ def check_web(folder: Path) -> None:
                     assert len(answer.read()) > 1000, name
         finally:
             server.terminate()
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise SystemExit("blazepose web does not stop at SIGTERM") from None
     print(f"{time.monotonic() - began:5.1f} s  {' '.join(words)}", flush=True)
 
 

@@ -8,7 +8,7 @@ from blazepose_jax.structs import ROI, Array, Frame
 # MediaPipe's CPU path calls OpenCV's warpPerspective on 8-bit images (docs/mediapipe.md, 3.7). That
 # rounds coordinates to 1/32 px and results to whole grey levels. The released nets amplify such
 # noise where they are unsure: without it the hidden joints of the astronaut
-# (tests/data/astronaut_mediapipe.json) move by up to 14 px, with it all 33 points stay within a
+# (tests/weights/astronaut_mediapipe.json) move by up to 14 px, with it all 33 points stay within a
 # fraction of one.
 SUBPIXELS = 32
 

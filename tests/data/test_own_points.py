@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import person, random_variables, standing, write_folder
 from PIL import Image
-from test_evaluate import person, standing, write_folder
-from test_models import random_variables
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.readers import DataConfig, open_readers

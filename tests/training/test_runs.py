@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
@@ -137,7 +137,7 @@ def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(whole, records
 
 def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     """Seven points under names of their own: a skeleton file, no code."""
-    from test_models import random_variables
+    from helpers import random_variables
 
     from blazepose_jax.inference.tracker import Tracker
     from blazepose_jax.models import LayerConfig, create_model

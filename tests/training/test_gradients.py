@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import batch_targets
 from jax import lax
 from jax.test_util import check_grads
-from test_training import FIELDS, batch_targets
 
 from blazepose_jax import training
+from blazepose_jax.models import FIELDS
 from blazepose_jax.models.cpu_ops import depthwise_by_shifts
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import LossConfig, TeacherConfig, losses
@@ -220,7 +221,7 @@ def test_oks_constants_go_by_whole_words():
 
 
 def test_auxiliary_rows_without_roi_points_are_not_trained():
-    from test_training import record
+    from helpers import record
 
     from blazepose_jax.skeleton import BLAZEPOSE
     from blazepose_jax.training import NO_AUGMENTATION

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import shared
+from helpers import random_variables, shared
 from safetensors.numpy import load_file, save_file
-from test_models import random_variables
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes

@@ -2,7 +2,7 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import shared
+from helpers import gradient, shared, write_clip
 from PIL import Image
 
 from blazepose_jax.errors import BlazePoseError
@@ -10,22 +10,6 @@ from blazepose_jax.io.frames import as_rgb, to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.io.media import read_media
 from blazepose_jax.io.video_writer import VideoWriter
-
-
-def gradient(i, width=64, height=48):
-    """A picture whose corner says which way is up and whose brightness says which frame it is."""
-    image = np.zeros((height, width, 3), np.uint8)
-    image[: height // 2, : width // 2] = (250, 20, 20)
-    image[height // 2 :] = (20, 20, 40 + 8 * i % 200)
-    return image
-
-
-def write_clip(path, frames=10, fps=10.0, times=None, **size):
-    writer = VideoWriter(path, fps)
-    for i in range(frames):
-        writer.write(gradient(i, **size), i / fps if times is None else times[i])
-    writer.close()
-    return path
 
 
 def test_round_trip_keeps_times_order_and_pictures(tmp_path):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import shared
+from helpers import NAMES, person, shared, standing, write_folder
 from PIL import Image
 
 from blazepose_jax.cli.main import main
@@ -14,58 +14,6 @@ from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import jittered
-from blazepose_jax.skeleton import COCO
-
-NAMES = COCO.keypoints
-
-
-def standing(x=100.0, y=40.0):
-    """(17, 3) a person of 120 px, everything visible."""
-    heights = {
-        "nose": 0,
-        "eye": -3,
-        "ear": -2,
-        "shoulder": 20,
-        "elbow": 40,
-        "wrist": 60,
-        "hip": 60,
-        "knee": 90,
-        "ankle": 120,
-    }
-    rows = []
-    for name in NAMES:
-        part = name.split("_")[-1]
-        side = {"left": 12, "right": -12}.get(name.split("_")[0], 0)
-        rows.append([x + side, y + heights[part], 2])
-    return np.array(rows, np.float64)
-
-
-def write_folder(folder, people, images=("a.jpg",)):
-    folder.mkdir(exist_ok=True)
-    for name in images:
-        Image.fromarray(np.full((200, 220, 3), 90, np.uint8)).save(folder / name)
-    data = {
-        "categories": [{"id": 1, "keypoints": list(NAMES)}],
-        "images": [
-            {"id": i, "file_name": name, "width": 220, "height": 200}
-            for i, name in enumerate(images)
-        ],
-        "annotations": people,
-    }
-    (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
-    return folder
-
-
-def person(i, **changes):
-    return {
-        "id": i,
-        "image_id": 0,
-        "keypoints": standing().reshape(-1).tolist(),
-        "bbox": [80, 30, 40, 140],
-        "area": 5600,
-        **changes,
-    }
-
 
 BAD = [
     (person(2, image_id=9), "image unknown"),

@@ -5,18 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import batch_targets, record
 
 from blazepose_jax import training
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
+from blazepose_jax.models import FIELDS
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import ROI, PoseBatch, PoseOutputs
+from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import NO_AUGMENTATION, AugmentConfig, LossConfig, augment, losses
 from blazepose_jax.training.config import Config, load_experiment, override
-
-FIELDS = ("x", "y", "z", "visibility", "presence")
 
 
 def test_losses_of_known_values():
@@ -31,31 +31,6 @@ def test_losses_of_known_values():
         jnp.zeros(2)
     )
     assert np.isfinite(grad).all()
-
-
-def record():
-    """A grey square with a bright dot on every labelled keypoint, and its labels."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(110, 210, (33, 2)).astype(np.float32)
-    points[[23, 24]] = [[170, 180], [150, 180]]
-    points[[11, 12]] = [[175, 130], [145, 130]]
-    flags = np.where(rng.uniform(size=33) < 0.7, 2, 1)
-    flags[5] = 0
-    y, x = np.mgrid[:320, :320]
-    pixels = np.full((320, 320, 3), 60, np.uint8)
-    for (px, py), flag in zip(points, flags, strict=True):
-        if flag:
-            pixels[np.hypot(x - px, y - py) < 3] = 255
-    roi = ROI(jnp.array([160.0, 180.0]), jnp.float32(230.0), jnp.float32(0.0))
-    return PoseBatch(
-        jnp.asarray(pixels),
-        jnp.asarray(points),
-        jnp.asarray(flags),
-        roi,
-        jnp.array(True),
-        jnp.float32(1),
-        jnp.int32(7),
-    )
 
 
 def test_undisturbed_targets_are_the_truth():
@@ -117,12 +92,6 @@ def test_negatives_teach_presence_alone():
     assert not found.is_person
     assert not found.labelled.any()
     assert np.linalg.norm(np.asarray(found.keypoints_crop[33]) - 0.5) > 0.3
-
-
-def batch_targets(count=2):
-    one = record()
-    one = training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, NO_AUGMENTATION)
-    return jax.tree.map(lambda a: jnp.stack([a] * count), one)
 
 
 def test_a_perfect_net_has_no_point_losses_and_unlabelled_points_do_not_matter():

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, shared
+from helpers import ROOT, shared
 from tensor_equality import compare, real_crops
 
 from blazepose_jax.data.coco import read_annotations
@@ -18,7 +18,7 @@ from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import load_weights
 from blazepose_jax.weights.mediapipe import import_tflite
 
-REFERENCE = json.loads((ROOT / "tests" / "data" / "astronaut_mediapipe.json").read_text())
+REFERENCE = json.loads((ROOT / "tests" / "weights" / "astronaut_mediapipe.json").read_text())
 
 
 @pytest.mark.parametrize(

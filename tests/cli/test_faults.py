@@ -56,7 +56,7 @@ class TestWeights:
             read_stored(tmp_path / "w")
 
     def test_a_network_of_nan_is_refused(self):
-        from conftest import shared
+        from helpers import shared
 
         schema = load_schema()
         data = shared("models", "pose_landmark_lite.tflite").read_bytes()

@@ -2,7 +2,7 @@
 
 A seeded mutator over valid files of every kind that the package reads.
 
-    python tests/fuzzing.py [--inputs 10000] [--seed 0] [--only NAME]
+    python tests/fuzz/fuzzing.py [--inputs 10000] [--seed 0] [--only NAME]
 
 Every input must be read, or refused by a BlazePoseError of one line. Files are read in child
 processes: one that dies is a fault, and so is one that takes longer than ``SECONDS`` for ``CHUNK``
@@ -300,7 +300,7 @@ def tflite_files() -> list[bytes]:
     from blazepose_jax.weights import StoredNetwork
 
     shared = Path(
-        os.environ.get("BLAZEPOSE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared")
+        os.environ.get("BLAZEPOSE_SHARED", Path(__file__).resolve().parents[3] / "shared")
     )
     released = sorted((shared / "models").glob("pose_landmark_lite.tflite"))
     if released:

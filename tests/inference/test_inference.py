@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, blob_image, blob_networks
+from helpers import ROOT, blob_image, blob_networks
 from jax import lax
 
 from blazepose_jax import inference

@@ -185,7 +185,7 @@ def test_backgrounds_companions_and_scenes_use_every_key_once():
 
 
 def test_targets_use_every_key_once():
-    from test_training import record
+    from helpers import record
 
     one = record()
     jax.eval_shape(

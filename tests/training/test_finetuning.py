@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import shared
+from helpers import shared
 
 from blazepose_jax import training
 from blazepose_jax.cli.main import main
@@ -252,7 +252,7 @@ def test_labels_far_from_the_teachers_peak_weigh_less():
 
 
 def test_a_teacher_steers_the_objective(smoke):
-    from test_training import record
+    from helpers import record
 
     batch, folded, _ = smoke
     variables = unfold_batch_norm(batch, folded, [jnp.zeros((1, 128, 128, 3))])

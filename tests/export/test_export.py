@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import drawn_weights, shared
-from test_models import random_variables
+from helpers import drawn_weights, random_variables, shared
 
 from blazepose_jax.cli.export_formats import FORMATS
 from blazepose_jax.cli.main import main
@@ -513,7 +512,7 @@ class TestCommand:
         )
 
     def test_calibration_without_people(self, weights, tmp_path, capsys):
-        from test_evaluate import person, standing, write_folder
+        from helpers import person, standing, write_folder
 
         rows = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
         folder = write_folder(tmp_path / "data", [{**person(1), "keypoints": rows}])

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, shared
+from helpers import ROOT, shared
 
 from blazepose_jax.cli import web
 from blazepose_jax.cli.main import main
@@ -38,7 +38,7 @@ def mediapipe(version, **request):
     if not python.exists():
         pytest.skip(f"mediapipe {version} is not here: run `make clients`")
     done = subprocess.run(
-        [str(python), str(ROOT / "tests" / "mediapipe_client.py")],
+        [str(python), str(ROOT / "tests" / "export" / "mediapipe_client.py")],
         input=json.dumps(request),
         capture_output=True,
         text=True,

@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import shared
+from helpers import NAMES, person, shared, standing, write_folder
 from PIL import Image
-from test_evaluate import NAMES, person, standing, write_folder
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.annotations import describe_changed

@@ -13,9 +13,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from conftest import ROOT, shared
+from helpers import ROOT, gradient, shared, write_clip
 from PIL import Image, TiffImagePlugin
-from test_video import gradient, write_clip
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io import cameras, cropping, image_formats
@@ -339,7 +338,7 @@ class TestOneClock:
         # However many processors there are.
         code = (
             "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-            " sys.path.insert(0, 'tests')\nfrom test_video import"
+            " sys.path.insert(0, 'tests')\nfrom helpers import"
             f" write_clip\nwrite_clip({str(tmp_path / 'c.mp4')!r}, 40, width=321, height=243)"
         )
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, shared
+from helpers import ROOT, TRUTH, fails, random_variables, shared, write_clip
 from PIL import Image
-from test_models import TRUTH, random_variables
-from test_video import write_clip
 
 from blazepose_jax.cli import COMMANDS
 from blazepose_jax.cli.demo import clip as demo_clip
@@ -29,17 +27,6 @@ from blazepose_jax.weights.directory import StoredNetwork
 @pytest.fixture
 def clip(tmp_path):
     return write_clip(tmp_path / "clip.mp4", 6)
-
-
-def fails(capsys, *words):
-    """Run, expect one line on stderr and exit code 2; return the line."""
-    assert main([str(w) for w in words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    assert err.startswith("blazepose: ")
-    return err
 
 
 def test_models_as_json_and_as_a_table(capsys):

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import person, standing, write_folder
 from PIL import Image
 from scipy.io import savemat
-from test_evaluate import person, standing, write_folder
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.lsp import read_lsp, unpack

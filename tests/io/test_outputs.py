@@ -12,10 +12,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT, fails, gradient, write_clip
 from PIL import Image
-from test_cli import fails
-from test_video import gradient, write_clip
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.cli.track_outputs import mask_names
@@ -59,7 +57,7 @@ class TestInputs:
         check_outputs([str(tmp_path / "free.json"), None, str(tmp_path / "w" / "new.json")], inputs)
 
     def test_the_annotations_that_are_evaluated(self, tmp_path, capsys, released):
-        from test_evaluate import person, write_folder
+        from helpers import person, write_folder
 
         folder = write_folder(tmp_path / "d", [person(1)])
         before = (folder / "annotations.json").read_bytes()

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from helpers import TRUTH, random_variables
 from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
@@ -22,16 +23,6 @@ from blazepose_jax.models.layers import Conv
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.structs import Network
 
-# name -> parameters, multiply-adds, of the folded inference network
-TRUTH = {
-    "detector": (2_964_586, 429_859_360),
-    "lite": (1_363_089, 197_822_208),
-    "full": (3_169_489, 386_148_736),
-    "heavy": (13_751_073, 1_927_318_656),
-    "paper_full": (3_459_173, 424_039_936),
-    "paper_lite": (1_308_421, 186_856_320),
-    "paper_detector": (763_288, 468_910_080),
-}
 XLA = LayerConfig("folded", convolution="xla")
 # Small enough to compile in seconds, with every kind of block.
 TINY = released_pose.PoseSizes(
@@ -134,25 +125,6 @@ def test_upsample_is_half_pixel_bilinear():
 def test_depth_to_space_has_tensorflows_channel_order():
     x = jnp.arange(4 * 3.0).reshape(1, 1, 1, 12)
     np.testing.assert_array_equal(resize.depth_to_space2x(x)[0, :, :, 0], [[0, 3], [6, 9]])
-
-
-def random_variables(model, images):
-    """Variables of the right shapes, statistics unlike those of a fresh net.
-
-    Quicker than compiling an init.
-    """
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
-
-    def draw(path, leaf):
-        if leaf.ndim == 4:
-            return (rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3]))).astype(
-                np.float32
-            )
-        low, high = (0.5, 1.5) if path[-1].key in ("scale", "var") else (-0.3, 0.3)
-        return rng.uniform(low, high, leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""The notebooks, run as a reader runs them but on small inputs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT, shared
+
+FOLDER = ROOT / "docs" / "notebooks"
+NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+
+
+def cells_of(name: str) -> list[dict]:
+    return json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+def run_notebook(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Run all code cells in one namespace, in an empty folder; returns the namespace."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("BLAZEPOSE_NOTEBOOK_FAST", "1")
+    monkeypatch.delenv("BLAZEPOSE_WEIGHTS", raising=False)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    plt.switch_backend("agg")
+    namespace = {"__name__": "__main__"}
+    for number, cell in enumerate(cells_of(name)):
+        if cell["cell_type"] == "code":
+            code = compile("".join(cell["source"]), f"{name}, cell {number}", "exec")
+            exec(code, namespace)
+            # What a notebook would show is drawn, too.
+            for figure in map(plt.figure, plt.get_fignums()):
+                figure.canvas.draw()
+            plt.close("all")
+    return namespace
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_is_stored_without_outputs_and_runs_without_jupyter(name):
+    ids = []
+    for cell in cells_of(name):
+        ids.append(cell["id"])
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+            assert not any(line.lstrip().startswith(("%", "!")) for line in cell["source"])
+    assert len(set(ids)) == len(ids)
+
+
+def test_inference_as_a_function(tmp_path, monkeypatch):
+    models = shared("models")
+    for file in ("pose_detection.tflite", "pose_landmark_lite.tflite"):
+        shared("models", file)
+    monkeypatch.setenv("BLAZEPOSE_SHARED", str(models.parent))
+    found = run_notebook("inference_as_a_function", tmp_path, monkeypatch)
+    nose = found["nose"]
+    # Her nose lies at (223, 128) by Google's Full and its file; this is Lite.
+    everybody = found["everybody"]
+    assert everybody.present.tolist() == [True, True, True, False]
+    np.testing.assert_allclose(everybody.keypoints[0, nose, :2], (223, 128), atol=12)
+    assert abs(everybody.keypoints[1, nose, 0] - (511 - 223)) < 12
+    assert int(found["last"].detector_runs) == 1
+    assert found["found"].present.all()
+    assert np.linalg.norm(found["tracked"] - found["path"], axis=-1).max() < 40
+    # One program or another, the same numbers.
+    assert found["loop_apart"] < 0.1
+    assert found["vmap_apart"] < 0.1
+    # The gradient is that of finite differences, and outlives the rounding of the warp.
+    assert found["by_crop"].shape == (1, 256, 256, 3)
+    assert found["by_picture"].shape == (512, 512, 3)
+    np.testing.assert_allclose(found["measured"], found["predicted"], rtol=0.3)
+    assert found["moved"] - found["x"] > 2
+    assert abs(found["by_noise"] - found["x"]) < 1
+
+
+def test_train_your_own_keypoints(tmp_path, monkeypatch):
+    pytest.importorskip("litert_converter")
+    found = run_notebook("train_your_own_keypoints", tmp_path, monkeypatch)
+    assert int(found["state"].step) == found["STEPS"]
+    losses = [row["loss"] for row in found["learned"]]
+    assert losses[-1] < 0.9 * losses[0]
+    assert found["evaluation"]["people"] == found["TESTED"]
+    assert set(found["evaluation"]["per_keypoint"]) == set(found["skeleton"].keypoints)
+    assert found["outputs"]["landmarks"].shape == (1, 9 * 5)
+    assert found["outputs"]["presence"].shape == (1, 1)
+    assert np.isfinite(found["points"]).all()
+    # The file's numbers are those of JAX, to what float32 rounds differently.
+    assert found["apart"].max() < 0.1
+    for picture in ("sheet.png", "found.png"):
+        assert (tmp_path / picture).stat().st_size > 10_000
