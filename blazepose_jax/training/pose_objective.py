@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from blazepose_jax.evaluation.metrics import LSP_TORSO
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import PoseBatch, PoseOutputs, Variables
+from blazepose_jax.structs import Array, PoseBatch, PoseOutputs, Variables
 from blazepose_jax.training import distillation, losses, pose_loss
 from blazepose_jax.training.augment import NO_AUGMENTATION, AugmentConfig
 from blazepose_jax.training.distillation import Teacher
@@ -51,24 +51,10 @@ def pose_objective(
     keys = jax.random.split(key, batch.pixels.shape[0])
     targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, augmentation))(keys, batch)
     outputs, stats = apply(variables, jnp.asarray(targets.image))
-    loss, metrics, trust = jnp.float32(0), {}, jnp.float32(1)
-    if teacher is not None:
-        teacher_outputs = jax.lax.stop_gradient(
-            teacher.network(teacher.network.normalise(targets.image))
-        )
-        trust = distillation.trust_in_labels(teacher_outputs, targets, teacher.config)
-        parts = distillation.distillation_losses(
-            outputs,
-            teacher_outputs,
-            targets,
-            fields=fields,
-            side=side,
-            weight=batch.weight,
-            config=teacher.config,
-        )
-        loss, weighted = distillation.weigh(parts, teacher.config)
-        metrics |= losses.as_metrics(parts, "teacher_")
-        metrics |= losses.as_metrics(weighted, "weighted_teacher_")
+    if teacher is None:
+        teacher_loss, metrics, trust = jnp.float32(0), {}, jnp.float32(1)
+    else:
+        teacher_loss, metrics, trust = distil(outputs, targets, teacher, fields, side, batch.weight)
     parts = pose_loss.pose_losses(
         outputs,
         targets,
@@ -79,10 +65,48 @@ def pose_objective(
         config=weights,
         trust=trust,
     )
-    labelled_loss, weighted = pose_loss.weigh(parts, weights)
+    loss, weighted = pose_loss.weigh(parts, weights)
     metrics |= losses.as_metrics(parts) | losses.as_metrics(weighted, "weighted_")
     metrics["pck@0.2"] = 100 * training_pck(outputs, targets, fields, side, trust)
-    return loss + labelled_loss, (metrics, stats)
+    return teacher_loss + loss, (metrics, stats)
+
+
+def distil(
+    outputs: PoseOutputs,
+    targets: Targets,
+    teacher: Teacher,
+    fields: tuple[str, ...],
+    side: int,
+    weight: Array,
+) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
+    """What a teacher that sees the same crops adds to the loss.
+
+    Args:
+      outputs: the student's, (B, ...).
+      targets: (B, ...).
+      teacher: applied without a gradient.
+      fields: columns of the landmarks.
+      side: S, input px.
+      weight: (B,) of the samples.
+
+    Returns:
+      () loss, metrics by name, and (B, K') trust in the labels.
+    """
+    images = teacher.network.normalise(targets.image)
+    teacher_outputs = jax.lax.stop_gradient(teacher.network(images))
+    trust = distillation.trust_in_labels(teacher_outputs, targets, teacher.config)
+    parts = distillation.distillation_losses(
+        outputs,
+        teacher_outputs,
+        targets,
+        fields=fields,
+        side=side,
+        weight=weight,
+        config=teacher.config,
+    )
+    loss, weighted = distillation.weigh(parts, teacher.config)
+    metrics = losses.as_metrics(parts, "teacher_")
+    return loss, metrics | losses.as_metrics(weighted, "weighted_teacher_"), trust
 
 
 def training_pck(
