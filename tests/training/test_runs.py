@@ -102,18 +102,6 @@ def test_a_run_learns_and_leaves_its_files(whole):
     assert weights.pose.side == 128
 
 
-def test_killed_runs_resume_to_the_same_bits(whole, records, tmp_path):
-    killed = smoke(records, tmp_path / "killed")
-    wait_for_checkpoint(killed, tmp_path / "killed")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    again = smoke(records, tmp_path / "killed")
-    log, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, log
-    assert "steps 0 to" not in log
-    same_tensors(whole, tmp_path / "killed")
-
-
 def test_a_damaged_newest_checkpoint_costs_no_more_than_its_steps(whole, records, tmp_path):
     """It is put aside, the run goes on from the one before it, past its step, to the same end.
 
@@ -194,28 +182,29 @@ def test_an_own_keypoint_set_trains_and_tracks(records, tmp_path):
     assert poses.keypoints.shape == (1, 7, 3)
 
 
-def test_signals_save_and_the_lock_dies_with_the_process(whole, records, tmp_path):
-    """Ctrl-C, then, of the run that goes on, what a cluster sends before it kills."""
-    for number, after in ((signal.SIGINT, 0), (signal.SIGTERM, 2)):
-        run = smoke(
-            records, tmp_path / "run", "checkpoint_every=1", "validate_every=99", "log_every=1"
-        )
-        wait_for_checkpoint(run, tmp_path / "run", after)
-        with pytest.raises(BlazePoseError, match="in use by another run"), locked(tmp_path / "run"):
+def test_interrupted_and_killed_runs_resume_to_the_same_bits(whole, records, tmp_path):
+    """Ctrl-C, what a cluster sends before it kills, and kill -9; the lock dies with the process."""
+    workdir, words = tmp_path / "run", ("checkpoint_every=1", "validate_every=99", "log_every=1")
+    for number, after in ((signal.SIGINT, 0), (signal.SIGTERM, 2), (signal.SIGKILL, 4)):
+        run = smoke(records, workdir, *words)
+        wait_for_checkpoint(run, workdir, after)
+        with pytest.raises(BlazePoseError, match="in use by another run"), locked(workdir):
             pass
         run.send_signal(number)
         log, _ = run.communicate(timeout=300)
-        assert run.returncode == 0, log
-        assert "the same command goes on from there" in log
-        assert any(
-            file.stat().st_size > 100 for file in (tmp_path / "run" / "tensorboard").iterdir()
-        )
-        with locked(tmp_path / "run"):
+        if number == signal.SIGKILL:
+            assert run.returncode == -number, log
+        else:
+            assert run.returncode == 0, log
+            assert "the same command goes on from there" in log
+        assert any(file.stat().st_size > 100 for file in (workdir / "tensorboard").iterdir())
+        with locked(workdir):
             pass
-    run = smoke(records, tmp_path / "run")
+    run = smoke(records, workdir)
     log, _ = run.communicate(timeout=300)
     assert run.returncode == 0, log
-    same_tensors(whole, tmp_path / "run")
+    assert "steps 0 to" not in log
+    same_tensors(whole, workdir)
 
 
 def test_a_loss_that_is_not_finite_keeps_the_state_before_it_and_the_batch(records, tmp_path):
