@@ -21,7 +21,6 @@ def run_notebook(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
     monkeypatch.chdir(folder)
     monkeypatch.setenv("BLAZEPOSE_NOTEBOOK_FAST", "1")
     monkeypatch.delenv("BLAZEPOSE_WEIGHTS", raising=False)
-    monkeypatch.setattr(plt, "show", lambda: None)
     plt.switch_backend("agg")
     namespace = {"__name__": "__main__"}
     for number, cell in enumerate(cells_of(name)):
@@ -84,7 +83,9 @@ def test_train_your_own_keypoints(tmp_path, monkeypatch):
     assert found["outputs"]["landmarks"].shape == (1, 9 * 5)
     assert found["outputs"]["presence"].shape == (1, 1)
     assert np.isfinite(found["points"]).all()
-    # The file's numbers are those of JAX, to what float32 rounds differently.
-    assert found["apart"].max() < 0.1
+    assert found["outputs"]["heatmap"].shape == (1, 32, 32, 9)
+    # The peak of a map, and the centroid of 7 x 7 cells round it; that the file's numbers are those
+    # of JAX is what the export has checked.
+    assert found["apart"].max() < 4 * found["cell"]
     for picture in ("sheet.png", "found.png"):
         assert (tmp_path / picture).stat().st_size > 10_000
