@@ -67,7 +67,7 @@ check-wheel: dist .venv-wheel/.stamp
 	touch $@
 
 docs: .venv-docs/.stamp
-	.venv-docs/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 .venv-docs/.stamp: requirements/docs.txt | $(BIN)/python
 	$(PYTHON) -m venv .venv-docs

@@ -41,7 +41,8 @@ EXTRAS = {
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 # Not in "all": what builds the documentation needs nothing of the rest.
-EXTRAS["docs"] = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
+# ruff formats the signatures.
+EXTRAS["docs"] = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.12"]
 
 # Folders beside the package that the wheel holds inside of it; blazepose_jax/io/shipped.py finds
 # them in both places.

@@ -22,9 +22,10 @@ _paste_mask = jax.jit(warp.paste_mask)
 class Tracker:
     """Follows people through a video.
 
-    >>> tracker = Tracker("weights/")
-    >>> for frame in read_media("clip.mp4"):
-    ...     poses = tracker(frame.image, frame.time)
+    Examples:
+      >>> tracker = Tracker("weights/")
+      >>> for frame in read_media("clip.mp4"):
+      ...     poses = tracker(frame.image, frame.time)
 
     Attributes:
       skeleton: what the keypoints mean.

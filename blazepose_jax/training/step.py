@@ -19,7 +19,7 @@ class TrainState(struct.PyTreeNode):
     step: jax.Array  # () int32, steps done
     params: optax.Params  # float32
     batch_stats: Variables  # running means and variances; {} for folded nets
-    opt_state: optax.OptState
+    opt_state: optax.OptState  # the optimizer's
     ema: optax.Params  # {"params", "batch_stats"}: moving averages of both; what is shipped
 
 
