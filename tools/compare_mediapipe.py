@@ -30,7 +30,7 @@ def serve(kind: str, folder: Path) -> None:
     Runs in either environment.
     """
     frames = [np.load(path) for path in sorted(folder.glob("*.npy"))]
-    job = json.loads((folder / "job.json").read_text())
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     make = mediapipe_pass if kind == "mediapipe" else own_pass
     one_pass = make(kind, job, folder)
     sys.stdout.write("ready\n")
@@ -126,7 +126,7 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
         )
     )
     job = {"times": times, "video": media.is_sequence, "weights": str(Path(args.weights).resolve())}
-    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     return job
 
 
@@ -137,7 +137,7 @@ def start(kind: str, python: Path, folder: Path) -> subprocess.Popen:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "GLOG_minloglevel": "2"},
     )
     if worker.stdout.readline().strip() != "ready":
@@ -242,7 +242,7 @@ def peak_memory(args: argparse.Namespace, runtime: str) -> float:
         runtime,
     ]
     done = subprocess.run(
-        [sys.executable, "-c", script, *command], check=True, capture_output=True, text=True
+        [sys.executable, "-c", script, *command], check=True, capture_output=True, encoding="utf-8"
     )
     return round(float(done.stdout))
 
@@ -272,7 +272,7 @@ def main() -> None:
     text = json.dumps(report, indent=2)
     print(text)
     if args.json:
-        Path(args.json).write_text(text + "\n")
+        Path(args.json).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from blazepose_jax.training.run_control import join
 def add_arguments(parser: ArgumentParser) -> None:
     """The options."""
     parser.add_argument(
-        "experiment", metavar="EXPERIMENT", help="a name in experiments/ or a Python file"
+        "experiment",
+        metavar="EXPERIMENT",
+        help="NAME or NAME:VARIANT of experiments/, or a Python file",
     )
     add_overrides(parser, "changes, like optimizer.steps=100")
     parser.add_argument(

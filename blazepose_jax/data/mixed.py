@@ -8,6 +8,7 @@ import numpy as np
 
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import Reader
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
 
@@ -49,11 +50,20 @@ class Mixed:
         """The batch of a step, whose last rows are rendered.
 
         Args: as for ``Reader.batch``.
+
+        Raises:
+          BlazePoseError: records and rendered people have different sizes.
         """
         rows = range(size) if rows is None else rows
         drawn = round(self.share * len(rows))
         real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
         rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
+        sides = real.pixels.shape[1], rendered.pixels.shape[1]
+        if sides[0] != sides[1]:
+            raise BlazePoseError(
+                f"records of {sides[0]} px and rendered people of {sides[1]} px do not mix: set "
+                f"data.size={sides[0]}"
+            )
         return jax.tree.map(
             lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered)
         )

@@ -1,5 +1,6 @@
 """Data sets of three kinds, in two formats, read in two ways."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -209,3 +210,12 @@ def test_bad_orders_say_what_is_wrong(tmp_path, capsys, words, message):
     assert message in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_records_and_rendered_people_of_two_sizes_do_not_mix(records):
+    from blazepose_jax.data.mixed import Mixed
+
+    real = read_records(records)
+    small = dataclasses.replace(real, pixels=real.pixels[:, ::2, ::2])
+    with pytest.raises(BlazePoseError, match="records of 320 px and rendered people of 160 px"):
+        Mixed(real, small, 0.5).batch(0, 4, 0)
