@@ -235,4 +235,4 @@ def test_every_map_that_answers_for_people_has_its_nearest_anchors(side):
                 )
                 assert wanted[i, rows][distance.argmin()]
     # Whoever lies near is spared, and everything far is counted.
-    assert np.asarray(found["counted"]).mean() > 0.9
+    assert np.asarray(found.scored).mean() > 0.9
