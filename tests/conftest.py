@@ -21,6 +21,7 @@ jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE
 # Files whose tests take longest go first, so that no worker is left alone with them at the end.
 SLOW_FILES = (
     "test_runs",
+    "test_notebooks",
     "test_finetuning",
     "test_released",
     "test_clients",
