@@ -5,8 +5,6 @@ TensorFlow is imported here alone, by the functions that need it.
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +15,7 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
+from blazepose_jax.io.files import OutputFolder
 
 WORKING_PAIR = "jax 0.10.2 with tensorflow 2.21.0"
 
@@ -57,18 +56,16 @@ def save(graph: Graph, directory: Path) -> None:
     """
     tf = _tensorflow()
     module = _module(tf, graph)
-    temporary = Path(
-        tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.absolute().parent)
-    )
+    folder = OutputFolder(directory)
     try:
-        with _silenced():
-            tf.saved_model.save(module, str(temporary), signatures=module.named)
-        temporary.chmod(0o755)
-        temporary.rename(directory)
-    except Exception as error:
-        raise _explained(tf, error) from error
+        try:
+            with _silenced():
+                tf.saved_model.save(module, str(folder.part), signatures=module.named)
+        except Exception as error:
+            raise _explained(tf, error) from error
+        folder.finish()
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        folder.discard()
 
 
 def run_saved(directory: Path, graph: Graph, crops: np.ndarray) -> list[tuple[np.ndarray, ...]]:
