@@ -46,6 +46,11 @@ def check_name(value: str, known: Iterable[str], what: str) -> str:
     names = list(known)
     if value in names:
         return value
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"{near} " if (near := suggestion(value, names)) else ""
     raise BlazePoseError(f"unknown {what} {value!r}: {hint}known are {', '.join(names)}")
+
+
+def suggestion(value: str, known: Iterable[str]) -> str:
+    """``did you mean 'left_hip'?``, or "" where nothing is near."""
+    near = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""

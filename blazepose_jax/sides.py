@@ -95,6 +95,21 @@ def recognised_pairs(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...
     return pairs, lonely
 
 
+def sides_and_rest(name: str) -> list[tuple[int, tuple[str, ...]]]:
+    """All readings of a name as a side and other words.
+
+    Args:
+      name: of a keypoint.
+
+    Returns:
+      (0 for left or 1 for right, the other words in lower case) pairs.
+    """
+    readings = _side_by_word(name) + _side_by_part(name) + _side_by_letter(name)
+    return [
+        (side, tuple(word for word in rest if word not in ("*", ""))) for rest, side in readings
+    ]
+
+
 def _sides_said(name: str) -> list[tuple[tuple[str, ...], int]]:
     """The sides that a name says, whether or not its partner is there."""
     found = _side_by_word(name)
