@@ -48,7 +48,7 @@ def get_config(variant: str = "lite") -> Config:
             wide=0.1, colour=0.4, occlusion=0.3, truncation=0.1, half_body=0.0, negatives=0.05
         ),
         loss=LossConfig(heatmap=0.5, visibility=0.05, presence=0.05, pose_presence=0.05),
-        teacher=TeacherConfig(weights=f"weights/{variant}"),
+        teacher=TeacherConfig(weights="init"),
         validate_every=60,
         checkpoint_every=60,
     )

@@ -13,7 +13,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "blazepose_jax"
 ORDER = (
     "errors",
+    "known_points",
     "sides",
+    "body_names",
     "skeleton_file",
     "skeleton",
     "structs",
@@ -33,6 +35,7 @@ ORDER = (
 PURE = (
     "structs",
     "sides",
+    "body_names",
     "skeleton",
     "geometry",
     "codecs",

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from blazepose_jax.cli.options import add_overrides
-from blazepose_jax.training.config import load_experiment, override
+from blazepose_jax.training.config import configure
 from blazepose_jax.training.loop import train
 from blazepose_jax.training.run_control import join
 
@@ -34,6 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """``blazepose train``."""
-    config = override(load_experiment(args.experiment), args.overrides)
+    config = configure(args.experiment, args.overrides)
     join(args.coordinator, args.processes, args.process)
     train(config, Path(args.workdir), init=args.init)

@@ -1,16 +1,19 @@
 """Readers of an experiment's data."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.protocols import HeldOut, Reader
+from blazepose_jax.data.records import open_records
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, render_all
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError, check_name
 
 KEPT = 10_000  # as many rendered people are kept in memory; more are rendered anew each time
+LARGE = 10**9
 HELD_OUT_SEED = 1_000_003  # rendered people to validate on are other people
 
 
@@ -49,6 +52,17 @@ def cap_held_out(held_out: int, count: int) -> int:
             )
         return most
     return held_out
+
+
+def count_records(folder: str) -> int:
+    """Number of records in a records folder; TFDS's data sets count as large.
+
+    Raises:
+      BlazePoseError: a damaged folder, or none.
+    """
+    if (Path(folder) / "dataset_info.json").is_file():
+        return LARGE
+    return len(open_records(folder))
 
 
 def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOut]:

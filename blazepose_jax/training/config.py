@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from blazepose_jax.data.readers import DataConfig
+from blazepose_jax.data.readers import DataConfig, count_records
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
 from blazepose_jax.training.augment import AugmentConfig
@@ -47,6 +47,13 @@ class OptimizerConfig:
     # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the
     # first that fits.
     groups: tuple[tuple[str, float], ...] = ()
+    # (head, factor on the learning rate of the rows of keypoints that --init does not predict).
+    # Landmarks are in px: Adam's steps of 2e-4 would take thousands to cross a crop.
+    fresh_rows: tuple[tuple[str, float], ...] = (
+        ("landmarks", 50.0),
+        ("heatmap", 10.0),
+        ("world", 5.0),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Config:
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 500
+    # (records, overrides): what suits smaller sets; the first that has at least as many records.
+    sizes: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 def override(config: Any, words: Sequence[str]) -> Any:
@@ -120,6 +129,28 @@ def _parse(current: Any, text: str, whole: str) -> Any:
             f"{whole} is {text!r}: it must be of type {type(current).__name__}, like {current!r}"
         )
     return value
+
+
+def configure(experiment: str, words: Sequence[str]) -> Config:
+    """The config of a run.
+
+    Args:
+      experiment: as for ``load_experiment``.
+      words: overrides; they beat what the size of the data suggests.
+
+    Returns:
+      The experiment's config, changed for the number of records and by ``words``.
+
+    Raises:
+      BlazePoseError: as for ``load_experiment`` and ``override``; no such records.
+    """
+    config = load_experiment(experiment)
+    changed = override(config, words)
+    if not (config.sizes and changed.data.records):
+        return changed
+    count = count_records(changed.data.records)
+    suited = next((overrides for size, overrides in changed.sizes if count <= size), ())
+    return override(override(config, suited), words)
 
 
 def load_experiment(name: str) -> Config:

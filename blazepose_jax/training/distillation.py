@@ -4,9 +4,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from blazepose_jax.codecs import heatmaps
+from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, Network, PoseOutputs
 from blazepose_jax.training import losses
 from blazepose_jax.training.targets import Targets
@@ -16,11 +18,11 @@ from blazepose_jax.training.targets import Targets
 class TeacherConfig:
     """A trained net that teaches along; a weight of 0 leaves its loss out.
 
-    Fine-tuning forgets every head that nothing teaches: 21 of the 33 points, z, world and mask have
-    no human label.
+    Fine-tuning forgets every head that nothing teaches: 21 of the 33 points, the ROI points, z,
+    world and mask have no human label.
     """
 
-    # Weights directory or .task; "" for no teacher.
+    # Weights directory or .task; "init" for what --init names, "" for no teacher.
     weights: str = ""
     # x and y of unlabelled points; z of all.
     points: float = 1.0
@@ -48,11 +50,49 @@ class TeacherConfig:
     max_mask_logit: float = 30.0
 
 
+NOT_TAUGHT = -1  # in place of a row
+
+
 class Teacher(struct.PyTreeNode):
     """A teacher, and what it teaches."""
 
     network: Network  # applied in training mode, so that it shows its features
     config: TeacherConfig = struct.field(pytree_node=False)
+    # Of the student that it teaches, with ROI points where the teacher has them.
+    skeleton: Skeleton = struct.field(pytree_node=False)
+    # K' rows of the teacher, one for each of the student's, or NOT_TAUGHT.
+    rows: tuple[int, ...] = struct.field(pytree_node=False)
+    # F columns of the teacher's landmarks, one for each of the student's.
+    columns: tuple[int, ...] = struct.field(pytree_node=False)
+
+    @property
+    def taught(self) -> np.ndarray:
+        """(K',) bool: the student's rows that it teaches."""
+        return np.array(self.rows) != NOT_TAUGHT
+
+    @property
+    def knows_roi(self) -> bool:
+        """Whether it teaches the student's ROI points."""
+        first = len(self.skeleton.keypoints)
+        return self.skeleton.has_roi_points and NOT_TAUGHT not in self.rows[first : first + 2]
+
+    def look(self, images: Array) -> PoseOutputs:
+        """What it sees in crops, in the student's rows, without a gradient.
+
+        Args:
+          images: (B, S, S, 3) grey levels from 0 to 255.
+
+        Returns:
+          PoseOutputs with K' rows; anything in those that it does not teach.
+        """
+        outputs = jax.lax.stop_gradient(self.network(self.network.normalise(images)))
+        rows = np.maximum(self.rows, 0)
+        return outputs.replace(
+            landmarks=outputs.landmarks[:, rows][..., np.array(self.columns)],
+            heatmap=None if outputs.heatmap is None else outputs.heatmap[..., rows],
+            world=None if outputs.world is None else outputs.world[:, rows],
+            offsets=None,
+        )
 
 
 class DistillationLosses(struct.PyTreeNode):
@@ -68,7 +108,7 @@ class DistillationLosses(struct.PyTreeNode):
 
 
 def trust_in_labels(
-    teacher_outputs: PoseOutputs, targets: Targets, config: TeacherConfig
+    teacher_outputs: PoseOutputs, targets: Targets, taught: np.ndarray, config: TeacherConfig
 ) -> jax.Array:
     """Weights of the labels by their distance from the teacher's peak.
 
@@ -78,6 +118,7 @@ def trust_in_labels(
     Args:
       teacher_outputs: (B, ...).
       targets: (B, ...).
+      taught: (K',) bool, the rows that the teacher knows.
       config: with ``doubt`` unset everything weighs 1.
 
     Returns:
@@ -91,7 +132,7 @@ def trust_in_labels(
     trust = jnp.where(distance < 0.2, 1.0, jnp.where(distance < 0.5, 0.5, 0.15))
     # Points outside of the crop and the ROI points, whose place the labels define, have no peak to
     # compare with.
-    return jnp.where(targets.inside & targets.is_keypoint, trust, 1.0)
+    return jnp.where(targets.inside & targets.is_keypoint & taught, trust, 1.0)
 
 
 def distillation_losses(
@@ -102,17 +143,19 @@ def distillation_losses(
     fields: tuple[str, ...],
     side: int,
     weight: Array,
+    taught: np.ndarray,
     config: TeacherConfig,
 ) -> DistillationLosses:
     """Every distillation loss, unweighted.
 
     Args:
       outputs: the student's, (B, ...).
-      teacher_outputs: of the same crops, with the same keypoints and fields.
+      teacher_outputs: of the same crops, as ``Teacher.look`` gives them.
       targets: (B, ...).
       fields: columns of the landmarks.
       side: input px.
       weight: (B,) of the samples.
+      taught: (K',) bool, the rows that the teacher knows.
       config: units of the errors.
 
     Returns:
@@ -120,7 +163,7 @@ def distillation_losses(
     """
     student = {field: outputs.landmarks[..., i] for i, field in enumerate(fields)}
     teacher = {field: teacher_outputs.landmarks[..., i] for i, field in enumerate(fields)}
-    present = (targets.is_person * weight)[:, None]  # (B, 1)
+    present = (targets.is_person * weight)[:, None] * taught  # (B, K')
     unlabelled = present * (targets.labelled == 0)  # (B, K')
     torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
     error = {f: jnp.abs(student[f] - teacher[f]) / side / torso for f in "xyz" if f in fields}
@@ -198,7 +241,7 @@ def map_loss(
 def world_loss(
     world: Array | None, teacher_world: Array | None, present: Array, config: TeacherConfig
 ) -> jax.Array:
-    """() L1 of (B, K', 3) world points, metres."""
+    """() L1 of (B, K', 3) world points, metres, where (B, K') ``present``."""
     if world is None or teacher_world is None:
         return jnp.float32(0)
     return losses.masked_mean(jnp.abs(world - teacher_world).sum(-1) / config.world_unit, present)

@@ -1,26 +1,118 @@
-"""What a run starts from: variables of a weights directory, and its teacher."""
+"""Starts: variables of a weights directory for the network that is trained."""
 
+import dataclasses
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import LayerConfig, create_model
+from blazepose_jax.io.files import write_text
+from blazepose_jax.io.json_files import read_json
+from blazepose_jax.models import FIELDS, LayerConfig, create_model
 from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import PoseOutputs, Variables
-from blazepose_jax.training.distillation import Teacher, TeacherConfig
-from blazepose_jax.weights import load_weights, read_stored
+from blazepose_jax.structs import Variables
+from blazepose_jax.weights import StoredNetwork, read_stored
+from blazepose_jax.weights.rows import (
+    ROW_HEADS,
+    WIDTHS,
+    RowSource,
+    carry_rows,
+    describe_sources,
+    row_sources,
+)
+
+NAME = "start.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a run began with; it outlives the first command, so that the run can go on.
+
+    Attributes:
+      weights: path of --init, or "".
+      source: of these weights, for people.
+      licence: of these weights.
+      fresh_rows: names of the keypoints that they do not predict.
+      has_roi_points: whether they predict where to look next.
+    """
+
+    weights: str = ""
+    source: str = ""
+    licence: str = ""
+    fresh_rows: tuple[str, ...] = ()
+    has_roi_points: bool = False
+
+
+def begin(workdir: Path, init: str | None, kind: str, skeleton: Skeleton) -> Start:
+    """The start of a run: that of an earlier command, or a new one, which is written down.
+
+    Args:
+      workdir: of the run.
+      init: weights directory or .task, or None.
+      kind: ``detector`` or ``pose``.
+      skeleton: of the records.
+
+    Raises:
+      BlazePoseError: no such weights, or a damaged file.
+    """
+    place = workdir / NAME
+    if init is None:
+        if not place.is_file():
+            return Start()
+        try:
+            data = read_json(place)
+            return Start(**{**data, "fresh_rows": tuple(data["fresh_rows"])})
+        except (TypeError, KeyError) as error:
+            raise BlazePoseError(
+                f"{place} is damaged ({error}): begin again in a new --workdir"
+            ) from error
+    stored = find(init, kind)
+    start = Start(init, stored.source, stored.licence)
+    if kind == "pose" and stored.skeleton is not None:
+        sources = row_sources(stored.skeleton, skeleton)
+        start = dataclasses.replace(
+            start,
+            fresh_rows=tuple(source.name for source in sources if not source.known),
+            has_roi_points=stored.skeleton.has_roi_points,
+        )
+    if jax.process_index() == 0:
+        write_text(place, json.dumps(dataclasses.asdict(start), indent=2) + "\n")
+    return start
+
+
+def find(path: str, kind: str) -> StoredNetwork:
+    """A network of a weights directory.
+
+    Raises:
+      BlazePoseError: there is none of this kind.
+    """
+    found = read_stored(path)
+    if kind not in found:
+        raise BlazePoseError(
+            f"{path} holds no {kind}: name a weights directory that does with --init"
+        )
+    return found[kind]
 
 
 def start_from(
-    path: str, kind: str, fresh: Variables, model: str, norm: str, crops: Iterable[jax.Array]
+    path: str,
+    kind: str,
+    fresh: Variables,
+    model: str,
+    norm: str,
+    crops: Iterable[jax.Array],
+    *,
+    skeleton: Skeleton | None = None,
+    fields: tuple[str, ...] = FIELDS,
 ) -> Variables:
     """Variables of a weights directory with the normalisation that is trained.
 
-    What does not fit stays fresh, and is named.
+    Rows of the heads are carried over by keypoint. What does not fit stays fresh, and is named.
 
     Args:
       path: weights directory or .task.
@@ -29,6 +121,8 @@ def start_from(
       model: the experiment's network.
       norm: ``batch``, ``frozen`` or ``folded``.
       crops: (B, S, S, 3) normalised, to unfold folded weights on; read only where that is needed.
+      skeleton: of the experiment's pose net.
+      fields: columns of its landmarks.
 
     Returns:
       Variables with the names and shapes of ``fresh``.
@@ -36,12 +130,7 @@ def start_from(
     Raises:
       BlazePoseError: no such network in the directory, or one of another architecture.
     """
-    found = read_stored(path)
-    if kind not in found:
-        raise BlazePoseError(
-            f"{path} holds no {kind}: name a weights directory that does with --init"
-        )
-    stored = found[kind]
+    stored = find(path, kind)
     if stored.model != model:
         raise BlazePoseError(
             f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
@@ -55,7 +144,47 @@ def start_from(
         )
     elif stored.norm == "batch" and norm == "folded":
         variables = fold_batch_norm(variables)
+    if skeleton is not None and stored.skeleton is not None:
+        old_fields = tuple(stored.arguments.get("fields", FIELDS))
+        sources = row_sources(stored.skeleton, skeleton)
+        print(describe_sources(sources))
+        variables = with_rows(variables, fresh, sources, old_fields, fields)
     return take_over(fresh, variables)
+
+
+def with_rows(
+    variables: Variables,
+    fresh: Variables,
+    sources: tuple[RowSource, ...],
+    old_fields: tuple[str, ...],
+    new_fields: tuple[str, ...],
+) -> Variables:
+    """Variables whose heads have the rows of another keypoint set.
+
+    Args:
+      variables: of a pose net.
+      fresh: of the net to make.
+      sources: of its rows.
+      old_fields: columns of the landmarks that there are.
+      new_fields: columns of those to make.
+
+    Returns:
+      A copy of ``variables`` in which every head with rows that both nets have is as in ``fresh``.
+    """
+    old, new = variables["params"]["heads"], fresh["params"]["heads"]
+    channels = {name: tuple(map(str, range(width))) for name, width in WIDTHS.items()}
+    moved = {
+        name: carry_rows(
+            old[name],
+            new[name],
+            sources,
+            channels.get(name, old_fields),
+            channels.get(name, new_fields),
+        )
+        for name in ROW_HEADS
+        if name in old and name in new
+    }
+    return {**variables, "params": {**variables["params"], "heads": {**old, **moved}}}
 
 
 def take_over(fresh: Variables, variables: Variables) -> Variables:
@@ -77,54 +206,3 @@ def take_over(fresh: Variables, variables: Variables) -> Variables:
         + (f", fresh: {', '.join(sorted(new))}" if new else "")
     )
     return taken
-
-
-def load_teacher(
-    config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]
-) -> Teacher | None:
-    """The teacher that an experiment names.
-
-    Args:
-      config: which weights.
-      skeleton: the student's.
-      fields: columns of the student's landmarks.
-
-    Returns:
-      Teacher, or None where the experiment has none.
-
-    Raises:
-      BlazePoseError: no pose net, or one with other keypoints.
-    """
-    if not config.weights:
-        return None
-    network = load_weights(config.weights).pose
-    if network is None or network.skeleton is None:
-        raise BlazePoseError(
-            f"teacher {config.weights!r} holds no pose net: name one in teacher.weights"
-        )
-    if network.skeleton.keypoints != skeleton.keypoints or network.fields != fields:
-        raise BlazePoseError(
-            f"teacher {config.weights!r} predicts {network.skeleton.name} keypoints, the student "
-            f"{skeleton.name}: both must have the same keypoints and fields"
-        )
-    return Teacher(network.replace(apply=TrainingModeApply(network.apply.module)), config)
-
-
-class TrainingModeApply:
-    """A folded module applied in training mode, where it shows its features.
-
-    Equal modules are equal.
-    """
-
-    def __init__(self, module: Any):
-        self._module = module
-
-    def __call__(self, variables: Variables, images: jax.Array) -> PoseOutputs:
-        """Apply; folded nets have no statistics to update."""
-        return self._module.apply(variables, images, train=True)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TrainingModeApply) and other._module == self._module
-
-    def __hash__(self) -> int:
-        return hash(self._module)

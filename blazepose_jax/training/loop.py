@@ -15,8 +15,10 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import write_text
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.models import spec_of
+from blazepose_jax.training.best import Best
 from blazepose_jax.training.checkpoints import Checkpoints
 from blazepose_jax.training.config import Config
+from blazepose_jax.training.initialise import begin
 from blazepose_jax.training.log import MetricLog
 from blazepose_jax.training.report import write_report
 from blazepose_jax.training.run_control import agreed, check_finite, locked
@@ -48,10 +50,12 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
     with ExitStack() as stack:
         stack.enter_context(locked(workdir) if leads else nullcontext())
         interrupted = stack.enter_context(interruptible())
-        learn, held_out = open_readers(config.data, spec_of(config.model.name).kind)
+        spec = spec_of(config.model.name)
+        learn, held_out = open_readers(config.data, spec.kind)
         checkpoints = Checkpoints(workdir / "checkpoints")
         stack.callback(checkpoints.close)
-        trainer = Trainer(config, learn, held_out)
+        start = begin(workdir, init, spec.kind, learn.skeleton)
+        trainer = Trainer(config, learn, held_out, start)
         state = trainer.fresh_state(None if checkpoints.steps() else init)
         first, state, position = checkpoints.restore(state) or (0, state, None)
         if position and isinstance(learn, StreamingReader):
@@ -63,11 +67,15 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
             described = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
             write_text(workdir / "config.json", described)
             announce(trainer, first)
-        state, done = run_steps(trainer, state, first, checkpoints, log, workdir, interrupted)
+        best = Best(workdir) if leads else None
+        state, done = run_steps(trainer, state, first, checkpoints, log, workdir, interrupted, best)
         if leads and done < o.steps:
             print(f"interrupted: step {done} is saved; the same command goes on from there")
         elif leads:
-            trainer.export(state, workdir / "weights")
+            if best is None or best.step is None:
+                trainer.export(state, workdir / "weights")
+            else:
+                print(best.describe(done))
             write_report(workdir)
             print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
         return state
@@ -94,6 +102,7 @@ def run_steps(
     log: MetricLog,
     workdir: Path,
     interrupted: Callable[[], bool],
+    best: Best | None,
 ) -> tuple[TrainState, int]:
     """Train from step ``first`` to the last one, or to an interruption.
 
@@ -109,6 +118,7 @@ def run_steps(
       log: gets all metrics.
       workdir: gets what a step that is not finite leaves.
       interrupted: whether to stop.
+      best: keeps the weights of the best validation; None where this process leads nothing.
 
     Returns:
       The last state, and the number of steps done.
@@ -117,6 +127,8 @@ def run_steps(
       BlazePoseError: a loss that is not finite.
     """
     config, steps, pending = trainer.config, trainer.config.optimizer.steps, None
+    if first == 0 and trainer.start.weights:
+        validate(trainer, state, 0, log, best, workdir)
     for step in range(first + 1, steps + 1):
         batch = trainer.batch(step - 1)
         state, metrics = trainer.step(state, batch, step - 1)
@@ -133,9 +145,37 @@ def run_steps(
             checkpoints.save(step, state, position_of(trainer.learn))
         if stop:
             return state, step
-        if validates and len(trainer.held_out):
-            log.validation(step, trainer.validate(state))
+        if validates:
+            validate(trainer, state, step, log, best, workdir)
     return state, steps
+
+
+def validate(
+    trainer: Trainer,
+    state: TrainState,
+    step: int,
+    log: MetricLog,
+    best: Best | None,
+    workdir: Path,
+) -> None:
+    """Measure the averaged parameters on held-out data, and write them if they are the best.
+
+    Args:
+      trainer: the network and its data.
+      state: after ``step`` steps.
+      step: steps done.
+      log: gets the rates.
+      best: knows the best so far; None where this process leads nothing.
+      workdir: gets the weights.
+    """
+    if not len(trainer.held_out):
+        return
+    rates = trainer.validate(state)
+    log.validation(step, rates)
+    score = trainer.task.score(rates)
+    if best is not None and best.beaten(step, score):
+        trainer.export(state, workdir / "weights")
+        best.keep(step, score)
 
 
 def position_of(reader: Reader) -> dict | None:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from blazepose_jax.codecs import landmarks
 from blazepose_jax.evaluation.metrics import LSP_TORSO
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, PoseBatch, PoseOutputs, Variables
@@ -49,7 +50,10 @@ def pose_objective(
       and weighted, and PCK@0.2 of the regression in percent.
     """
     keys = jax.random.split(key, batch.pixels.shape[0])
-    targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, augmentation))(keys, batch)
+    label_roi = teacher is None or not teacher.knows_roi
+    targets = jax.vmap(
+        lambda k, r: sample_targets(k, r, skeleton, side, augmentation, label_roi=label_roi)
+    )(keys, batch)
     outputs, stats = apply(variables, jnp.asarray(targets.image))
     if teacher is None:
         teacher_loss, metrics, trust = jnp.float32(0), {}, jnp.float32(1)
@@ -92,9 +96,8 @@ def distil(
     Returns:
       () loss, metrics by name, and (B, K') trust in the labels.
     """
-    images = teacher.network.normalise(targets.image)
-    teacher_outputs = jax.lax.stop_gradient(teacher.network(images))
-    trust = distillation.trust_in_labels(teacher_outputs, targets, teacher.config)
+    teacher_outputs = teacher.look(targets.image)
+    trust = distillation.trust_in_labels(teacher_outputs, targets, teacher.taught, teacher.config)
     parts = distillation.distillation_losses(
         outputs,
         teacher_outputs,
@@ -102,6 +105,7 @@ def distil(
         fields=fields,
         side=side,
         weight=weight,
+        taught=teacher.taught,
         config=teacher.config,
     )
     loss, weighted = distillation.weigh(parts, teacher.config)
@@ -128,7 +132,7 @@ def pose_hits(
     fields: tuple[str, ...],
     side: int,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """How many points the regression finds in undisturbed crops.
+    """How many points are found in undisturbed crops.
 
     Args:
       apply: (variables, (B, S, S, 3) grey levels) -> PoseOutputs, at inference.
@@ -139,22 +143,30 @@ def pose_hits(
       side: S, input px.
 
     Returns:
-      {"pck@0.2": () hits, "pck@0.1": () hits} and () points. The torso is left shoulder to right
-      hip where the skeleton has them (evalLSP), else up to centre.
+      () hits by name, "pck@0.2" and "pck@0.1" of the regression, "refine_pck@..." of MediaPipe's
+      refinement where the net has heatmaps at inference; and () points. The torso is left shoulder
+      to right hip where the skeleton has them (evalLSP), else up to centre.
     """
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
     targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, NO_AUGMENTATION))(
         keys, batch
     )
     outputs = apply(variables, jnp.asarray(targets.image))
-    xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
     torso = targets.torso
-    if all(name in skeleton.keypoints for name in LSP_TORSO):
-        a, b = (targets.keypoints_crop[:, i] for i in skeleton.indices(LSP_TORSO))
+    if all(name in skeleton.body_names for name in LSP_TORSO):
+        a, b = (targets.keypoints_crop[:, skeleton.body_names.index(name)] for name in LSP_TORSO)
         torso = jnp.linalg.norm(a - b, axis=-1)
     scored = targets.labelled & targets.is_keypoint & (batch.weight > 0)[:, None]
-    distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
-    hits = {
-        f"pck@{share}": ((distance < share * torso[:, None]) & scored).sum() for share in (0.2, 0.1)
-    }
+    hits = {}
+    decodes = {"regression": ""} | ({} if outputs.heatmap is None else {"refine": "refine_"})
+    for decode, prefix in decodes.items():
+        xy = jax.vmap(
+            lambda o, decode=decode: landmarks.decode(
+                o, fields, side, decode, len(skeleton.keypoints)
+            ).points[..., :2]
+        )(outputs)
+        distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
+        for share in (0.2, 0.1):
+            hit = (distance < share * torso[:, None]) & scored
+            hits[f"{prefix}pck@{share}"] = hit.sum()
     return hits, scored.sum()

@@ -28,7 +28,7 @@ class Targets(struct.PyTreeNode):
 
     image: Array  # (S, S, 3) float32, grey levels from 0 to 255
     keypoints_crop: Array  # (K', 2) float32, crop frame
-    labelled: Array  # (K',) bool: the two ROI points are, unused rows are not
+    labelled: Array  # (K',) bool: the two ROI points are but with a teacher, unused rows are not
     inside: Array  # (K',) bool: inside of the crop and of what is left of the frame
     visible: Array  # (K',) bool: labelled as visible, inside, and not covered by us
     covered: Array  # (K',) bool: hidden for certain, by what we drew or because it is outside
@@ -39,7 +39,13 @@ class Targets(struct.PyTreeNode):
 
 
 def sample_targets(
-    key: jax.Array, record: PoseBatch, skeleton: Skeleton, side: int, config: AugmentConfig
+    key: jax.Array,
+    record: PoseBatch,
+    skeleton: Skeleton,
+    side: int,
+    config: AugmentConfig,
+    *,
+    label_roi: bool = True,
 ) -> Targets:
     """One record to one input and its labels, disturbed.
 
@@ -49,13 +55,14 @@ def sample_targets(
       skeleton: with its left/right swap and, if it has any, the ROI points.
       side: S, input px.
       config: what to disturb.
+      label_roi: the record's ROI labels the ROI points; else a teacher answers for them.
 
     Returns:
       Targets.
     """
     keys = jax.random.split(key, 5)
     seen, is_person = disturbed_roi(keys[0], record.roi, config)
-    keypoints, visibility_flags = labelled_rows(record, skeleton)
+    keypoints, visibility_flags = labelled_rows(record, skeleton, label_roi)
     points = rois.image_to_crop(keypoints, seen)  # (K', 2)
     affine = rois.to_affine(seen, side)
     flipped = jax.random.bernoulli(keys[1], config.flip if skeleton.mirrors else 0.0)
@@ -91,11 +98,14 @@ def sample_targets(
     )
 
 
-def labelled_rows(record: PoseBatch, skeleton: Skeleton) -> tuple[jax.Array, jax.Array]:
+def labelled_rows(
+    record: PoseBatch, skeleton: Skeleton, label_roi: bool
+) -> tuple[jax.Array, jax.Array]:
     """A record's keypoints with the auxiliary rows: the two ROI points, then unused ones.
 
     Returns:
-      (K', 2) record px, and (K',) visibility flags: 1 for ROI points, 0 for unused rows.
+      (K', 2) record px, and (K',) visibility flags: ``label_roi`` for ROI points, 0 for unused
+      rows.
     """
     roi = record.roi
     circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
@@ -105,7 +115,7 @@ def labelled_rows(record: PoseBatch, skeleton: Skeleton) -> tuple[jax.Array, jax
     flags = jnp.asarray(record.visibility_flags)
     return (
         jnp.concatenate([jnp.asarray(record.keypoints), extra, jnp.zeros((unused, 2))]),
-        jnp.concatenate([flags, jnp.array([1] * placed + [0] * unused, flags.dtype)]),
+        jnp.concatenate([flags, jnp.array([int(label_roi)] * placed + [0] * unused, flags.dtype)]),
     )
 
 
@@ -125,6 +135,8 @@ def torso_of(
 
     They are where a teacher placed the ROI.
     """
+    if not skeleton.center:
+        return jnp.asarray(usual)
     ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
     hips, shoulders = (points_crop[rows].mean(0) for rows in ends)
     known = (visibility_flags[jnp.concatenate(ends)] > 0).all()

@@ -1,5 +1,6 @@
 """Tasks: what differs between training a pose net and training a detector."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.data.protocols import Reader
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, PoseBatch, SceneBatch, Variables
@@ -15,11 +17,12 @@ from blazepose_jax.training.augment import NO_AUGMENTATION
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.detector_loss import detector_hits, detector_objective
 from blazepose_jax.training.detector_targets import scene_targets
-from blazepose_jax.training.distillation import Teacher
-from blazepose_jax.training.initialise import load_teacher
+from blazepose_jax.training.distillation import Teacher, TeacherConfig
+from blazepose_jax.training.initialise import Start
 from blazepose_jax.training.pose_objective import pose_hits, pose_objective
 from blazepose_jax.training.step import Objective
 from blazepose_jax.training.targets import sample_targets
+from blazepose_jax.training.teacher import load_teacher
 
 # (variables, (B, S, S, 3) grey levels from 0 to 255) -> outputs, in training with batch statistics.
 Apply = Callable[[Variables, jax.Array], Any]
@@ -65,6 +68,10 @@ class Task(Protocol):
         """{name: percent} of summed counts."""
         ...
 
+    def score(self, rates: dict[str, float]) -> float:
+        """One number of ``rates``, by which the best weights are kept."""
+        ...
+
     def inputs(self, batch: Any) -> jax.Array:
         """(B, S, S, 3) undisturbed inputs, grey levels from 0 to 255."""
         ...
@@ -75,16 +82,24 @@ class PoseTask:
 
     kind = "pose"
 
-    def __init__(self, config: Config, learn: Reader):
+    def __init__(self, config: Config, learn: Reader, start: Start):
+        """The network has ROI points where the weights it starts from or its teacher have them.
+
+        Raises:
+          BlazePoseError: a bad teacher.
+        """
         model = config.model
-        self.skeleton, self.side, self._config = learn.skeleton, model.side, config
+        self.side, self._config = model.side, config
+        self.teacher = load_teacher(teacher_config(config, start), learn.skeleton, model.fields)
+        self.skeleton = learn.skeleton.with_roi_points() if start.has_roi_points else learn.skeleton
+        if self.teacher is not None:
+            self.skeleton = self.teacher.skeleton
         self.arguments = {
             "keypoints": len(self.skeleton.keypoints) + len(self.skeleton.auxiliary),
             "side": model.side,
             "fields": model.fields,
             "heads": model.heads,
         }
-        self.teacher = load_teacher(config.teacher, self.skeleton, model.fields)
 
     def objective(self, apply: Apply, teacher: Teacher | None) -> Objective:
         """The pose objective under the experiment's augmentation and weights."""
@@ -112,9 +127,13 @@ class PoseTask:
         return {**hits, "points": points}
 
     def rates(self, counts: dict[str, float]) -> dict[str, float]:
-        """PCK: regression decode, true ROI."""
+        """PCK in the true ROI, by regression and, where inference has heatmaps, by refine."""
         points = max(counts["points"], 1.0)
         return {name: 100 * value / points for name, value in counts.items() if name != "points"}
+
+    def score(self, rates: dict[str, float]) -> float:
+        """The mean over thresholds and decodes: of few people each alone is chance."""
+        return sum(rates.values()) / len(rates)
 
     def inputs(self, batch: PoseBatch) -> jax.Array:
         """Crops at the true ROI."""
@@ -125,6 +144,22 @@ class PoseTask:
             return jnp.asarray(targets.image)
 
         return jax.vmap(crop)(batch)
+
+
+def teacher_config(config: Config, start: Start) -> TeacherConfig:
+    """The experiment's teacher; ``init`` is what the run started from.
+
+    Raises:
+      BlazePoseError: it started from nothing.
+    """
+    if config.teacher.weights != "init":
+        return config.teacher
+    if not start.weights:
+        raise BlazePoseError(
+            "teacher.weights is 'init', the weights that --init names: give --init, or another"
+            " teacher (teacher.weights= for none)"
+        )
+    return dataclasses.replace(config.teacher, weights=start.weights)
 
 
 class DetectorTask:
@@ -152,6 +187,11 @@ class DetectorTask:
             "recall": 100 * counts["found"] / max(counts["people"], 1.0),
             "precision": 100 * counts["right"] / max(counts["detections"], 1.0),
         }
+
+    def score(self, rates: dict[str, float]) -> float:
+        """F1, the harmonic mean of recall and precision."""
+        recall, precision = rates["recall"], rates["precision"]
+        return 2 * recall * precision / max(recall + precision, 1e-6)
 
     def inputs(self, batch: SceneBatch) -> jax.Array:
         """Whole scenes."""

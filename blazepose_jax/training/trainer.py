@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from blazepose_jax.data.labels import Batch
@@ -16,8 +17,9 @@ from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import LayerConfig, create_model, spec_of
 from blazepose_jax.structs import Variables
 from blazepose_jax.training.config import Config, ModelConfig
-from blazepose_jax.training.initialise import start_from
+from blazepose_jax.training.initialise import Start, start_from
 from blazepose_jax.training.optimizer import make_optimizer
+from blazepose_jax.training.row_rates import scale_rows
 from blazepose_jax.training.step import TrainState, create_train_state, keep_if_sound, train_step
 from blazepose_jax.training.tasks import DetectorTask, PoseTask, Task
 from blazepose_jax.weights import StoredNetwork, save_weights
@@ -31,16 +33,22 @@ UNFOLDED_ON = 2048
 class Trainer:
     """The network, its jitted functions and their shardings."""
 
-    def __init__(self, config: Config, learn: Reader, held_out: HeldOut):
+    def __init__(self, config: Config, learn: Reader, held_out: HeldOut, start: Start):
         """Build everything that a step closes over.
+
+        Args:
+          config: the experiment.
+          learn: training data.
+          held_out: validation data.
+          start: what the run began with.
 
         Raises:
           BlazePoseError: a batch that the devices cannot share, or a bad config.
         """
-        self.config, self.learn, self.held_out = config, learn, held_out
+        self.config, self.learn, self.held_out, self.start = config, learn, held_out, start
         self.spec = spec_of(config.model.name)
         self.task: Task = (
-            PoseTask(config, learn) if self.spec.kind == "pose" else DetectorTask(config)
+            PoseTask(config, learn, start) if self.spec.kind == "pose" else DetectorTask(config)
         )
         self.model = create_model(
             config.model.name, layer_config(config.model), **self.task.arguments
@@ -55,6 +63,10 @@ class Trainer:
             rule=o.rule,
             groups=o.groups,
         )
+        if self.task.skeleton is not None and start.fresh_rows:
+            names = self.task.skeleton.keypoints + self.task.skeleton.auxiliary
+            fresh = np.isin(names, start.fresh_rows)
+            self.optimizer = optax.chain(self.optimizer, scale_rows(fresh, o.fresh_rows))
         if o.batch_size % jax.device_count():
             raise BlazePoseError(
                 f"optimizer.batch_size is {o.batch_size}: it must be a multiple of "
@@ -119,7 +131,14 @@ class Trainer:
         variables = dict(jax.jit(lambda k: self.model.init(k, images, train=False))(key))
         if init is not None:
             variables = start_from(
-                init, self.task.kind, variables, model.name, model.norm, self._inputs()
+                init,
+                self.task.kind,
+                variables,
+                model.name,
+                model.norm,
+                self._inputs(),
+                skeleton=self.task.skeleton,
+                fields=model.fields,
             )
         return self._everywhere(create_train_state(variables, self.optimizer))
 
@@ -156,14 +175,20 @@ class Trainer:
         return self.task.rates(total)
 
     def export(self, state: TrainState, directory: Path) -> None:
-        """Write the averaged parameters as a weights directory."""
+        """Write the averaged parameters as a weights directory.
+
+        The licence of the weights that the run began with stays theirs.
+        """
         network = StoredNetwork(
             self.config.model.name,
             layer_config(self.config.model).norm,
             {name: tree for name, tree in jax.device_get(state.ema).items() if tree},
             self.task.arguments,
-            f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}",
-            "that of its training data",
+            f"trained by blazepose_jax on {self.learn.name}, step {int(state.step)}"
+            + (f", from: {self.start.source}" if self.start.source else ""),
+            f"{self.start.licence}, and that of its training data"
+            if self.start.licence
+            else "that of its training data",
             self.task.skeleton,
         )
         save_weights(directory, {self.task.kind: network})

@@ -26,8 +26,9 @@ from blazepose_jax.training import (
     train_step,
 )
 from blazepose_jax.training.distillation import distillation_losses, trust_in_labels
-from blazepose_jax.training.initialise import TrainingModeApply, load_teacher, start_from, take_over
+from blazepose_jax.training.initialise import start_from, take_over
 from blazepose_jax.training.targets import Targets
+from blazepose_jax.training.teacher import TrainingModeApply, load_teacher
 from blazepose_jax.weights import import_weights, read_stored, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
@@ -178,8 +179,13 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
     teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
     assert teacher is not None
     assert teacher.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
-    with pytest.raises(BlazePoseError, match="the same keypoints"):
-        load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, FIELDS)
+    # A set with fewer points is taught those that it shares, and the ROI points.
+    teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, FIELDS)
+    assert teacher is not None
+    assert teacher.rows == (*BLAZEPOSE.indices(COCO.keypoints), 33, 34)
+    assert teacher.knows_roi
+    with pytest.raises(BlazePoseError, match="does not predict 'score'"):
+        load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, (*FIELDS, "score"))
     assert load_teacher(TeacherConfig(), BLAZEPOSE, FIELDS) is None
 
 
@@ -207,6 +213,7 @@ def distilled(outputs, teacher_outputs, goal):
         fields=FIELDS,
         side=128,
         weight=jnp.ones(1),
+        taught=np.ones(39, bool),
         config=TeacherConfig(),
     )
 
@@ -244,11 +251,15 @@ def test_labels_far_from_the_teachers_peak_weigh_less():
         jnp.zeros((1, 1)),
         heatmap=(jnp.log(maps + 1e-6) - jnp.log1p(1e-6 - maps))[None],
     )
-    trust = trust_in_labels(outputs, targets(points), TeacherConfig())
+    taught = np.ones(4, bool)
+    trust = trust_in_labels(outputs, targets(points), taught, TeacherConfig())
     np.testing.assert_allclose(trust, [[1.0, 0.5, 0.15, 1.0]])
     np.testing.assert_allclose(
-        trust_in_labels(outputs, targets(points), TeacherConfig(doubt=False)), 1
+        trust_in_labels(outputs, targets(points), taught, TeacherConfig(doubt=False)), 1
     )
+    untaught = np.array([True, True, False, True])
+    trust = trust_in_labels(outputs, targets(points), untaught, TeacherConfig())
+    np.testing.assert_allclose(trust, [[1.0, 0.5, 1.0, 1.0]])
 
 
 def test_a_teacher_steers_the_objective(smoke):
@@ -279,7 +290,8 @@ def test_a_teacher_steers_the_objective(smoke):
 
     alone, (parts, _) = loss(None)
     assert not any(name.startswith("teacher") for name in parts)
-    both, (parts, _) = loss(Teacher(network, TeacherConfig()))
+    rows, columns = tuple(range(39)), tuple(range(5))
+    both, (parts, _) = loss(Teacher(network, TeacherConfig(), BLAZEPOSE, rows, columns))
     assert "teacher_peaks" in parts
     assert float(both) != pytest.approx(float(alone))
 

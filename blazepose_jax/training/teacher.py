@@ -1,0 +1,80 @@
+"""Teachers: trained pose nets, with their rows matched to a student's by keypoint."""
+
+from typing import Any
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Array, PoseOutputs, Variables
+from blazepose_jax.training.distillation import NOT_TAUGHT, Teacher, TeacherConfig
+from blazepose_jax.weights import load_weights
+from blazepose_jax.weights.rows import row_sources
+
+
+def load_teacher(
+    config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]
+) -> Teacher | None:
+    """The teacher that an experiment names.
+
+    It teaches the points that it shares with the student, and the ROI points, which the student
+    gets where it lacks them.
+
+    Args:
+      config: which weights.
+      skeleton: of the student's records.
+      fields: columns of the student's landmarks.
+
+    Returns:
+      Teacher, or None where the experiment has none or it shares no point with the student.
+
+    Raises:
+      BlazePoseError: no pose net, or one that lacks a field.
+    """
+    if not config.weights:
+        return None
+    network = load_weights(config.weights).pose
+    if network is None or network.skeleton is None:
+        raise BlazePoseError(
+            f"teacher {config.weights!r} holds no pose net: name one in teacher.weights"
+        )
+    if lacking := sorted(set(fields) - set(network.fields)):
+        raise BlazePoseError(
+            f"teacher {config.weights!r} does not predict {lacking[0]!r}, which the student is to "
+            "learn: name another teacher, or leave it out with model.fields"
+        )
+    if network.skeleton.has_roi_points:
+        skeleton = skeleton.with_roi_points()
+    sources = row_sources(network.skeleton, skeleton)
+    rows = tuple(source.rows[0] if source.known else NOT_TAUGHT for source in sources)
+    if all(row == NOT_TAUGHT for row in rows[: len(skeleton.keypoints)]):
+        print(
+            f"teacher {config.weights!r} knows none of the points of {skeleton.name!r}: it does "
+            'not teach ("like" in the skeleton file says which are the same)'
+        )
+        return None
+    return Teacher(
+        network.replace(apply=TrainingModeApply(network.apply.module)),
+        config,
+        skeleton,
+        rows,
+        tuple(network.fields.index(field) for field in fields),
+    )
+
+
+class TrainingModeApply:
+    """A folded module applied in training mode, where it shows its features.
+
+    Equal modules are equal.
+    """
+
+    def __init__(self, module: Any):
+        self._module = module
+
+    def __call__(self, variables: Variables, images: Array) -> PoseOutputs:
+        """Apply; folded nets have no statistics to update."""
+        return self._module.apply(variables, images, train=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TrainingModeApply) and other._module == self._module
+
+    def __hash__(self) -> int:
+        return hash(self._module)
