@@ -30,6 +30,26 @@ from blazepose_jax.training import AugmentConfig, LossConfig, TeacherConfig
 from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
 
 VARIANTS = ("lite", "full")
+# Of small sets the labels are few and good: nobody doubts them, and harder pictures than there will
+# be teach less than more of the real ones.
+_SMALL = (
+    "data.held_out=20",
+    "optimizer.batch_size=16",
+    "optimizer.learning_rate=3e-4",
+    "teacher.doubt=False",
+    "teacher.peaks=0.0",
+    "augment.wide=0.0",
+    "augment.occlusion=0.15",
+    "augment.truncation=0.0",
+    "augment.negatives=0.02",
+    "validate_every=30",
+    "quick_compile=True",
+)
+SIZES = (
+    (40, (*_SMALL, "optimizer.steps=60", "optimizer.learning_rate=1e-4")),
+    (300, (*_SMALL, "optimizer.steps=150")),
+    (2_000, (*_SMALL, "optimizer.steps=300", "data.held_out=100", "validate_every=60")),
+)
 
 
 def get_config(variant: str = "lite") -> Config:
@@ -51,4 +71,5 @@ def get_config(variant: str = "lite") -> Config:
         teacher=TeacherConfig(weights="init"),
         validate_every=60,
         checkpoint_every=60,
+        sizes=SIZES,
     )
