@@ -23,6 +23,7 @@ from blazepose_jax.structs import Array, DetectorOutputs, Network, PoseOutputs, 
 
 MAX_ROWS = MAX_KEYPOINTS + 6  # of a skeleton, and auxiliary ones
 MAX_SIDE = 1024  # input px
+POSE_ARGUMENTS = ("keypoints", "fields", "heads", "side")
 
 __all__ = [
     "ALL_HEADS",
@@ -49,6 +50,10 @@ class ModelSpec:
       mean: the grey level that becomes 0.
       std: grey levels per unit.
       anchors: A of a detector.
+      side_step: sides of a pose net are multiples of it.
+      heads: of a pose net, optional ones besides ``ALL_HEADS`` and ``PAPER_HEADS``.
+      arguments: names of further arguments of ``make``; their values are plain data.
+      name: of a network of an experiment file; those of the zoo go by their key.
     """
 
     make: Callable[..., nn.Module]
@@ -57,6 +62,10 @@ class ModelSpec:
     mean: float
     std: float
     anchors: int = 0
+    side_step: int = 64
+    heads: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    name: str = ""
 
     def normalise(self, pixels: Array) -> jax.Array:
         """Grey levels as the network takes them.
@@ -101,24 +110,29 @@ TEST_MODELS = {
 }
 
 
-def spec_of(name: str) -> ModelSpec:
-    """The entry of a network in ``MODELS``, or in ``TEST_MODELS``.
+def spec_of(name: str | ModelSpec) -> ModelSpec:
+    """The entry of a network in ``MODELS``, or in ``TEST_MODELS``; a spec is its own.
 
     Raises:
       BlazePoseError: unknown name; the message suggests the nearest.
     """
+    if isinstance(name, ModelSpec):
+        return name
     if name in TEST_MODELS:
         return TEST_MODELS[name]
     return MODELS[check_name(name, MODELS, "network")]
 
 
-def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments: Any) -> nn.Module:
-    """Build a network by name.
+def create_model(
+    name: str | ModelSpec, config: LayerConfig = LayerConfig(), **arguments: Any
+) -> nn.Module:
+    """Build a network.
 
     Args:
-      name: a key of ``MODELS``.
+      name: a key of ``MODELS``, or the spec of another network.
       config: batch normalisation or folded, compute type.
-      **arguments: of pose nets: ``keypoints``, ``fields``, ``heads``, ``side``.
+      **arguments: of pose nets: ``keypoints``, ``fields``, ``heads``, ``side``; and what the spec
+        names.
 
     Returns:
       A Flax module: ``module.apply(variables, images, train=False)``.
@@ -128,44 +142,58 @@ def create_model(name: str, config: LayerConfig = LayerConfig(), **arguments: An
         takes.
     """
     spec = spec_of(name)
-    check_arguments(name, spec.kind, arguments)
+    check_arguments(name, arguments)
     return spec.make(config, **arguments)
 
 
-def check_arguments(name: str, kind: str, arguments: dict[str, Any]) -> None:
+def check_arguments(name: str | ModelSpec, arguments: dict[str, Any]) -> None:
     """Check what a network is to be built with; it may come from a file.
 
     Args:
-      name: of the network, for errors.
-      kind: ``detector`` or ``pose``.
+      name: of the network, or its spec.
       arguments: of ``create_model``.
 
     Raises:
       BlazePoseError: an unknown argument, or a value that no network of this kind can have.
     """
-    known = ("keypoints", "fields", "heads", "side") if kind == "pose" else ()
+    spec = spec_of(name)
+    name = name if isinstance(name, str) else name.name
+    known = (*(POSE_ARGUMENTS if spec.kind == "pose" else ()), *spec.arguments)
     for argument, value in arguments.items():
         if argument not in known:
             raise BlazePoseError(
                 f"network {name!r} has no argument {argument!r}: known are "
                 f"{', '.join(known) or 'none'}"
             )
-        valid, rule = _judge_argument(argument, value)
+        if argument in spec.arguments:
+            valid, rule = _is_plain(value), "plain data: text, a number, True, False, or a tuple"
+        else:
+            valid, rule = _judge_argument(spec, argument, value)
         if not valid:
             raise BlazePoseError(
                 f"network {name!r} cannot have {argument} {value!r}: it must be {rule}"
             )
 
 
-def _judge_argument(argument: str, value: Any) -> tuple[bool, str]:
+def _is_plain(value: object) -> bool:
+    """Whether JSON gives a value back, lists as tuples."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float)
+
+
+def _judge_argument(spec: ModelSpec, argument: str, value: Any) -> tuple[bool, str]:
     """Whether a pose net's argument may have this value, and what it must be."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     if argument == "keypoints":
         return whole and 1 <= value <= MAX_ROWS, f"a whole number from 1 to {MAX_ROWS}"
     if argument == "side":
+        if spec.side_step != 64:
+            valid = whole and 0 < value <= MAX_SIDE and value % spec.side_step == 0
+            return valid, f"a multiple of {spec.side_step} up to {MAX_SIDE}"
         valid = whole and 96 <= value <= MAX_SIDE and (value % 64 == 0 or value == 96)
         return valid, f"96 or a multiple of 64 up to {MAX_SIDE}, as the maps are halved six times"
-    words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS
+    words = FIELDS if argument == "fields" else ALL_HEADS + PAPER_HEADS + spec.heads
     valid = (
         isinstance(value, list | tuple)
         and all(word in words for word in value)
@@ -197,7 +225,7 @@ class Inference:
 
 
 def create_network(
-    name: str,
+    name: str | ModelSpec,
     variables: Variables,
     config: LayerConfig,
     skeleton: Skeleton | None = None,
@@ -206,7 +234,7 @@ def create_network(
     """Bind variables to a named network, as the pipeline takes it.
 
     Args:
-      name: a key of ``MODELS``.
+      name: a key of ``MODELS``, or the spec of another network.
       variables: for this network with this config.
       config: which normalisation the variables have.
       skeleton: what the keypoints of a pose net mean; None for a detector.
@@ -223,9 +251,9 @@ def create_network(
     return Network(
         variables=variables,
         apply=Inference(module),
-        side=getattr(module, "side", spec.side),
+        side=arguments.get("side", getattr(module, "side", spec.side)),
         mean=spec.mean,
         std=spec.std,
         skeleton=skeleton,
-        fields=getattr(module, "fields", ()),
+        fields=arguments.get("fields", getattr(module, "fields", ())),
     )

@@ -33,7 +33,8 @@ def fold_batch_norm(variables: Variables) -> Variables:
 
 
 def _fold(params: Variables, stats: Variables) -> Variables:
-    if "norm" in params:
+    # Of a ``layers.Conv``; networks of experiment files may have others, which stay.
+    if params.keys() == {"kernel", "norm"}:
         norm, moments = params["norm"], stats["norm"]
         # (C,); kernels end in C.
         gain = norm["scale"] / jnp.sqrt(moments["var"] + BATCH_NORM_EPSILON)

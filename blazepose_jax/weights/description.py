@@ -1,13 +1,14 @@
 """``model.json`` of a weights directory: what each network is, and which files hold it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import write_text
 from blazepose_jax.io.json_files import read_json
-from blazepose_jax.models import check_arguments, spec_of
+from blazepose_jax.models import MODELS, TEST_MODELS, check_arguments, spec_of
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
 NAME = "model.json"
@@ -28,7 +29,8 @@ TEXTS = {
     "source": False,
     "licence": False,
 }
-# A network's description: the texts above, and ``arguments`` and ``skeleton`` as objects.
+# A network's description: the texts above, and ``arguments``, ``skeleton`` and, for a network of an
+# experiment file, ``experiment`` as objects.
 Entry = dict[str, Any]
 
 
@@ -84,7 +86,14 @@ def _check_entry(kind: str, entry: object, path: Path) -> None:
         if not isinstance(entry.get(field, None if needed else ""), str):
             value = f"{entry.get(field)!r:.40}"
             raise _damaged(path, f"{field!r} of the {kind} is {value}, not text")
-    if kind not in KINDS or spec_of(entry["model"]).kind != kind or entry["form"] not in NORMS:
+    is_own = "experiment" in entry
+    if is_own:
+        _check_reference(kind, entry, path)
+    if (
+        kind not in KINDS
+        or entry["form"] not in NORMS
+        or not (is_own or spec_of(entry["model"]).kind == kind)
+    ):
         raise BlazePoseError(
             f"{path} describes the {kind} {entry['model']!r} in form {entry['form']!r}: "
             "this version knows no such network"
@@ -97,13 +106,30 @@ def _check_entry(kind: str, entry: object, path: Path) -> None:
     arguments = entry.get("arguments", {})
     if not isinstance(arguments, dict):
         raise _damaged(path, f"the {kind}'s arguments are {type(arguments).__name__}")
-    check_arguments(entry["model"], kind, arguments)
+    if not is_own:
+        # Of others when their file was named and run.
+        check_arguments(entry["model"], arguments)
     if "skeleton" in entry:
         skeleton = Skeleton.from_dict(entry["skeleton"])
         rows = len(skeleton.keypoints) + len(skeleton.auxiliary)
         predicted = arguments.get("keypoints", RELEASED_ROWS)
         if predicted != rows:
             raise _damaged(path, f"the skeleton has {rows} rows, the net {predicted}")
+
+
+def _check_reference(kind: str, entry: Entry, path: Path) -> None:
+    """Check what is said of the experiment file that brings a network.
+
+    Raises:
+      BlazePoseError: no name and sha256, or the network is of the zoo.
+    """
+    found = entry["experiment"]
+    told = found if isinstance(found, dict) else {}
+    file, sha256 = (str(told.get(field, "")) for field in ("file", "sha256"))
+    if not (_is_plain_name(file) and re.fullmatch("[0-9a-f]{64}", sha256)):
+        raise _damaged(path, f"the {kind}'s experiment is {found!r:.60}, not a file and its sha256")
+    if entry["model"] in MODELS or entry["model"] in TEST_MODELS:
+        raise _damaged(path, f"{entry['model']!r} is of the package, not of {file!r}")
 
 
 def _is_plain_name(name: str) -> bool:

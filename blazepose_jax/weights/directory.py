@@ -13,10 +13,12 @@ from flax import traverse_util
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.tensors import parse_tensors, save_tensors
-from blazepose_jax.models import LayerConfig, create_model, spec_of
+from blazepose_jax.models import LayerConfig, ModelSpec, check_arguments, create_model, spec_of
+from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Variables
 from blazepose_jax.weights.description import NAME, Entry, write_description
+from blazepose_jax.weights.own import ExperimentFile, OwnNetwork, find_own
 
 MAX_BYTES = 2**31  # of one file
 
@@ -26,7 +28,7 @@ class StoredNetwork:
     """One network of a weights directory.
 
     Attributes:
-      model: a key of ``MODELS``.
+      model: a key of ``MODELS``, or a name of an experiment file's.
       norm: ``batch`` or ``folded``.
       variables: {"params", and "batch_stats" where norm is batch}.
       arguments: of ``create_model``, plain data.
@@ -34,6 +36,7 @@ class StoredNetwork:
       licence: of the weights.
       skeleton: of a pose net.
       tflite: the file it was imported from, for the LiteRT runtime.
+      own: the network of an experiment file; None for one of the zoo.
     """
 
     model: str
@@ -44,6 +47,27 @@ class StoredNetwork:
     licence: str
     skeleton: Skeleton | None = None
     tflite: bytes | None = None
+    own: OwnNetwork | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the package knows of the network."""
+        return spec_of(self.model) if self.own is None else self.own.spec
+
+    def folded(self) -> "StoredNetwork":
+        """With batch normalisation folded into the convolutions.
+
+        A network of an experiment file stays as it is where not all of it is that of
+        ``layers.Conv``.
+        """
+        if self.norm == "folded":
+            return self
+        variables = fold_batch_norm(self.variables)
+        if self.own is not None:
+            names = set(traverse_util.flatten_dict(variables, sep="/"))
+            if names != expected_shapes(self.spec, "folded", self.arguments).keys():
+                return self
+        return dataclasses.replace(self, variables=variables, norm="folded")
 
 
 def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
@@ -86,28 +110,40 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
     }
     if net.skeleton is not None:
         entry["skeleton"] = net.skeleton.to_dict()
+    if net.own is not None:
+        entry["experiment"] = {"file": net.own.file, "sha256": net.own.sha256}
     if net.tflite is not None:
         (directory / f"{kind}.tflite").write_bytes(net.tflite)
         entry |= {"tflite": f"{kind}.tflite", "tflite_sha256": _sha256(net.tflite)}
     return entry
 
 
-def read_network(directory: Path, kind: str, entry: Entry) -> StoredNetwork:
+def read_network(
+    directory: Path,
+    kind: str,
+    entry: Entry,
+    experiment: ExperimentFile | str | Path | None = None,
+) -> StoredNetwork:
     """Read a network and check every tensor against its architecture.
 
     Args:
       directory: a weights directory.
       kind: ``detector`` or ``pose``.
       entry: its description, of ``read_description``.
+      experiment: the file that brings the network, where it is none of the zoo.
 
     Raises:
-      BlazePoseError: a damaged file, one whose checksum differs, or unknown, missing, misshapen,
-        mistyped, repeated, NaN or infinite tensors, by name.
+      BlazePoseError: no such experiment file, as for ``find_own``; a damaged file, one whose
+        checksum differs, or unknown, missing, misshapen, mistyped, repeated, NaN or infinite
+        tensors, by name.
     """
     path = Path(directory) / entry.get("file", f"{kind}.safetensors")
     arguments = {
         k: tuple(v) if isinstance(v, list) else v for k, v in entry.get("arguments", {}).items()
     }
+    own = None
+    if "experiment" in entry:
+        own = _find_own(Path(directory), kind, entry, arguments, experiment)
     data = _read(path)
     try:
         tensors = parse_tensors(data)
@@ -116,7 +152,8 @@ def read_network(directory: Path, kind: str, entry: Entry) -> StoredNetwork:
             f"{path} cannot be read ({error}): import the weights again"
         ) from error
     # By name first: that says more than a checksum.
-    check_tensors(tensors, expected_shapes(entry["model"], entry["form"], arguments), str(path))
+    spec = own.spec if own else spec_of(entry["model"])
+    check_tensors(tensors, expected_shapes(spec, entry["form"], arguments), str(path))
     _check_sum(data, entry.get("sha256"), path)
     tflite = None
     if "tflite" in entry and (place := Path(directory) / entry["tflite"]).is_file():
@@ -130,7 +167,27 @@ def read_network(directory: Path, kind: str, entry: Entry) -> StoredNetwork:
         entry.get("licence", ""),
         Skeleton.from_dict(entry["skeleton"]) if "skeleton" in entry else None,
         tflite,
+        own,
     )
+
+
+def _find_own(
+    directory: Path,
+    kind: str,
+    entry: Entry,
+    arguments: dict[str, Any],
+    experiment: ExperimentFile | str | Path | None,
+) -> OwnNetwork:
+    """The network of an experiment file, checked as ``read_description`` checks the zoo's."""
+    reference = entry["experiment"]
+    own = find_own(entry["model"], reference["file"], reference["sha256"], experiment, directory)
+    if own.spec.kind != kind:
+        raise BlazePoseError(
+            f"{directory} describes the {kind} {entry['model']!r}, which {own.file} says is a"
+            f" {own.spec.kind}: give the file that it was trained with"
+        )
+    check_arguments(own.spec, arguments)
+    return own
 
 
 def _read(path: Path) -> bytes:
@@ -156,11 +213,13 @@ def _check_sum(data: bytes, checksum: str | None, path: Path) -> bytes:
     return data
 
 
-def expected_shapes(model: str, norm: str, arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def expected_shapes(
+    model: str | ModelSpec, norm: str, arguments: dict[str, Any]
+) -> dict[str, tuple[int, ...]]:
     """The shapes of a network's variables, without computing any.
 
     Args:
-      model: a key of ``MODELS``.
+      model: a key of ``MODELS``, or a spec.
       norm: ``batch`` or ``folded``.
       arguments: of ``create_model``.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,16 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FIELDS, FOLDED, create_network
-from blazepose_jax.models.batch_norm import fold_batch_norm
+from blazepose_jax.models import FIELDS, LayerConfig, create_network
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights.archive import read_task
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.directory import StoredNetwork, read_network
 from blazepose_jax.weights.mediapipe import import_files
+from blazepose_jax.weights.own import ExperimentFile
 
 Item = TypeVar("Item")
+# The file that brings networks which are none of the zoo.
+Experiment = ExperimentFile | str | Path | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,9 @@ class TFLiteFile:
     fields: tuple[str, ...] = FIELDS
 
 
-def load_weights(path: str | Path, detector: str | Path | None = None) -> Weights:
+def load_weights(
+    path: str | Path, detector: str | Path | None = None, *, experiment: Experiment = None
+) -> Weights:
     """Load networks for JAX, batch normalisation folded.
 
     Args:
@@ -63,8 +68,11 @@ def load_weights(path: str | Path, detector: str | Path | None = None) -> Weight
 
     Raises:
       BlazePoseError: missing, damaged, or weights of another network.
+      experiment: the Python file that brings networks which are none of the zoo; it is run where
+        the weights refer to it, and unless it is an ``ExperimentFile`` of any version only if it is
+        the one that they were trained with.
     """
-    stored = read_stored(path, detector)
+    stored = read_stored(path, detector, experiment=experiment)
     networks = {kind: _bind(net) for kind, net in stored.items()}
     return Weights(
         networks.get("detector"),
@@ -91,12 +99,15 @@ def _with_detector(
 
 
 def _bind(net: StoredNetwork) -> Network:
-    variables = fold_batch_norm(net.variables) if net.norm == "batch" else net.variables
-    variables = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), variables)
-    return create_network(net.model, variables, FOLDED, net.skeleton, **net.arguments)
+    net = net.folded()
+    variables = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), net.variables)
+    config = LayerConfig(norm=net.norm)
+    return create_network(net.spec, variables, config, net.skeleton, **net.arguments)
 
 
-def read_stored(path: str | Path, detector: str | Path | None = None) -> dict[str, StoredNetwork]:
+def read_stored(
+    path: str | Path, detector: str | Path | None = None, *, experiment: Experiment = None
+) -> dict[str, StoredNetwork]:
     """Read a weights directory or a .task as it is stored.
 
     Args:
@@ -108,14 +119,15 @@ def read_stored(path: str | Path, detector: str | Path | None = None) -> dict[st
 
     Raises:
       BlazePoseError: as for ``load_weights``.
+      experiment: as for ``load_weights``.
     """
-    return _with_detector(path, detector, _read_stored)
+    return _with_detector(path, detector, partial(_read_stored, experiment=experiment))
 
 
-def _read_stored(path: str | Path) -> dict[str, StoredNetwork]:
+def _read_stored(path: str | Path, experiment: Experiment) -> dict[str, StoredNetwork]:
     path = Path(path)
     if path.is_dir():
-        return _read_directory(path)
+        return _read_directory(path, experiment)
     if not path.exists():
         raise BlazePoseError(
             f"weights {str(path)!r} do not exist: give a weights directory (blazepose import makes "
@@ -124,9 +136,9 @@ def _read_stored(path: str | Path) -> dict[str, StoredNetwork]:
     return import_files({f"{path.name}:{kind}": data for kind, data in read_task(path).items()})
 
 
-def _read_directory(path: Path) -> dict[str, StoredNetwork]:
+def _read_directory(path: Path, experiment: Experiment) -> dict[str, StoredNetwork]:
     entries = read_description(path)
-    return {kind: read_network(path, kind, entry) for kind, entry in entries.items()}
+    return {kind: read_network(path, kind, entry, experiment) for kind, entry in entries.items()}
 
 
 def read_tflite_files(
@@ -139,6 +151,8 @@ def read_tflite_files(
     Args:
       path: a weights directory or a .task.
       detector: another one to take the detector from.
+    *,
+    experiment: Experiment = None,
       convert: makes the .tflite of a network that has none, such as a trained one.
 
     Returns:
@@ -146,6 +160,7 @@ def read_tflite_files(
 
     Raises:
       BlazePoseError: missing, or, without ``convert``, a directory without .tflite files.
+      experiment: as for ``load_weights``.
     """
 
     def one(where: Path, kind: str, net: StoredNetwork) -> TFLiteFile:
@@ -159,7 +174,8 @@ def read_tflite_files(
     def read(where: str | Path) -> dict[str, TFLiteFile]:
         where = Path(where)
         if where.is_dir():
-            return {kind: one(where, kind, net) for kind, net in _read_directory(where).items()}
+            nets = _read_directory(where, experiment)
+            return {kind: one(where, kind, net) for kind, net in nets.items()}
         if not where.exists():
             raise BlazePoseError(
                 f"weights {str(where)!r} do not exist: give a weights directory or a .task"

@@ -1,0 +1,171 @@
+"""Own networks: those that an experiment file brings, found again by name and by the file's hash.
+
+A file is run only where a user names it; nothing is registered, the specs are handed on.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from blazepose_jax.errors import BlazePoseError, suggestion
+from blazepose_jax.models import MODELS, TEST_MODELS, ModelSpec
+
+KINDS = ("detector", "pose")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentFile:
+    """An experiment file that a user names, and thereby allows to run.
+
+    Attributes:
+      path: of the Python file.
+      any_version: whether it may differ from the one that the weights were trained with.
+    """
+
+    path: Path
+    any_version: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnNetwork:
+    """A network of an experiment file, and which file that was.
+
+    Attributes:
+      spec: of the network.
+      file: name of the experiment file.
+      sha256: of its content.
+    """
+
+    spec: ModelSpec
+    file: str
+    sha256: str
+
+
+def own_networks(path: Path) -> dict[str, OwnNetwork]:
+    """The networks that an experiment file brings as ``MODELS``; running it is what this does.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      {name: OwnNetwork}, empty for a file without ``MODELS``.
+
+    Raises:
+      BlazePoseError: a file that cannot be run, ``MODELS`` that is no dict of ModelSpecs, or a name
+        of the zoo.
+    """
+    sha256 = file_sha256(path)
+    specs = getattr(run_file(path), "MODELS", {})
+    if not isinstance(specs, Mapping) or not all(
+        isinstance(name, str) and isinstance(spec, ModelSpec) and spec.kind in KINDS
+        for name, spec in specs.items()
+    ):
+        raise BlazePoseError(
+            f"MODELS of {path} must be a dict of names to models.ModelSpec whose kind is 'pose' or"
+            " 'detector'"
+        )
+    if taken := sorted(specs.keys() & (MODELS.keys() | TEST_MODELS.keys())):
+        raise BlazePoseError(
+            f"MODELS of {path} names a network {taken[0]!r}, which the package has: choose another"
+            " name"
+        )
+    return {
+        name: OwnNetwork(dataclasses.replace(spec, name=name), path.name, sha256)
+        for name, spec in specs.items()
+    }
+
+
+def find_own(
+    model: str, file: str, sha256: str, experiment: ExperimentFile | str | Path | None, where: Path
+) -> OwnNetwork:
+    """The network that weights refer to, from the experiment file that the user names.
+
+    Args:
+      model: name of the network.
+      file: name of the experiment file that the weights were trained with.
+      sha256: of its content.
+      experiment: the file to run; a path means an unchanged one.
+      where: the weights, for messages.
+
+    Raises:
+      BlazePoseError: none is named, there is no such file, it is another one, or it does not bring
+        the network.
+    """
+    if experiment is None:
+        raise BlazePoseError(
+            f"{where} holds {model!r}, a network of the experiment file {file!r}, which is not part"
+            f" of it: name that file with --experiment path/to/{file} (in Python experiment=...)"
+        )
+    if not isinstance(experiment, ExperimentFile):
+        experiment = ExperimentFile(Path(experiment))
+    path = experiment.path
+    found = file_sha256(path)
+    # Before it is run.
+    if found != sha256 and not experiment.any_version:
+        raise BlazePoseError(
+            f"{path} is not the file that {where} was trained with (sha256 {found[:12]}..., not"
+            f" {sha256[:12]}...): give that one, or add --changed-experiment if {model!r} is"
+            " still the same network (in Python ExperimentFile(path, any_version=True))"
+        )
+    networks = own_networks(path)
+    if model not in networks:
+        hint = suggestion(model, networks)
+        raise BlazePoseError(
+            f"{path} brings no network {model!r}, which {where} holds: {hint + ' ' if hint else ''}"
+            f"its MODELS are {', '.join(networks) or 'none'}"
+        )
+    return networks[model]
+
+
+def file_sha256(path: Path) -> str:
+    """Of an experiment file.
+
+    Raises:
+      BlazePoseError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BlazePoseError(
+            f"experiment file {str(path)!r} cannot be read ({error.strerror}): give the path of a"
+            " Python file"
+        ) from error
+
+
+def run_file(path: Path) -> ModuleType:
+    """An experiment file as a module; the same content is run once in a process.
+
+    Raises:
+      BlazePoseError: it cannot be read, or it fails; the message says in which line.
+    """
+    return _run_once(path.resolve(), file_sha256(path))
+
+
+# Classes of two runs differ: networks built of them would be compiled twice.
+@functools.cache
+def _run_once(path: Path, sha256: str) -> ModuleType:
+    name = f"blazepose_experiment_{path.stem}_{sha256[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BlazePoseError(f"experiment file {str(path)!r} is no Python file: give one")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses with annotations as text look their module up here.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BlazePoseError:
+        raise
+    except Exception as error:  # whatever a user's file raises
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
+        raise BlazePoseError(
+            f"{path} fails in line {line} ({type(error).__name__}: {error}): correct it"
+        ) from error
+    return module
