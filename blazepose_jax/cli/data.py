@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from blazepose_jax.cli.data_prepare import DATA_SETS, FORMATS, prepare
 from blazepose_jax.cli.data_show import show
 from blazepose_jax.cli.options import add_overrides, names_help
+from blazepose_jax.cli.people_lists import add_people_lists
 from blazepose_jax.data.lsp import SPLITS
 from blazepose_jax.skeleton import SKELETONS
 
@@ -51,9 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         metavar="W",
-        help=(
-            "of prepare: weights that find the ROI of people whose hips or shoulders are unlabelled"
-        ),
+        help=("of prepare: weights that find the ROI of people whose labels give none"),
     )
     parser.add_argument(
         "--skeleton",
@@ -67,6 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="new records folder, or the picture to write",
     )
+    add_people_lists(parser)
     parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
 

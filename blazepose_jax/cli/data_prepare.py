@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 
 from blazepose_jax.cli.data_skeleton import check_names, load_skeleton, with_pairs_of
 from blazepose_jax.cli.data_teacher import teacher_rois
+from blazepose_jax.cli.people_lists import choose_people
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.data.annotations import (
     Annotations,
     Reasons,
     describe_changed,
     describe_dropped,
+    describe_renamed,
 )
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_people import encode_people
@@ -98,7 +100,7 @@ def prepare_lsp(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
     source = source_of(args)
     if (source / "annotations.json").is_file():
         return annotated(args, skeleton, read_folder(args, skeleton))
-    return annotated(args, skeleton, read_lsp(unpack(source, scratch), args.split))
+    return annotated(args, skeleton, read_lsp(unpack(source, scratch), args.split, skeleton))
 
 
 def prepare_rendered(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
@@ -131,27 +133,30 @@ def read_folder(args: Namespace, skeleton: Skeleton) -> Annotations:
 
 def annotated(args: Namespace, skeleton: Skeleton, data: Annotations) -> Prepared:
     """Annotated people, cut out one by one, or, with ``--scenes``, their whole photographs."""
-    skeleton = with_pairs_of(skeleton, data)
+    (data, said), skeleton = choose_people(data, args), with_pairs_of(skeleton, data)
     groups, how = group_people(data.people)
-    print(how if args.scenes else f"{skeleton.describe_sides()}\n{how}")
+    renamed = describe_renamed(data, skeleton)
+    own = [] if args.scenes else [skeleton.describe_sides(), skeleton.describe_likeness()]
+    print("\n".join([*said, *filter(None, [renamed]), *own, how]))
+    check_names(skeleton, data, bool(args.teacher) and not args.scenes)
     if args.scenes:
-        check_names(BLAZEPOSE, data)
         found = by_image(data.people)
         scenes = progress(found.items(), len(found), args.name, "scenes")
-        rows = encode_scenes(data, scenes, args.size, groups)
+        rows = encode_scenes(data, scenes, args.size, groups, skeleton)
     else:
-        check_names(skeleton, data)
+        circles = teacher_rois(args.teacher, data, skeleton) if args.teacher else {}
         people = progress(data.people, len(data.people), args.name, "people")
-        circles = teacher_rois(args.teacher, data) if args.teacher else {}
         rows = encode_people(data, skeleton, people, args.size, circles, groups)
     changed = {reason: len(ids) for reason, ids in data.changed.items()}
+    given = {"only": args.only, "left_out": args.leave_out}
+    lists = {key: Path(path).name for key, path in given.items() if path}
     return Prepared(
         rows,
         skeleton,
         source_of(args).name,
         data.dropped,
         data.changed,
-        {"groups": how, "changed": changed},
+        {"groups": how, "changed": changed, **lists},
     )
 
 

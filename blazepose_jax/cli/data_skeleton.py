@@ -40,14 +40,34 @@ def with_pairs_of(skeleton: Skeleton, data: Annotations) -> Skeleton:
     return dataclasses.replace(skeleton, pairs=pairs)
 
 
-def check_names(skeleton: Skeleton, data: Annotations) -> None:
-    """Refuse data without the points that place the ROI.
+def check_names(skeleton: Skeleton, data: Annotations, has_teacher: bool = False) -> None:
+    """Refuse data of which no record could be made, or none that teaches anything.
 
     Without this check everybody would be dropped for points that nobody has labelled.
 
+    Args:
+      skeleton: of the records.
+      data: annotations, in the skeleton's names.
+      has_teacher: a trained net finds the ROI where labels give none.
+
     Raises:
-      BlazePoseError: such a point.
+      BlazePoseError: the data shares no point with the set, or lacks what places the ROI.
     """
+    if not set(skeleton.keypoints) & set(data.names):
+        raise BlazePoseError(
+            f"the data has no keypoint of the set {skeleton.name!r}, such as"
+            f" {skeleton.keypoints[0]!r}: it has {', '.join(data.names[:8])}; name a set of these"
+            " with --skeleton FILE.json, or rename them"
+        )
+    if has_teacher:
+        return
+    if skeleton.roi in ("face", "net"):
+        raise BlazePoseError(
+            f'the set {skeleton.name!r} has "roi": "{skeleton.roi}", so labels give no ROI: name'
+            " the weights that find it with --teacher W"
+        )
+    if skeleton.roi != "points":
+        return
     if lacking := [name for name in skeleton.center + skeleton.up if name not in data.names]:
         raise BlazePoseError(
             f"the data has no keypoint {lacking[0]!r}, which places the ROI of the set "

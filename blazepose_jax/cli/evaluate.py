@@ -7,14 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.cli.options import add_decode, add_runtime, add_weights, names_help
+from blazepose_jax.cli.options import (
+    add_decode,
+    add_runtime,
+    add_weights,
+    experiment_of,
+    names_help,
+)
+from blazepose_jax.cli.people_lists import add_people_lists, choose_people
 from blazepose_jax.cli.progress import progress
-from blazepose_jax.data.annotations import Annotations, describe_changed
+from blazepose_jax.data.annotations import Annotations, describe_changed, describe_renamed
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import check_name
-from blazepose_jax.evaluation.predict import CANDIDATES, Prediction, predict, shared_keypoints
-from blazepose_jax.evaluation.report import CENTER, TORSOS, choose_torso, report
+from blazepose_jax.evaluation.predict import Prediction, predict, shared_keypoints
+from blazepose_jax.evaluation.report import (
+    BOX,
+    CENTER,
+    TORSOS,
+    choose_torso,
+    describe_torso,
+    report,
+)
 from blazepose_jax.inference.engine import load_engine
+from blazepose_jax.inference.labelled_roi import CANDIDATES
 from blazepose_jax.inference.settings import Settings, check_settings
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
 from blazepose_jax.io.files import write_text
@@ -42,7 +57,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_runtime(parser)
     torsos = {name: f"{'+'.join(a)} to {'+'.join(b)}" for name, (a, b) in TORSOS.items()}
     torsos[CENTER] = "the set's own centre to its up points, which sets without those take"
+    torsos[BOX] = "the longer side of the box round the labelled points, where there is no torso"
     parser.add_argument("--torso", default="lsp", metavar="NAME", help=names_help(torsos, "lsp"))
+    add_people_lists(parser)
     parser.add_argument("--json", metavar="FILE", help="write the report here")
     parser.add_argument(
         "--pictures", metavar="FILE", help="write the best and worst 16 people as one picture"
@@ -52,21 +69,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """``blazepose evaluate``."""
-    check_name(args.torso, (*TORSOS, CENTER), "torso")
-    settings = Settings(
-        decode=args.decode, flip=args.flip, max_people=CANDIDATES if args.roi == "detector" else 1
-    )
+    check_name(args.torso, (*TORSOS, CENTER, BOX), "torso")
+    # Several detections, of which one is chosen; the pose net looks at one square all the same.
+    settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES)
     check_settings(settings)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
     if args.pictures:
         check_picture_name(Path(args.pictures))
-    engine = load_engine(args.weights, args.detector, settings, args.runtime)
+    engine = load_engine(
+        args.weights, args.detector, settings, args.runtime, experiment=experiment_of(args)
+    )
     data = read_annotations(
         args.data, strict=args.strict, evaluation=True, images=args.images, skeleton=engine.skeleton
     )
-    check_outputs((args.json, args.pictures), data.inputs)
+    check_outputs((args.json, args.pictures), (*data.inputs, args.only, args.leave_out))
+    data, said = choose_people(data, args)
     names = shared_keypoints(engine, data.names)
-    torso = choose_torso(args.torso, data.names, engine.skeleton)
+    torso = choose_torso(args.torso, data.names, engine.skeleton, data.people)
     people = progress(data.people, len(data.people), Path(args.data).name, "people")
     found = predict(engine, data, args.roi, people)
     rows = {
@@ -76,18 +95,18 @@ def run(args: Namespace) -> None:
         "flip": args.flip,
         "roi": args.roi,
         "runtime": args.runtime,
-        **report(found, data, names, torso),
+        **report(found, data, names, torso, engine.skeleton),
     }
     # Before anything is printed: whoever reads it may hang up.
     if args.json:
         write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")
     if args.pictures:
         write_pictures(found, data, names, Path(args.pictures))
-    if args.torso != CENTER and torso != TORSOS[args.torso]:
-        print(
-            f"torso: {'+'.join(torso[0])} to {'+'.join(torso[1])}, as the data lacks that of"
-            f" {args.torso}"
-        )
+    said += filter(None, [describe_renamed(data, engine.skeleton)])
+    if torso is None or torso != TORSOS.get(args.torso):
+        why = "" if torso or args.torso == BOX else ", as not everybody has a torso labelled"
+        said.append(f"torso: {describe_torso(torso)}{why}")
+    print("\n".join(said), end="\n" if said else "")
     print_report(rows, data)
 
 

@@ -33,6 +33,7 @@ class Person:
       data_set: name that the image's entry gives, or "".
       group: what the file says the person belongs to, such as a film or a subject, or "".
       label: the annotation's id as the file has it, as text.
+      box_xyxy: (4,) float32, image px, as annotated; None without one.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Person:
     data_set: str
     group: str = ""
     label: str = ""
+    box_xyxy: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +52,14 @@ class Annotations:
     """People of one data set.
 
     Attributes:
-      names: of the n keypoints, as the file has them.
+      names: of the n keypoints: the skeleton's where the file's mean the same points, else the
+        file's.
       people: the usable ones, in the order of the file.
       dropped: who was left out, by reason.
       changed: what was read differently from what the file says, by kind of change.
       pairs: (left, right) names by the file's flip_indices, or None.
       file: of the annotations, or None.
+      renamed: (the file's name, the skeleton's) of points that both call differently.
     """
 
     names: tuple[str, ...]
@@ -64,6 +68,7 @@ class Annotations:
     changed: Reasons = dataclasses.field(default_factory=dict)
     pairs: tuple[tuple[str, str], ...] | None = None
     file: Path | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -72,6 +77,31 @@ class Annotations:
             *([self.file] if self.file else []),
             *dict.fromkeys(person.image for person in self.people),
         )
+
+
+def in_names_of(data: Annotations, skeleton: Skeleton) -> Annotations:
+    """The annotations under the skeleton's names, where both have the same point of the body.
+
+    Args:
+      data: annotations in the names of their file.
+      skeleton: whose names to take (``Skeleton.names_of``).
+    """
+    names = skeleton.names_of(data.names)
+    new = dict(zip(data.names, names, strict=True))
+    return dataclasses.replace(
+        data,
+        names=names,
+        pairs=None if data.pairs is None else tuple((new[a], new[b]) for a, b in data.pairs),
+        renamed=tuple(pair for pair in new.items() if pair[0] != pair[1]),
+    )
+
+
+def describe_renamed(data: Annotations, skeleton: Skeleton) -> str:
+    """One line on which points of the file are taken for which of the set; "" for none."""
+    if not data.renamed:
+        return ""
+    listed = [f"{theirs} = {ours}" for theirs, ours in data.renamed]
+    return f"names of the file taken for those of {skeleton.name!r}: {', '.join(listed)}"
 
 
 def describe_dropped(dropped: Reasons) -> str:
@@ -96,13 +126,27 @@ def _listed(what: str, reasons: Reasons) -> list[str]:
 def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEPOSE) -> ROI | None:
     """The ROI given by a person's labels.
 
-    It follows from the centre points (mid-hip), the up points (mid-shoulder) and the labelled point
-    that is farthest from the centre.
+    By the skeleton's ``roi``: ``points``, see ``roi_of_points``; ``box``, see ``roi_of_box``. Where
+    a detector (``face``) or a pose net (``net``) gives it, labels give none.
 
     Args:
       person: the annotation.
       names: of its keypoints.
-      skeleton: which points are its centre and up points.
+      skeleton: which points are its centre and up points, or what takes their place.
+
+    Returns:
+      ROI of numpy leaves; None where the labels give none.
+    """
+    if skeleton.roi == "points":
+        return roi_of_points(person, names, skeleton)
+    return roi_of_box(person) if skeleton.roi == "box" else None
+
+
+def roi_of_points(person: Person, names: tuple[str, ...], skeleton: Skeleton) -> ROI | None:
+    """The ROI by the centre points (mid-hip), the up points (mid-shoulder) and the labelled point
+    that is farthest from the centre.
+
+    Args: as for ``true_roi``.
 
     Returns:
       ROI of numpy leaves; None where a centre or up point is unlabelled.
@@ -123,3 +167,41 @@ def true_roi(person: Person, names: tuple[str, ...], skeleton: Skeleton = BLAZEP
         return None
     circle = center + radius * up / length
     return jax.tree.map(np.asarray, rois.from_alignment(jnp.asarray(center), jnp.asarray(circle)))
+
+
+def roi_of_box(person: Person) -> ROI | None:
+    """The upright ROI round the annotated box, or, without one, round the labelled points.
+
+    Its circle's radius is half of the box's longer side, so that a point at the box's edge lies
+    ``rois.MARGIN`` from the ROI's.
+
+    Args:
+      person: the annotation.
+
+    Returns:
+      ROI of numpy leaves; None where there is no box and the labelled points lie in one place.
+    """
+    box = labelled_box(person) if person.box_xyxy is None else person.box_xyxy
+    center, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
+    if not side > 0:
+        return None
+    return ROI(
+        np.asarray(center, np.float32),
+        np.asarray(rois.MARGIN * side, np.float32),
+        np.zeros((), np.float32),
+    )
+
+
+def size_of(person: Person) -> float:
+    """The longer side of the box round a person's labelled points, px.
+
+    Where they lie in one place, that of the annotated box; 0 without one.
+    """
+    boxes = [labelled_box(person), *([] if person.box_xyxy is None else [person.box_xyxy])]
+    return next((float(side) for box in boxes if (side := (box[2:] - box[:2]).max()) > 0), 0.0)
+
+
+def labelled_box(person: Person) -> np.ndarray:
+    """(4,) float32, image px, xyxy: the box round a person's labelled points."""
+    labelled = person.keypoints[person.visibility_flags > 0]
+    return np.concatenate([labelled.min(0), labelled.max(0)])

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from blazepose_jax.data.annotations import Annotations, Person
+from blazepose_jax.data.annotations import Annotations, Person, in_names_of
 from blazepose_jax.data.coco_file import choose_category, read_coco_file
 from blazepose_jax.data.coco_people import PeopleReader
 from blazepose_jax.data.coco_pictures import Pictures, annotation_file
@@ -42,7 +42,8 @@ def read_annotations(
       evaluation: where annotations carry ``eval_ok``, only those count.
       images: where the pictures lie; by default beside the file, in ``images`` there, or as COCO
         lays them out. What the file names outside of these is read only if it lies in here.
-      skeleton: whose people are used where the file has several categories with keypoints.
+      skeleton: whose names the file's points get where they are the same points of the body, and
+        whose people are used where the file has several categories with keypoints.
 
     Returns:
       Annotations.
@@ -58,13 +59,13 @@ def read_annotations(
             " start in"
         )
     file = read_coco_file(path)
-    category = choose_category(file, skeleton.keypoints)
+    category = choose_category(file, skeleton)
     reader = PeopleReader(file, category, Pictures(file, images))
     flagged = evaluation and any(entry.eval_ok is not None for entry in file.entries)
     for entry in file.entries:
         reader.add(entry, NOT_EVAL_OK if flagged and not entry.eval_ok else None)
     _check_usable(path, reader, strict)
-    return Annotations(
+    found = Annotations(
         category.keypoints,
         _numbered(reader.people),
         dict(reader.dropped),
@@ -72,6 +73,7 @@ def read_annotations(
         category.pairs,
         path,
     )
+    return in_names_of(found, skeleton)
 
 
 def _check_usable(path: Path, reader: PeopleReader, strict: bool) -> None:

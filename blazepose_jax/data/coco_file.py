@@ -11,6 +11,7 @@ from pathlib import Path
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.json_files import read_json
 from blazepose_jax.sides import recognised_pairs
+from blazepose_jax.skeleton import Skeleton
 
 LISTS = ("images", "annotations", "categories")
 
@@ -247,18 +248,19 @@ def _box(value: object) -> tuple[float, float, float, float] | None:
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def choose_category(file: CocoFile, keypoints: tuple[str, ...]) -> Category:
+def choose_category(file: CocoFile, skeleton: Skeleton) -> Category:
     """The category to read.
 
-    Of those with keypoints: annotated ones first, then by how many names they share with
-    ``keypoints``, then one called "person", then by number of annotations.
+    Of those with keypoints: annotated ones first, then by how many points they share with the
+    skeleton, whatever both call them, then one called "person", then by number of annotations.
     """
     counts = collections.Counter(entry.category for entry in file.entries if entry.keypoints)
-    shared = set(keypoints)
+    own = set(skeleton.keypoints)
 
     def rank(pair: tuple[str, Category]) -> tuple[bool, int, bool, int]:
         key, category = pair
         person = category.name.strip().lower() == "person"
-        return counts[key] > 0, len(shared & set(category.keypoints)), person, counts[key]
+        shared = own & set(skeleton.names_of(category.keypoints))
+        return counts[key] > 0, len(shared), person, counts[key]
 
     return max(((k, c) for k, c in file.categories.items() if c.keypoints), key=rank)[1]

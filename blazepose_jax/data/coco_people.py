@@ -106,6 +106,7 @@ class PeopleReader:
             image.data_set,
             entry.group or image.group,
             label,
+            _box_xyxy(entry, scale, size),
         )
 
     def _names(self, entry: Entry) -> tuple[str, ...] | str:
@@ -155,6 +156,17 @@ class PeopleReader:
             changes.append("points far outside of the image, taken as unlabelled")
         flags, xy = np.where(far, 0, flags), np.where(far[:, None], 0, xy)
         return np.concatenate([xy, flags[:, None]], 1)
+
+
+def _box_xyxy(entry: Entry, scale: tuple[float, float], size: tuple[int, int]) -> np.ndarray | None:
+    """(4,) float32 px of the picture; None without a box, or for one that shows nothing of it."""
+    if entry.box is None:
+        return None
+    x, y, width, height = entry.box
+    box = np.array([x, y, x + width, y + height]) * (*scale, *scale)
+    outside = (box[2:] <= 0).any() or (box[:2] >= size).any()
+    far = np.abs(box).max() > 3 * max(size)
+    return None if outside or far else box.astype(np.float32)
 
 
 def _flag_column(keypoints: object) -> list[float]:

@@ -21,6 +21,14 @@ PARTIAL_MARGIN = 1.1
 # 0.2 torso, where all of LSP's do.
 WEIGHTS = {LSP_EXTENDED: 0.5}
 
+# ``Skeleton.roi`` -> why somebody has no ROI.
+WITHOUT_ROI = {
+    "points": "centre or up points unlabelled",
+    "box": "no box, and one labelled place has no size",
+    "face": "the teacher's detector found nobody where the labels are",
+    "net": "the teacher found nobody where the labels are",
+}
+
 _square = jax.jit(
     lambda frame, roi, side: warp.crop(frame, rois.to_affine(roi, side), side, border="replicate"),
     static_argnums=2,
@@ -54,12 +62,13 @@ def encode_people(
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
     for person in people:
         roi = true_roi(person, data.names, skeleton)
-        # The farthest joint may be unlabelled; a teacher has seen the whole body.
-        margin = 1 if (person.visibility_flags > 0).all() else PARTIAL_MARGIN
+        # The farthest joint may be unlabelled; a box or a teacher has seen the whole body.
+        boxed = skeleton.roi == "box" and person.box_xyxy is not None
+        margin = 1 if boxed or (person.visibility_flags > 0).all() else PARTIAL_MARGIN
         if roi is None and person.id in circles:
             roi, margin = circles[person.id], 1
         if roi is None:
-            data.dropped.setdefault("centre or up points unlabelled", []).append(person.id)
+            data.dropped.setdefault(WITHOUT_ROI[skeleton.roi], []).append(person.id)
             continue
         try:
             frame = to_frame(read_image(person.image))

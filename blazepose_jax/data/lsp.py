@@ -5,10 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations, Person, Reasons
+from blazepose_jax.data.annotations import (
+    LSP_EXTENDED,
+    Annotations,
+    Person,
+    Reasons,
+    in_names_of,
+)
 from blazepose_jax.data.matlab import read_matrix
 from blazepose_jax.errors import BlazePoseError, check_name
-from blazepose_jax.skeleton import LSP
+from blazepose_jax.skeleton import BLAZEPOSE, LSP, Skeleton
 
 TRAIN = 1000  # the first images of LSP; the others are its test half
 SPLITS = ("train", "test", "all")
@@ -79,7 +85,7 @@ def unpack_pictures(source: Path, folder: Path) -> None:
         ) from error
 
 
-def read_lsp(folder: Path, split: str = "train") -> Annotations:
+def read_lsp(folder: Path, split: str = "train", skeleton: Skeleton = BLAZEPOSE) -> Annotations:
     """Read joints.mat and the images beside it.
 
     The third row means opposite things: *occluded* in LSP, *labelled* in LSP Extended. The two are
@@ -88,6 +94,7 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
     Args:
       folder: with joints.mat and images/.
       split: ``train`` (LSP's first 1,000 images; all of LSP Extended), ``test`` or ``all``.
+      skeleton: whose names LSP's points get where they are the same points of the body.
 
     Returns:
       Annotations of LSP's 14 points; coordinates are counted from 0.
@@ -124,7 +131,7 @@ def read_lsp(folder: Path, split: str = "train") -> Annotations:
             f"{folder}: nobody usable in split {split!r} ({', '.join(dropped) or 'it is empty'}): "
             "check the images beside joints.mat"
         )
-    return Annotations(LSP.keypoints, tuple(people), dropped)
+    return in_names_of(Annotations(LSP.keypoints, tuple(people), dropped), skeleton)
 
 
 def _is_in_split(i: int, extended: bool, split: str) -> bool:
@@ -150,4 +157,5 @@ def _read_person(folder: Path, number: int, row: np.ndarray, extended: bool) -> 
     if not labelled.any():
         return "no labelled keypoint"
     area = float(np.ptp(points[labelled], axis=0).prod())
-    return Person(number, image, points, flags, area, LSP_EXTENDED if extended else "lsp")
+    data_set = LSP_EXTENDED if extended else "lsp"
+    return Person(number, image, points, flags, area, data_set, label=str(number))

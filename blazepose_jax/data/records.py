@@ -59,9 +59,10 @@ def write_records(
                 label = {name: value for name, value in row.items() if name != "image"}
                 labels.append({"length": np.int64(len(row["image"])), **label})
         if not labels:
+            why = "; ".join(f"{len(ids)} {reason}" for reason, ids in dropped.items())
             raise BlazePoseError(
-                f"nobody has {', '.join(skeleton.center + skeleton.up)} labelled: a pose net needs "
-                "them for its ROI"
+                f"there is nobody to write ({why or 'no people'}): a record needs a person with a"
+                " ROI; label the points that place it, or name weights that find it with --teacher"
             )
         columns = {name: np.stack([row[name] for row in labels]) for name in labels[0]}
         save_tensors(columns, folder.part / "labels.safetensors")

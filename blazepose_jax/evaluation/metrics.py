@@ -9,8 +9,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from blazepose_jax.sides import words_of
+from blazepose_jax.skeleton import Skeleton
 
-# The torso of LSP's own evaluation: PCK's distances are measured by the line between these two.
+# The torso of LSP's own evaluation, in BlazePose's names: PCK's distances are measured by the line
+# between these two.
 LSP_TORSO = ("left_shoulder", "right_hip")
 # COCO's constants by a word of the keypoint's name (cocoapi, pycocotools/cocoeval.py); other points
 # take about the middle of those of the limbs.
@@ -56,12 +58,32 @@ def oks_sigma(name: str) -> float:
     return next((OKS_SIGMAS[word] for word in words_of(name) if word in OKS_SIGMAS), OTHER_SIGMA)
 
 
+def oks_sigmas(skeleton: Skeleton, names: tuple[str, ...]) -> np.ndarray:
+    """The constants of some of a skeleton's keypoints.
+
+    Its own ``sigmas``, or COCO's: of the body point that a keypoint is, else by its name.
+
+    Args:
+      skeleton: that has them.
+      names: of n keypoints.
+
+    Returns:
+      (n,) float32, shares of the person's size.
+    """
+    rows = skeleton.indices(names)
+    if skeleton.sigmas is not None:
+        return np.array(skeleton.sigmas, np.float32)[list(rows)]
+    bodies = skeleton.body_names
+    found = [oks_sigma(bodies[row] or name) for row, name in zip(rows, names, strict=True)]
+    return np.array(found, np.float32)
+
+
 def oks(
     predicted: ArrayLike,
     true: ArrayLike,
     labelled: ArrayLike,
     area: ArrayLike,
-    names: tuple[str, ...],
+    sigmas: ArrayLike,
 ) -> jax.Array:
     """Object keypoint similarity, as COCO defines it.
 
@@ -70,12 +92,12 @@ def oks(
       true: (N, K, 2) px.
       labelled: (N, K) bool.
       area: (N,) px².
-      names: K keypoint names.
+      sigmas: (K,) falloffs, as of ``oks_sigmas``.
 
     Returns:
       (N,) in [0, 1].
     """
-    sigmas = jnp.asarray([oks_sigma(name) for name in names])
+    sigmas = jnp.asarray(sigmas)
     squared = ((jnp.asarray(predicted) - jnp.asarray(true)) ** 2).sum(-1)
     similarity = jnp.exp(-squared / (2 * (2 * sigmas) ** 2 * jnp.maximum(area, 1.0)[:, None]))
     counted = jnp.asarray(labelled)

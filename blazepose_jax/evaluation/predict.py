@@ -7,15 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.annotations import Annotations, Person, true_roi
+from blazepose_jax.data.annotations import Annotations, Person, size_of, true_roi
+from blazepose_jax.data.encode_people import WITHOUT_ROI
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference.engine import Engine
+from blazepose_jax.inference.labelled_roi import labelled_roi
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
+from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI
 
-CANDIDATES = 8  # detections among which --roi detector chooses by score and size
+WITHOUT_SIZE = "no box, and one labelled place gives no size to measure by"
 # Bounds of --roi jitter, in sides of the ROI and radians; figures with other bounds are not
 # comparable.
 JITTER_SCALE, JITTER_SHIFT, JITTER_ANGLE = 0.1, 0.08, np.radians(10)
@@ -76,7 +79,8 @@ def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
     if not both:
         raise BlazePoseError(
             f"the data's keypoints ({', '.join(names[:4])}, ...) share no name with the net's "
-            f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations"
+            f"({', '.join(engine.skeleton.keypoints[:4])}, ...): rename them in the annotations, or"
+            " measure a net of these points"
         )
     return both
 
@@ -84,44 +88,63 @@ def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
 def predict(
     engine: Engine, data: Annotations, roi: str, people: Iterable[Person]
 ) -> list[Prediction]:
-    """Run the net on every person that has a torso.
+    """Run the net on every person whose ROI and size are known.
+
+    The truth's ROI is that of the labels. For sets whose labels give none it is by the measured
+    weights themselves (``labelled_roi``).
 
     Args:
-      engine: with ``max_people`` of at least ``CANDIDATES`` for ``detector``.
-      data: annotations; people whose photograph is broken are added to ``dropped``.
+      engine: with ``max_people`` of ``labelled_roi.CANDIDATES`` for ``detector``, and for sets with
+        the roi ``face``.
+      data: annotations, in the names of the engine's skeleton; who is left out is added to
+        ``dropped``.
       roi: ``truth``, ``jitter:SEED`` or ``detector``.
       people: those of ``data``, perhaps wrapped in a progress bar.
 
     Returns:
-      Predictions, in the order of the data; people without hips and shoulders are left out.
+      Predictions, in the order of the data.
 
     Raises:
-      BlazePoseError: an unknown ``roi``, or nobody has hips and shoulders.
+      BlazePoseError: an unknown ``roi``, or nobody has a ROI.
     """
     kind, rng = parse_roi(roi)
-    names = shared_keypoints(engine, data.names)
+    names, rule = shared_keypoints(engine, data.names), engine.skeleton.roi
     found = []
     for person in people:
         square = true_roi(person, data.names, engine.skeleton)
-        if square is None:
+        if square is None and rule in ("points", "box"):
+            data.dropped.setdefault(WITHOUT_ROI[rule], []).append(person.id)
+            continue
+        if not size_of(person):
+            data.dropped.setdefault(WITHOUT_SIZE, []).append(person.id)
             continue
         try:
             image = read_image(person.image)
         except BlazePoseError:
             data.dropped.setdefault("broken image", []).append(person.id)
             continue
-        if rng is not None:
-            square = jittered(square, rng)
-        elif kind == "detector":
+        if kind == "detector":
             square = detected_roi(engine, image)
+        elif square is None:
+            square = labelled_roi(engine, to_frame(image), person, rule)
+        if rng is not None and square is not None:
+            square = jittered(square, rng)
         found.append(_predict_one(engine, person, image, square, names))
     if not found:
-        needed = ", ".join(engine.skeleton.center + engine.skeleton.up)
-        raise BlazePoseError(
-            f"nobody in the data has {needed} labelled: without them there is no ROI and no torso"
-            " to measure by"
-        )
+        raise BlazePoseError(_nobody(engine.skeleton, data))
     return found
+
+
+def _nobody(skeleton: Skeleton, data: Annotations) -> str:
+    """The message where nobody can be measured."""
+    why = "; ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items())
+    needed = ", ".join(skeleton.center + skeleton.up)
+    if skeleton.roi == "points":
+        return (
+            f"nobody in the data has {needed} labelled: without them there is no ROI and no torso"
+            f" to measure by ({why})"
+        )
+    return f"nobody in the data can be measured ({why}): give the annotations a bbox"
 
 
 def parse_roi(roi: str) -> tuple[str, np.random.Generator | None]:

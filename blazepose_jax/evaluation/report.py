@@ -1,52 +1,77 @@
 """Reports of predictions: rates over people and keypoints."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations, Person, size_of
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import Prediction
-from blazepose_jax.skeleton import COCO, Skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 
 # Two ends of a torso, each the middle of its points.
 Ends = tuple[tuple[str, ...], tuple[str, ...]]
+# In BlazePose's names.
 TORSOS: dict[str, Ends] = {
     "lsp": ((metrics.LSP_TORSO[0],), (metrics.LSP_TORSO[1],)),
     "mid": (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
 }
 CENTER = "center"  # the torso of a set without those points: from its centre to its up points
+BOX = "box"  # in place of a torso: ``annotations.size_of``
 NOWHERE = 1e9  # px; farther from any point than any share of a torso
 
 
-def choose_torso(name: str, names: tuple[str, ...], skeleton: Skeleton) -> Ends:
+def choose_torso(
+    name: str, names: tuple[str, ...], skeleton: Skeleton, people: Sequence[Person] = ()
+) -> Ends | None:
     """The points whose distance PCK is measured by.
 
-    Those of ``name``, or the set's own centre and up points.
+    Those of ``name``, by the points of the body; else the set's own centre and up points; else
+    none, and the box round the labelled points takes their place. A torso is taken only where all
+    who are measured have it labelled: where these points place the ROI, or by a look at everybody.
 
     Args:
-      name: a key of ``TORSOS``, or ``center``.
-      names: keypoints of the data.
+      name: a key of ``TORSOS``, ``center`` or ``box``.
+      names: n keypoints of the data.
       skeleton: of the net.
+      people: of the data.
 
-    Raises:
-      BlazePoseError: the data has neither.
+    Returns:
+      Ends in the skeleton's names; None for the box.
     """
-    # Whoever has a ROI has these labelled; others may be unlabelled.
+    if name == BOX:
+        return None
+    mine = {
+        body: point for point, body in zip(skeleton.keypoints, skeleton.body_names, strict=True)
+    }
     own = (skeleton.center, skeleton.up)
-    for ends in ([] if name == CENTER else [TORSOS[name]]) + [own]:
-        if all(
-            point in names and (ends is own or point in own[0] + own[1])
-            for end in ends
-            for point in end
-        ):
-            return ends
-    raise BlazePoseError(
-        f"the data has no {', '.join(skeleton.center + skeleton.up)} to measure a torso by (it has "
-        f"{', '.join(names[:6])}): rename them in the annotations"
-    )
+    asked = own
+    if name in TORSOS:
+        start, end = (tuple(mine.get(point, "") for point in end) for end in TORSOS[name])
+        asked = start, end
+    return next((ends for ends in (asked, own) if _is_known(ends, names, skeleton, people)), None)
+
+
+def _is_known(
+    ends: Ends, names: tuple[str, ...], skeleton: Skeleton, people: Sequence[Person]
+) -> bool:
+    """Whether all who are measured have the ends of a torso labelled."""
+    points = {*ends[0], *ends[1]}
+    if not all(ends) or not points <= set(names):
+        return False
+    if skeleton.roi == "points":
+        return points <= {*skeleton.center, *skeleton.up}
+    columns = [names.index(point) for point in points]
+    return bool(people) and all((p.visibility_flags[columns] > 0).all() for p in people)
+
+
+def describe_torso(torso: Ends | None) -> str:
+    """The unit of PCK in words."""
+    if torso is None:
+        return "longer side of the box round the labelled points"
+    return " to ".join("+".join(end) for end in torso)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +82,7 @@ class _Rows:
       predicted: (N, K, 2) float32; ``NOWHERE`` where nobody was found.
       true: (N, K, 2) float32.
       flags: (N, K) int32, visibility flags.
-      torso: (N,) float32, length.
+      torso: (N,) float32, length, or what takes its place.
     """
 
     predicted: np.ndarray
@@ -80,25 +105,30 @@ class _Rows:
 
 
 def _rows(
-    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends
+    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends | None
 ) -> _Rows:
     columns = [data.names.index(name) for name in names]
-    start, end = (
-        np.stack(
-            [p.person.keypoints[[data.names.index(n) for n in end]].mean(0) for p in predictions]
-        )
-        for end in torso
-    )
     return _Rows(
         np.nan_to_num(np.stack([p.keypoints for p in predictions]), nan=NOWHERE),
         np.stack([p.person.keypoints[columns] for p in predictions]),
         np.stack([p.person.visibility_flags[columns] for p in predictions]),
-        np.linalg.norm(start - end, axis=-1),
+        _lengths([p.person for p in predictions], data.names, torso),
     )
 
 
+def _lengths(people: list[Person], names: tuple[str, ...], torso: Ends | None) -> np.ndarray:
+    """(N,) px, the torsos of people, or their sizes."""
+    if torso is None:
+        return np.array([size_of(person) for person in people], np.float32)
+    start, end = (
+        np.stack([p.keypoints[[names.index(n) for n in end]].mean(0) for p in people])
+        for end in torso
+    )
+    return np.linalg.norm(start - end, axis=-1)
+
+
 def hits_by_person(
-    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends
+    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """How many points of each person lie within 0.2 torso, and how many are labelled.
 
@@ -114,7 +144,11 @@ def hits_by_person(
 
 
 def report(
-    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends
+    predictions: list[Prediction],
+    data: Annotations,
+    names: tuple[str, ...],
+    torso: Ends | None,
+    skeleton: Skeleton = BLAZEPOSE,
 ) -> dict[str, Any]:
     """Sum up predictions.
 
@@ -123,15 +157,18 @@ def report(
       data: the annotations that they were made from.
       names: K keypoints in the predictions.
       torso: of ``choose_torso``.
+      skeleton: of the net.
 
     Returns:
       Plain data for JSON; rates in percent, None where the labels do not allow a figure.
     """
     rows = _rows(predictions, data, names, torso)
     labelled = rows.flags > 0
-    coco = [i for i, name in enumerate(names) if name in COCO.keypoints]
+    bodies = dict(zip(skeleton.keypoints, skeleton.body_names, strict=True))
+    coco = [i for i, name in enumerate(names) if bodies[name] in COCO.keypoints]
     areas = np.array([p.person.area for p in predictions])
-    similarity = np.asarray(metrics.oks(rows.predicted, rows.true, labelled, areas, names))
+    sigmas = metrics.oks_sigmas(skeleton, names)
+    similarity = np.asarray(metrics.oks(rows.predicted, rows.true, labelled, areas, sigmas))
     scores = np.array([p.score for p in predictions])
     return {
         "pck@0.2": rows.rate(0.2, labelled),
@@ -146,7 +183,7 @@ def report(
         "pck@0.2_occluded": rows.rate(0.2, rows.flags == 1),
         "pck@0.2_by_hidden_share": _rates_by_hidden_share(rows),
         **_visibility_figures(predictions, rows.flags),
-        "torso": " to ".join("+".join(end) for end in torso),
+        "torso": describe_torso(torso),
         "dropped": {reason: len(ids) for reason, ids in data.dropped.items()},
     }
 

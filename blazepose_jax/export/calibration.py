@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.data.annotations import Annotations, Person, true_roi
+from blazepose_jax.data.annotations import Annotations, Person, roi_of_box, true_roi
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
@@ -57,17 +57,23 @@ def read_calibration_set(
     if folder is None:
         return _astronaut()
     data = read_annotations(folder, evaluation=True, images=pictures, skeleton=skeleton)
-    people = [(person, true_roi(person, data.names, skeleton)) for person in data.people]
+    # Labels of sets whose ROI is by "face" or "net" give none; the box shows the person as well.
+    by_labels = skeleton.roi in ("points", "box")
+    people = [
+        (person, true_roi(person, data.names, skeleton) if by_labels else roi_of_box(person))
+        for person in data.people
+    ]
     usable = [(person, square) for person, square in people if square is not None]
-    if lacking := [name for name in skeleton.center + skeleton.up if name not in data.names]:
+    needed = skeleton.center + skeleton.up if skeleton.roi == "points" else ()
+    if lacking := [name for name in needed if name not in data.names]:
         raise BlazePoseError(
             f"{folder} has no keypoint {lacking[0]!r}, which places the net's ROI: it has "
             f"{', '.join(data.names[:8])}; rename them"
         )
     if not usable:
         raise BlazePoseError(
-            f"nobody in {folder} has {', '.join(skeleton.center + skeleton.up)} labelled:"
-            " calibration needs people with a ROI"
+            f"nobody in {folder} has {', '.join(skeleton.center + skeleton.up) or 'a box'}"
+            " labelled: calibration needs people with a ROI"
         )
     calibrating, others = _halves(usable)
     measured = tuple(person for person, _ in others)

@@ -581,40 +581,20 @@ def test_skeletons_that_are_wrong(change, message):
             Skeleton.from_dict(wrong)
 
 
-def test_names_that_are_not_in_the_data_are_said(tmp_path, capsys):
+@pytest.mark.parametrize("words", [[], ["--scenes"]])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([f"mark {i}" for i in range(17)], "no keypoint of the set 'blazepose', such as 'nose'"),
+        ([n.replace("hip", "haunch") for n in NAMES], "the data has no keypoint 'left_hip'"),
+    ],
+)
+def test_names_that_are_not_in_the_data_are_said(tmp_path, capsys, names, message, words):
     def change(data):
-        data["categories"][0]["keypoints"] = [n.replace("_", " ").title() for n in NAMES]
+        data["categories"][0]["keypoints"] = names
 
     folder = folder_with(tmp_path / "d", change)
-    assert (
-        main(
-            [
-                "data",
-                "prepare",
-                "coco_keypoints",
-                "--source",
-                str(folder),
-                "--output",
-                str(tmp_path / "r"),
-            ]
-        )
-        == 2
-    )
-    assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
-    assert (
-        main(
-            [
-                "data",
-                "prepare",
-                "coco_keypoints",
-                "--scenes",
-                "--source",
-                str(folder),
-                "--output",
-                str(tmp_path / "s"),
-            ]
-        )
-        == 2
-    )
-    assert "the data has no keypoint 'left_hip'" in capsys.readouterr().err
+    command = ["data", "prepare", "coco_keypoints", "--source", str(folder), *words]
+    assert main([*command, "--output", str(tmp_path / "r")]) == 2
+    assert message in capsys.readouterr().err
     assert BLAZEPOSE.mirrors

@@ -14,6 +14,7 @@ from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import jittered
+from blazepose_jax.skeleton import COCO
 
 BAD = [
     (person(2, image_id=9), "image unknown"),
@@ -102,11 +103,12 @@ def test_pck_counts_distances_below_a_share_of_the_torso():
 def test_oks_ap_and_curves():
     true = standing()[None, :, :2]
     labelled = np.ones((1, 17), bool)
-    perfect = metrics.oks(true, true, labelled, np.array([5600.0]), NAMES)
+    sigmas = metrics.oks_sigmas(COCO, NAMES)
+    perfect = metrics.oks(true, true, labelled, np.array([5600.0]), sigmas)
     np.testing.assert_allclose(perfect, 1)
     # At a distance of sigma·2·sqrt(area), a point's similarity is exp(-1/2).
     off = true + np.array([np.sqrt(5600) * 2 * 0.026, 0])
-    one = metrics.oks(off[:, :1], true[:, :1], labelled[:, :1], np.array([5600.0]), NAMES[:1])
+    one = metrics.oks(off[:, :1], true[:, :1], labelled[:, :1], np.array([5600.0]), sigmas[:1])
     np.testing.assert_allclose(one, np.exp(-0.5), rtol=1e-5)
     assert metrics.average_precision(np.array([1.0, 1.0]), np.array([0.9, 0.8])) == pytest.approx(1)
     half = metrics.average_precision(np.array([1.0, 0.0]), np.array([0.9, 0.8]))
