@@ -22,6 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--init", metavar="W", help="weights directory to start from")
     parser.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="go on with another config than the workdir's run began with",
+    )
+    parser.add_argument(
         "--coordinator", metavar="HOST:PORT", help="of a run on several hosts: the first process"
     )
     parser.add_argument(
@@ -36,4 +41,4 @@ def run(args: Namespace) -> None:
     """``blazepose train``."""
     config = configure(args.experiment, args.overrides)
     join(args.coordinator, args.processes, args.process)
-    train(config, Path(args.workdir), init=args.init)
+    train(config, Path(args.workdir), init=args.init, allow_changes=args.allow_changes)

@@ -61,10 +61,11 @@ class Checkpoints:
         An unreadable checkpoint is reported and put aside, and the one before it taken.
 
         Raises:
-          BlazePoseError: there are checkpoints and none is readable, or they are of another model.
+          BlazePoseError: there are checkpoints and none is readable, or one is of another network.
         """
         steps, damaged = self.steps(), []
         for step in steps:
+            self._check_fits(step, like)
             try:
                 wanted = jax.tree.map(
                     lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like
@@ -84,10 +85,37 @@ class Checkpoints:
             return step, found, position
         if steps:
             raise BlazePoseError(
-                "no checkpoint of this workdir fits this experiment: is it another model's? "
-                "Name a new --workdir"
+                f"none of the checkpoints in {self._directory} can be read: restore them, or name"
+                " a new --workdir"
             )
         return None
+
+    def _check_fits(self, step: int, like: TrainState) -> None:
+        """Refuse a checkpoint with other tensors than a state; one too damaged to tell passes.
+
+        Raises:
+          BlazePoseError: of another network, or another rule of the optimizer.
+        """
+        try:
+            saved = shapes_of(self._keeper.metadata(step).metadata)
+        except Exception:  # whatever a damaged file makes Orbax raise
+            return
+        expected = shapes_of(like)
+        differ = [
+            name
+            for name in sorted(saved.keys() | expected.keys())
+            if saved.get(name) != expected.get(name)
+        ]
+        if not saved or not differ:
+            return
+        network = [name for name in differ if not name.startswith("opt_state")]
+        name = min(network or differ, key=lambda name: (not name.startswith("params"), name))
+        whose = "is of another network" if network else "has another optimizer's state"
+        raise BlazePoseError(
+            f"checkpoint {step} in {self._directory} {whose} ({name}:"
+            f" {saved.get(name, 'missing')}, here {expected.get(name, 'missing')}; {len(differ)}"
+            " tensors differ): name a new --workdir"
+        )
 
     def _put_aside(self, damaged: list[int]) -> None:
         """Move unreadable checkpoints out of the way of those that will have their steps."""
@@ -109,3 +137,15 @@ class Checkpoints:
         """Finish."""
         with contextlib.suppress(Exception):
             self._keeper.close()
+
+
+def shapes_of(tree: Any) -> dict[str, tuple[int, ...]]:
+    """{place: shape} of a state's arrays, or of what Orbax says of a saved one's."""
+
+    def word(part: Any) -> str:
+        return str(next(getattr(part, a) for a in ("key", "name", "idx") if hasattr(part, a)))
+
+    return {
+        "/".join(map(word, path)): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

@@ -44,6 +44,9 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     ema_decay: float = 0.999
+    # Micro-batches, one after the other, that an update takes the mean gradient of: less memory for
+    # the same batch_size. Batch statistics are those of each micro-batch.
+    accumulate: int = 1
     # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the
     # first that fits.
     groups: tuple[tuple[str, float], ...] = ()

@@ -1,7 +1,5 @@
 """The training loop: an experiment to checkpoints, metrics and weights."""
 
-import dataclasses
-import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -12,7 +10,6 @@ import jax
 from blazepose_jax.data.protocols import Reader, StreamingReader
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.io.files import write_text
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.models import spec_of
 from blazepose_jax.training.best import Best
@@ -21,24 +18,29 @@ from blazepose_jax.training.config import Config
 from blazepose_jax.training.initialise import begin
 from blazepose_jax.training.log import MetricLog
 from blazepose_jax.training.report import write_report
-from blazepose_jax.training.run_control import agreed, check_finite, locked
+from blazepose_jax.training.resume import check_resumed, record
+from blazepose_jax.training.run_control import agreed, check_finite, locked, wait_for_all
 from blazepose_jax.training.step import TrainState
 from blazepose_jax.training.trainer import Trainer
 
 
-def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainState:
+def train(
+    config: Config, workdir: Path, *, init: str | None = None, allow_changes: bool = False
+) -> TrainState:
     """Train until the last step; go on where the workdir's last run stopped.
 
     Args:
       config: the experiment.
       workdir: for checkpoints, metrics, curves and, at the end, weights.
       init: weights directory to start from.
+      allow_changes: go on with another config than the workdir's run began with.
 
     Returns:
       The last state.
 
     Raises:
-      BlazePoseError: bad data or config, a workdir in use, a loss that is not finite.
+      BlazePoseError: bad data or config, a workdir in use, a started run that is to go on as
+        another one, a loss that is not finite.
     """
     for source in (init, config.teacher.weights):
         if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
@@ -51,12 +53,16 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
         stack.enter_context(locked(workdir) if leads else nullcontext())
         interrupted = stack.enter_context(interruptible())
         spec = spec_of(config.model.name)
-        learn, held_out = open_readers(config.data, spec.kind)
         checkpoints = Checkpoints(workdir / "checkpoints")
         stack.callback(checkpoints.close)
+        done = max(checkpoints.steps(), default=0)
+        changes = check_resumed(workdir, config, done, init=init, allow_changes=allow_changes)
+        learn, held_out = open_readers(config.data, spec.kind)
         start = begin(workdir, init, spec.kind, learn.skeleton)
         trainer = Trainer(config, learn, held_out, start)
-        state = trainer.fresh_state(None if checkpoints.steps() else init)
+        state = trainer.fresh_state(None if done else start.weights or None)
+        # Rendering and compiling take them apart; the next lines communicate.
+        wait_for_all("set up")
         first, state, position = checkpoints.restore(state) or (0, state, None)
         if position and isinstance(learn, StreamingReader):
             learn.restore(position)
@@ -64,13 +70,15 @@ def train(config: Config, workdir: Path, *, init: str | None = None) -> TrainSta
         log = MetricLog(workdir, first, o.steps, o.batch_size, config.log_every, silent=not leads)
         stack.callback(log.close)
         if leads:
-            described = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
-            write_text(workdir / "config.json", described)
+            record(workdir, config, first, changes)
             announce(trainer, first)
         best = Best(workdir) if leads else None
         state, done = run_steps(trainer, state, first, checkpoints, log, workdir, interrupted, best)
         if leads and done < o.steps:
-            print(f"interrupted: step {done} is saved; the same command goes on from there")
+            without = " without --init" if init else ""
+            print(
+                f"interrupted: step {done} is saved; the same command{without} goes on from there"
+            )
         elif leads:
             if best is None or best.step is None:
                 trainer.export(state, workdir / "weights")

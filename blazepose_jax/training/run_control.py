@@ -64,6 +64,20 @@ def join(coordinator: str | None, processes: int, process: int) -> None:
         ) from error
 
 
+def wait_for_all(what: str) -> None:
+    """Wait until every process is here, however long the slowest one takes.
+
+    Collectives give up after half a minute where they meet for the first time.
+
+    Args:
+      what: is done, a name of its own for every place that waits.
+    """
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)
+
+
 def agreed(stop: bool) -> bool:
     """Whether any process was interrupted; all of them must stop after the same step."""
     if jax.process_count() == 1:

@@ -13,14 +13,20 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import HeldOut, Reader
-from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.errors import check_name
 from blazepose_jax.models import LayerConfig, create_model, spec_of
 from blazepose_jax.structs import Variables
 from blazepose_jax.training.config import Config, ModelConfig
 from blazepose_jax.training.initialise import Start, start_from
 from blazepose_jax.training.optimizer import make_optimizer
 from blazepose_jax.training.row_rates import scale_rows
-from blazepose_jax.training.step import TrainState, create_train_state, keep_if_sound, train_step
+from blazepose_jax.training.step import (
+    TrainState,
+    check_batch_size,
+    create_train_state,
+    keep_if_sound,
+    train_step,
+)
 from blazepose_jax.training.tasks import DetectorTask, PoseTask, Task
 from blazepose_jax.weights import StoredNetwork, save_weights
 
@@ -67,11 +73,7 @@ class Trainer:
             names = self.task.skeleton.keypoints + self.task.skeleton.auxiliary
             fresh = np.isin(names, start.fresh_rows)
             self.optimizer = optax.chain(self.optimizer, scale_rows(fresh, o.fresh_rows))
-        if o.batch_size % jax.device_count():
-            raise BlazePoseError(
-                f"optimizer.batch_size is {o.batch_size}: it must be a multiple of "
-                f"the {jax.device_count()} devices"
-            )
+        check_batch_size(o.batch_size, jax.device_count(), o.accumulate)
         mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(mesh, PartitionSpec())
         self.split = NamedSharding(mesh, PartitionSpec("data"))
@@ -98,6 +100,7 @@ class Trainer:
             objective=self.task.objective(self._apply_in_training, teacher),
             optimizer=self.optimizer,
             ema_decay=self.config.optimizer.ema_decay,
+            accumulate=self.config.optimizer.accumulate,
         )
         return keep_if_sound(new, state, metrics, number), metrics
 
