@@ -16,7 +16,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI
 
 # People in a scene. Photographs of more are dropped: whoever were left out would be learned as
@@ -47,17 +47,20 @@ def encode_scenes(
     scenes: Iterable[tuple[Path, list[Person]]],
     size: int,
     groups: Mapping[int, int] | None = None,
+    skeleton: Skeleton = BLAZEPOSE,
 ) -> Iterator[Row]:
     """Letterbox photographs.
 
-    Whoever lacks a hip or a shoulder is ignored: the loss leaves out a circle round their labelled
-    points.
+    Whoever lacks a point that places the ROI is ignored: the loss leaves out a circle round their
+    labelled points.
 
     Args:
       data: annotations; what is left out is added to ``dropped``.
       scenes: of ``by_image``, perhaps wrapped in a progress bar.
       size: R, px per side.
       groups: by id, of ``group_people``; None where each scene is a group.
+      skeleton: whose centre, up points or box place the ROI. Where these are hips and shoulders,
+        the detector's box is the face, else it lies round the up points or in the box's middle.
 
     Returns:
       Rows of ``labels.scene_row``, with N = 12 people; id, group and weight are those of the first
@@ -78,7 +81,7 @@ def encode_scenes(
         points = np.zeros((MOST, 5, 2), np.float32)
         status = np.zeros(MOST, np.int32)
         for i, person in enumerate(people):
-            points[i], status[i] = _alignment_points(person, data.names)
+            points[i], status[i] = _alignment_points(person, data.names, skeleton)
         scale = np.float32(size / whole.side)
         points = ((points - whole.center) * scale + size / 2) * (status > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
@@ -92,19 +95,38 @@ def encode_scenes(
         )
 
 
-def _alignment_points(person: Person, names: tuple[str, ...]) -> tuple[np.ndarray, int]:
-    """(5, 2) float32 image px, alignment points and the middle of the face box; and the status."""
+def _alignment_points(
+    person: Person, names: tuple[str, ...], skeleton: Skeleton
+) -> tuple[np.ndarray, int]:
+    """(5, 2) float32 image px, alignment points and the middle of the box; and the status."""
+    roi = true_roi(person, names, skeleton)
+    if roi is None:
+        known = person.keypoints[person.visibility_flags > 0]
+        middle = known.mean(0)
+        edge = middle + np.array(
+            [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
+        )
+        return np.stack([middle, edge, middle, edge, middle]), IGNORED
+    radius = roi.side / (2 * rois.MARGIN)
+    if not is_body(skeleton):
+        circle = roi.center + radius * np.array([np.sin(roi.angle), -np.cos(roi.angle)])
+        up = person.keypoints[[names.index(name) for name in skeleton.up]]
+        middle = up.mean(0) if skeleton.roi == "points" else roi.center
+        return np.stack([roi.center, circle, middle, circle, middle]), PERSON
+    bodies = dict(zip(skeleton.body_names, skeleton.keypoints, strict=True))
     count = len(BLAZEPOSE.keypoints)
     points, labelled = np.zeros((count, 2), np.float32), np.zeros(count, bool)
-    for i, name in enumerate(BLAZEPOSE.keypoints):
+    for i, body in enumerate(BLAZEPOSE.keypoints):
+        name = bodies.get(body)
         if name in names and person.visibility_flags[names.index(name)] > 0:
             points[i], labelled[i] = person.keypoints[names.index(name)], True
-    roi = true_roi(person, names)
-    if roi is not None:
-        return np.asarray(_alignment(points, labelled, roi.side / (2 * rois.MARGIN))), PERSON
-    known = person.keypoints[person.visibility_flags > 0]
-    middle = known.mean(0)
-    edge = middle + np.array(
-        [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
+    return np.asarray(_alignment(points, labelled, radius)), PERSON
+
+
+def is_body(skeleton: Skeleton) -> bool:
+    """Whether hips are the centre of a set and shoulders its up points, as in BlazePose's own."""
+    bodies = dict(zip(skeleton.keypoints, skeleton.body_names, strict=True))
+    return all(
+        {bodies[name] for name in own} == set(theirs)
+        for own, theirs in ((skeleton.center, BLAZEPOSE.center), (skeleton.up, BLAZEPOSE.up))
     )
-    return np.stack([middle, edge, middle, edge, middle]), IGNORED
