@@ -12,8 +12,9 @@ from blazepose_jax.cli.options import add_weights, names_help
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
 from blazepose_jax.export.calibration import read_calibration_set
 from blazepose_jax.export.convert import BACKENDS, Backend
+from blazepose_jax.export.page import check_page, page_path
 from blazepose_jax.export.quantize import PRECISIONS, Precision
-from blazepose_jax.io.files import write_text
+from blazepose_jax.io.files import is_special, write_text
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import read_stored
@@ -94,13 +95,6 @@ def request_from(args: Namespace) -> ExportRequest:
             f" {', '.join(name for name in FORMATS if name)},"
             " and a new path without suffix for a SavedModel"
         )
-    is_number = (
-        args.batch.isascii() and args.batch.isdigit() and len(args.batch) <= MAX_BATCH_DIGITS
-    )
-    if not is_number or int(args.batch) < 1:
-        raise BlazePoseError(
-            f"batch is {args.batch!r:.40}: it must be a whole number of at least 1"
-        )
     request = ExportRequest(
         weights=args.weights,
         detector=args.detector,
@@ -139,10 +133,17 @@ def check_files(request: ExportRequest, inputs: tuple[Path, ...] = ()) -> None:
       inputs: further ones.
 
     Raises:
-      BlazePoseError: as for ``check_outputs``.
+      BlazePoseError: as for ``check_outputs``, and for ``check_page`` of the page beside the file.
     """
-    output = None if FORMATS[request.format].is_folder else request.output
-    check_outputs((request.json, output), (request.weights, request.detector, *inputs))
+    output, page = request.output, None
+    if FORMATS[request.format].is_folder:
+        output = None
+    elif not is_special(request.path):
+        page = page_path(request.path)
+    names = (request.json, output, None if page is None else str(page))
+    check_outputs(names, (request.weights, request.detector, *inputs))
+    if page is not None:
+        check_page(page)
 
 
 def read_nets(request: ExportRequest) -> Networks:

@@ -16,8 +16,9 @@ from blazepose_jax.export.exported import (
     export_tflite,
 )
 from blazepose_jax.export.mediapipe_rows import has_mediapipe_rows, left_out
+from blazepose_jax.export.page import check_page, page_path, page_text
 from blazepose_jax.export.quantize import PRECISIONS
-from blazepose_jax.io.files import OutputFolder, write_bytes
+from blazepose_jax.io.files import OutputFolder, is_special, write_bytes, write_text
 from blazepose_jax.weights import StoredNetwork
 
 Networks = dict[str, StoredNetwork]
@@ -30,6 +31,7 @@ class Export:
     Attributes:
       path: where; its name says so if it lies too far from JAX.
       size: bytes of the file; None for a folder.
+      page: the page that describes it; None where it has no place.
       networks: by kind.
       cost: the measured PCK; None where it was not measured.
       failure: why it lies too far from JAX, and a remedy; empty where it does not.
@@ -38,6 +40,7 @@ class Export:
 
     path: Path
     size: int | None
+    page: Path | None
     networks: dict[str, ExportedNetwork]
     cost: PckCost | None = None
     failure: str = ""
@@ -139,8 +142,14 @@ def _write_file(
             f"{path} lies too far from JAX ({'; '.join(failures)}): use a higher --precision or"
             " more photographs to calibrate with"
         )
+    page = None if is_special(path) else page_path(path)
+    if page is not None:
+        check_page(page)
     write_bytes(path, data)
-    return Export(path, len(data), networks, cost, failure)
+    if page is not None:
+        graphs = [network.graph for network in networks.values()]
+        write_text(page, page_text(path, request.format, graphs))
+    return Export(path, len(data), page, networks, cost, failure)
 
 
 def _check_saved_model(request: ExportRequest) -> None:
@@ -170,10 +179,12 @@ def _write_saved_model(
         if network.failures:
             path = folder.path = path.with_name(f"{path.name}.parity-failed")
             failure = f"{path} lies too far from JAX: use --backend litert with a .tflite"
+        page = page_path(Path(path.name))
+        write_text(folder.part / page, page_text(path, request.format, [network.graph]))
         folder.finish(replace=bool(failure))
     finally:
         folder.discard()
-    return Export(path, None, {kind: network}, failure=failure)
+    return Export(path, None, path / page, {kind: network}, failure=failure)
 
 
 FORMATS = {

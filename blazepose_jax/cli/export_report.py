@@ -13,7 +13,8 @@ def print_report(export: Export) -> None:
     for kind, network in export.networks.items():
         _print_network(network, export.cost if kind == "pose" else None)
     size = "" if export.size is None else f", {export.size:,} bytes"
-    print(f"wrote {export.path}{size}")
+    page = "" if export.page is None else f", and {export.page}, which describes it"
+    print(f"wrote {export.path}{size}{page}")
     if export.note:
         print(export.note)
 

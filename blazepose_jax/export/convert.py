@@ -40,7 +40,6 @@ def to_tflite(
     backend: str = "jax2tf",
     precision: str = "float32",
     crops: np.ndarray | None = None,
-    licence: str = "",
 ) -> bytes:
     """Convert, finish, quantise and describe.
 
@@ -49,7 +48,6 @@ def to_tflite(
       backend: one of ``BACKENDS``.
       precision: one of ``quantize.PRECISIONS``.
       crops: (N, S, S, 3) float32 normalised images of people, for int8 weights.
-      licence: of the weights, for the metadata.
 
     Returns:
       A .tflite.
@@ -63,7 +61,7 @@ def to_tflite(
     batches = None if crops is None else np.repeat(crops[:, None], graph.batch, 1)
     data = quantize(data, precision, batches)
     flatbuffer.check_portable(flatbuffer.read(data))
-    return describe(data, graph, licence)
+    return describe(data, graph)
 
 
 def default_backend() -> str:

@@ -66,7 +66,6 @@ def export_tflite(
         backend=backend,
         precision=precision,
         crops=crops_for(graph, calibration.images),
-        licence=net.licence,
     )
     crops = crops_for(graph, calibration.judged)
     reference = make_graph(net, batch=batch, mediapipe=mediapipe, convolution="auto")
@@ -92,7 +91,7 @@ def export_onnx(
     """
     mediapipe = has_mediapipe_rows(net)
     graph = make_graph(net, batch=batch, mediapipe=mediapipe)
-    tflite = to_tflite(graph, backend=backend, licence=net.licence)
+    tflite = to_tflite(graph, backend=backend)
     data = onnx_backend.convert(tflite)
     crops = crops_for(graph, calibration.judged)
     reference = make_graph(net, batch=batch, mediapipe=mediapipe, convolution="auto")

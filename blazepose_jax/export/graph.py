@@ -12,12 +12,12 @@ from blazepose_jax.export.mediapipe_rows import (
     NO_HEATMAP,
     ROWS,
     constant_map,
+    known_rows,
     to_mediapipe_rows,
     with_roi_rows,
 )
-from blazepose_jax.models import FIELDS, LayerConfig, create_model, spec_of
-from blazepose_jax.models.batch_norm import fold_batch_norm
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.models import FIELDS, LayerConfig, create_model
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Array, DetectorOutputs, PoseOutputs
 from blazepose_jax.weights import StoredNetwork
 
@@ -45,6 +45,10 @@ class Graph:
       outputs: names, in order.
       keypoints: what the rows of the landmarks are; empty for a detector.
       fields: what is known of each keypoint; empty for a detector.
+      skeleton: whose rows they are; None for a detector.
+      own_names: (K',) the network's own name for each row, "" for rows that it knows nothing of.
+      source: of the weights, for people.
+      licence: of the weights.
     """
 
     kind: str
@@ -57,6 +61,10 @@ class Graph:
     outputs: tuple[str, ...]
     keypoints: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
+    own_names: tuple[str, ...] = ()
+    source: str = ""
+    licence: str = ""
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -90,21 +98,27 @@ def make_graph(
     """
     if batch < 1:
         raise BlazePoseError(f"batch is {batch}: it must be a whole number of at least 1")
-    if net.norm == "batch":
-        net = dataclasses.replace(net, variables=fold_batch_norm(net.variables), norm="folded")
-    make = _detector_graph if spec_of(net.model).kind == "detector" else _pose_graph
-    return make(net, LayerConfig("folded", convolution=convolution), batch, mediapipe)
+    net = net.folded()
+    make = _detector_graph if net.spec.kind == "detector" else _pose_graph
+    return make(net, LayerConfig(net.norm, convolution=convolution), batch, mediapipe)
+
+
+def own_outputs(outputs: PoseOutputs) -> tuple[str, ...]:
+    """Names of the arrays that a network of an experiment file gives besides ``PoseOutputs``."""
+    known = {field.name for field in dataclasses.fields(PoseOutputs)}
+    names = [field.name for field in dataclasses.fields(outputs)]
+    return tuple(n for n in names if n not in known and getattr(outputs, n) is not None)
 
 
 def _detector_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool) -> Graph:
-    spec = spec_of(net.model)
+    spec = net.spec
     if mediapipe and (spec.side, spec.anchors) != MEDIAPIPE_DETECTOR:
         raise BlazePoseError(
             f"{net.model} has {spec.side} px and {spec.anchors} anchors: MediaPipe hard-wires "
             f"{MEDIAPIPE_DETECTOR[0]} px and {MEDIAPIPE_DETECTOR[1]} anchors; use a detector "
             "like 'detector', or export this one with --part detector as a .tflite"
         )
-    module = create_model(net.model, config, **net.arguments)
+    module = create_model(net.spec, config, **net.arguments)
 
     def detect(images: Array) -> tuple[Array, ...]:
         found = cast(DetectorOutputs, module.apply(net.variables, images, train=False))
@@ -119,17 +133,22 @@ def _detector_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapi
         mean=spec.mean,
         std=spec.std,
         outputs=OUTPUTS["detector"],
+        source=net.source,
+        licence=net.licence,
     )
 
 
 def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool) -> Graph:
-    skeleton, spec = net.skeleton or BLAZEPOSE, spec_of(net.model)
-    known = [ROWS.index(name) for name in skeleton.keypoints if name in ROWS]
-    computes_roi = mediapipe and not skeleton.has_roi_points
+    skeleton, spec = net.skeleton or BLAZEPOSE, net.spec
+    own_names = skeleton.keypoints + skeleton.auxiliary
+    known, computes_roi = known_rows(skeleton), mediapipe and not skeleton.has_roi_points
     if mediapipe:
         net = to_mediapipe_rows(net)
+        placed = {row: own_names[point] for row, point in known.items()}
+        own_names = tuple(placed.get(row, "") for row in range(len(ROWS)))
         skeleton = net.skeleton or BLAZEPOSE
-    module = create_model(net.model, config, **net.arguments)
+    body = [row for row in known if row < len(BLAZEPOSE.keypoints)]
+    module = create_model(net.spec, config, **net.arguments)
     side = net.arguments.get("side", spec.side)
     shapes = jax.eval_shape(
         lambda x: module.apply(net.variables, x, train=False),
@@ -138,6 +157,8 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
     outputs = tuple(
         name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None
     )
+    # A .task has no place for others.
+    others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     # Of missing heads: stride, channels, value.
     constants = {
         "mask": (1, 1, -10.0),
@@ -147,7 +168,7 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
 
     def estimate(images: Array) -> tuple[Array, ...]:
         found = cast(PoseOutputs, module.apply(net.variables, images, train=False))
-        rows = with_roi_rows(found.landmarks, known, side) if computes_roi else found.landmarks
+        rows = with_roi_rows(found.landmarks, body, side) if computes_roi else found.landmarks
         values = {
             "landmarks": rows.reshape(batch, -1),
             "presence": jax.nn.sigmoid(found.presence),
@@ -159,7 +180,8 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
             if name in outputs and values[name] is None:
                 values[name] = constant_map(images, stride, channels, value)
         values["world"] = None if values["world"] is None else values["world"].reshape(batch, -1)
-        return tuple(values[name] for name in outputs)
+        values |= {name: getattr(found, name) for name in others}
+        return tuple(values[name] for name in (*outputs, *others))
 
     return Graph(
         kind="pose",
@@ -169,7 +191,11 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
         side=side,
         mean=spec.mean,
         std=spec.std,
-        outputs=outputs,
+        outputs=outputs + others,
         keypoints=skeleton.keypoints + skeleton.auxiliary,
         fields=tuple(net.arguments.get("fields", FIELDS)),
+        skeleton=skeleton,
+        own_names=own_names,
+        source=net.source,
+        licence=net.licence,
     )

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import FIELDS, spec_of
-from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import Array
+from blazepose_jax.models import FIELDS
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
+from blazepose_jax.structs import Array, Variables
 from blazepose_jax.weights import StoredNetwork
+from blazepose_jax.weights.directory import expected_shapes
 
 ROWS = BLAZEPOSE.keypoints + BLAZEPOSE.auxiliary
 # The rows that place the next crop: its centre, and a point on its circle (docs/mediapipe.md, 3.6).
@@ -32,17 +34,32 @@ def has_mediapipe_rows(net: StoredNetwork) -> bool:
     return net.skeleton is not None and net.skeleton.keypoints == BLAZEPOSE.keypoints
 
 
+def known_rows(skeleton: Skeleton) -> dict[int, int]:
+    """MediaPipe's row -> the point of a set that goes there.
+
+    Keypoints go by what they are, whatever their spelling (``Skeleton.body_names``), auxiliary
+    points by name.
+    """
+    names = skeleton.body_names + skeleton.auxiliary
+    return {ROWS.index(name): point for point, name in enumerate(names) if name in ROWS}
+
+
 def left_out(net: StoredNetwork) -> tuple[str, ...]:
     """The net's keypoints that MediaPipe has no row for."""
-    return tuple(name for name in (net.skeleton or BLAZEPOSE).keypoints if name not in ROWS)
+    skeleton = net.skeleton or BLAZEPOSE
+    return tuple(
+        name
+        for name, body in zip(skeleton.keypoints, skeleton.body_names, strict=True)
+        if body not in ROWS
+    )
 
 
 def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     """Rearrange the output convolutions, so that row i is MediaPipe's keypoint i.
 
-    The kernels' output channels are moved, which costs nothing at run time. Points whose names
-    MediaPipe does not have are left out. Rows 33 and 34 place the next crop; a net that does not
-    predict them leaves them unknown, and ``with_roi_rows`` computes them.
+    The kernels' output channels are moved, which costs nothing at run time. Points that MediaPipe
+    does not have are left out. Rows 33 and 34 place the next crop; a net that does not predict them
+    leaves them unknown, and ``with_roi_rows`` computes them from hips and shoulders.
 
     Args:
       net: with norm ``folded``.
@@ -51,22 +68,24 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
       A network of 39 keypoints with all fields and the skeleton ``BLAZEPOSE``.
 
     Raises:
-      BlazePoseError: hips or shoulders are not among the keypoints: MediaPipe could not follow the
-        person.
+      BlazePoseError: none of the keypoints is MediaPipe's, or hips or shoulders are not among them
+        and the net does not predict rows 33 and 34: MediaPipe could not follow the person.
     """
     skeleton = net.skeleton or BLAZEPOSE
-    if lacking := [name for name in NEEDED if name not in skeleton.keypoints]:
-        raise BlazePoseError(
-            f"the keypoint set {skeleton.name!r} has no {lacking[0]}: MediaPipe places its crop by "
-            "hips and shoulders, so export this net as a .tflite and decode it yourself"
-        )
+    known = known_rows(skeleton)
+    _check_known(skeleton, known)
     names = skeleton.keypoints + skeleton.auxiliary
     fields = tuple(net.arguments.get("fields", FIELDS))
     if names == ROWS and fields == FIELDS:
         return net
-    heads = net.variables["params"]["heads"]
-    side = net.arguments.get("side", spec_of(net.model).side)
-    rows = [(ROWS.index(name), i) for i, name in enumerate(names) if name in ROWS]
+    heads = net.variables["params"].get("heads", {})
+    if not {"landmarks", "presence"} <= heads.keys():
+        raise BlazePoseError(
+            f"{net.model} has no models.heads.PoseHeads named 'heads', whose rows could be moved to"
+            " MediaPipe's: give it these, or export it as a .tflite"
+        )
+    side = net.arguments.get("side", net.spec.side)
+    rows = list(known.items())
     # Per head: (39, columns) what an unknown row holds, and the columns that the net predicts.
     layouts = {
         "landmarks": (_landmark_defaults(rows, side), [FIELDS.index(field) for field in fields]),
@@ -85,7 +104,42 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
         "params": {**net.variables["params"], "heads": {**heads, **moved}},
     }
     arguments = {**net.arguments, "keypoints": len(ROWS), "fields": FIELDS}
+    if net.own is not None:
+        variables = _shaped_as(variables, expected_shapes(net.spec, net.norm, arguments))
     return dataclasses.replace(net, variables=variables, arguments=arguments, skeleton=BLAZEPOSE)
+
+
+def _shaped_as(variables: Variables, shapes: dict[str, tuple[int, ...]]) -> Variables:
+    """Variables with zeros in the place of those of another shape.
+
+    Own heads with a value per keypoint are no outputs of a .task; the net could not be built without
+    them.
+    """
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    fitting = {
+        name: value if value.shape == shapes.get(name) else np.zeros(shapes[name], np.float32)
+        for name, value in flat.items()
+    }
+    return traverse_util.unflatten_dict(fitting, sep="/")
+
+
+def _check_known(skeleton: Skeleton, known: Mapping[int, int]) -> None:
+    """Check that MediaPipe can show something of a set, and follow the person."""
+    remedy = (
+        'say in the skeleton\'s "like" which of your points it is, or export this net as a .tflite'
+        " and decode it yourself"
+    )
+    if not any(row < len(BLAZEPOSE.keypoints) for row in known):
+        raise BlazePoseError(
+            f"the keypoint set {skeleton.name!r} has none of MediaPipe's 33 points, so a .task "
+            f"would show nothing: {remedy}"
+        )
+    lacking = [name for name in NEEDED if ROWS.index(name) not in known]
+    if lacking and not skeleton.has_roi_points:
+        raise BlazePoseError(
+            f"the keypoint set {skeleton.name!r} has no {lacking[0]}: MediaPipe places its crop by "
+            f"hips and shoulders; {remedy}"
+        )
 
 
 def _landmark_defaults(rows: list[tuple[int, int]], side: int) -> np.ndarray:

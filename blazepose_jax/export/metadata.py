@@ -1,67 +1,63 @@
 """TFLite metadata: what MediaPipe needs to know of a file, and what people read."""
 
 import io
+import json
 import zipfile
 
 from blazepose_jax.export import flatbuffer
+from blazepose_jax.export.description import describe_network, facts_of, meaning
 from blazepose_jax.export.graph import Graph
 from blazepose_jax.weights.tflite import load_schema
 
 LABELS = "keypoints.txt"
-DESCRIPTIONS = {
-    "image": "RGB, square; the pipeline crops and rotates it",
-    "boxes": (
-        "per anchor: centre x, y, width, height, then mid-hip, body circle, mid-shoulder,"
-        " upper-body circle, px"
-    ),
-    "scores": "per anchor: logit that a person is there",
-    "landmarks": "per keypoint: {fields}; x, y, z in input px, the rest logits",
-    "presence": "probability that a person is there",
-    "mask": "per pixel: logit that it belongs to the person",
-    "heatmap": "per cell and keypoint: logit that the keypoint lies there",
-    "world": "per keypoint: x, y, z in metres, origin between the hips, axes of the crop",
-}
+DESCRIPTION = "blazepose.json"
+IMAGE = "RGB, square; the pipeline crops and rotates it"
+# Of AssociatedFile (metadata_schema.fbs).
+DESCRIPTIONS, TENSOR_AXIS_LABELS = 1, 2
+# (name, description, its file of labels)
+Output = tuple[str, str, str | None]
 
 
-def describe(data: bytes, graph: Graph, licence: str = "") -> bytes:
-    """Add a TFLITE_METADATA buffer, with the keypoint names as an associated file.
+def describe(data: bytes, graph: Graph) -> bytes:
+    """Add a TFLITE_METADATA buffer, the names of the rows and a description for programs.
 
     Args:
       data: a .tflite file made of ``graph``.
       graph: what it holds.
-      licence: of the weights.
 
     Returns:
-      The same model; the names follow the flatbuffer as a zip, as TFLite's own tools write it.
+      The same model; ``blazepose.json`` (see ``describe_network``) and, for pose nets,
+      ``keypoints.txt`` follow the flatbuffer as a zip, as TFLite's own tools write it.
     """
-    fields = ", ".join(graph.fields)
-    labels = LABELS if graph.keypoints else None
+    files = {DESCRIPTION: json.dumps(describe_network(graph), indent=1) + "\n"}
+    if graph.keypoints:
+        files[LABELS] = "\n".join(graph.keypoints) + "\n"
     buffer = _Metadata().build(
         name=f"BlazePose {graph.kind} ({graph.model})",
-        licence=licence,
+        licence=graph.licence,
         description=(
             "Finds people by their faces and predicts alignment points."
             if graph.kind == "detector"
-            else f"{len(graph.keypoints)} rows of {fields}."
+            else f"{len(graph.keypoints)} rows of {', '.join(graph.fields)}."
         ),
         mean=graph.mean,
         std=graph.std,
-        outputs=[
-            (
-                name,
-                DESCRIPTIONS[name].format(fields=fields),
-                labels if name in ("landmarks", "world", "heatmap") else None,
-            )
-            for name in graph.outputs
-        ],
+        outputs=[(name, _of_output(name, graph), _labels_of(name)) for name in graph.outputs],
+        file=DESCRIPTION,
     )
-    packed = _with_buffer(data, buffer)
-    if labels is None:
-        return packed
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:
-        files.writestr(zipfile.ZipInfo(LABELS), "\n".join(graph.keypoints) + "\n")
-    return packed + archive.getvalue()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for name, text in files.items():
+            zipped.writestr(zipfile.ZipInfo(name), text)
+    return _with_buffer(data, buffer) + archive.getvalue()
+
+
+def _of_output(name: str, graph: Graph) -> str:
+    return f"{meaning(name, graph)} ({facts_of(name)[1]})"
+
+
+def _labels_of(name: str) -> str | None:
+    return LABELS if name in ("landmarks", "world", "heatmap") else None
 
 
 def add_normalization(data: bytes, mean: float, std: float) -> bytes:
@@ -114,9 +110,10 @@ class _Metadata:
         licence: str,
         mean: float,
         std: float,
-        outputs: list[tuple[str, str, str | None]],
+        outputs: list[Output],
+        file: str | None = None,
     ) -> bytes:
-        """Build a ModelMetadata; each output is (name, description, labels file)."""
+        """Build a ModelMetadata; ``file`` describes the whole model."""
         b = self._b
         normalization = self._table(2, {0: self._floats(mean), 1: self._floats(std)})
         unit = self._union(1, normalization)  # ProcessUnitOptions: NormalizationOptions
@@ -126,14 +123,17 @@ class _Metadata:
         image = self._table(
             7,
             {
-                **self._texts({0: "image", 1: DESCRIPTIONS["image"]}),
+                **self._texts({0: "image", 1: IMAGE}),
                 3: content,
                 4: self._vector([unit]),
             },
         )
         rows = [
-            self._table(7, {**self._texts({0: output, 1: text}), **self._labels(file)})
-            for output, text, file in outputs
+            self._table(
+                7,
+                {**self._texts({0: output, 1: text}), **self._file(6, labels, TENSOR_AXIS_LABELS)},
+            )
+            for output, text, labels in outputs
         ]
         subgraph = self._table(10, {2: self._vector([image]), 3: self._vector(rows)})
         root = self._table(
@@ -141,19 +141,21 @@ class _Metadata:
             {
                 **self._texts({0: name, 1: description, 5: licence, 7: "1.0.0"}),
                 3: self._vector([subgraph]),
+                **self._file(6, file, DESCRIPTIONS),
             },
         )
         b.Finish(root, b"M001")
         return bytes(b.Output())
 
-    def _labels(self, file: str | None) -> dict[int, int]:
+    def _file(self, position: int, file: str | None, kind: int) -> dict[int, int]:
+        """The associated files of a tensor or model: one, or none."""
         if file is None:
             return {}
         name = self._b.CreateString(file)
         self._b.StartObject(5)  # AssociatedFile
         self._b.PrependUOffsetTRelativeSlot(0, name, 0)
-        self._b.PrependInt8Slot(2, 2, 0)  # TENSOR_AXIS_LABELS
-        return {6: self._vector([self._b.EndObject()])}
+        self._b.PrependInt8Slot(2, kind, 0)
+        return {position: self._vector([self._b.EndObject()])}
 
     def _texts(self, texts: dict[int, str]) -> dict[int, int]:
         return {position: self._b.CreateString(text) for position, text in texts.items() if text}

@@ -10,6 +10,8 @@ from blazepose_jax.export.graph import Graph
 from blazepose_jax.export.quantize import PRECISIONS
 
 Outputs = tuple[np.ndarray, ...]
+# Unit of outputs that only the experiment file knows.
+SHARE = "of its largest"
 LOGITS = ("mask", "heatmap", "scores")
 
 
@@ -19,7 +21,7 @@ class Difference:
 
     Attributes:
       output: its name.
-      unit: ``px``, ``m`` or ``probability``.
+      unit: ``px``, ``m``, ``probability``, or ``of its largest`` for other networks' own outputs.
       largest: over all crops and values.
       mean: likewise.
       allowed: of the mean.
@@ -97,7 +99,8 @@ def compare(
       logits.
     """
     chosen = PRECISIONS[precision]
-    allowed = {"px": chosen.tolerance_px, "probability": chosen.tolerance, "m": chosen.tolerance}
+    allowed = dict.fromkeys(("probability", "m", SHARE), chosen.tolerance)
+    allowed["px"] = chosen.tolerance_px
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for a, b in zip(ours, expected, strict=True):
         for i, name in enumerate(graph.outputs):
@@ -137,8 +140,10 @@ def _errors(
         yield name, "px", np.abs(a - b)[seen]
     elif name in LOGITS:
         yield name, "probability", np.abs(sigmoid(a) - sigmoid(b))
-    else:
+    elif name in ("world", "presence"):
         yield name, "m" if name == "world" else "probability", np.abs(a - b)
+    else:
+        yield name, SHARE, np.abs(a - b) / max(np.abs(b).max(), 1.0)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

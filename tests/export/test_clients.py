@@ -227,7 +227,7 @@ def test_mediapipe_reads_our_metadata(weights, tmp_path):
         == 0
     )
     found = mediapipe("0.10.21", describe=str(tmp_path / "x.tflite"))
-    assert found["files"] == ["keypoints.txt"]
+    assert found["files"] == ["blazepose.json", "keypoints.txt"]
     graph = found["metadata"]["subgraph_metadata"][0]
     image = graph["input_tensor_metadata"][0]
     assert image["content"]["content_properties_type"] == "ImageProperties"
