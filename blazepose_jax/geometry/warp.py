@@ -13,7 +13,9 @@ from blazepose_jax.structs import ROI, Array, Frame
 SUBPIXELS = 32
 
 
-def crop(frame: Frame, affine: Array, side: int, *, border: str) -> jax.Array:
+def crop(
+    frame: Frame, affine: Array, side: int, *, border: str, rounding: bool = True
+) -> jax.Array:
     """Resample a square, bilinearly.
 
     Args:
@@ -21,9 +23,11 @@ def crop(frame: Frame, affine: Array, side: int, *, border: str) -> jax.Array:
       affine: (2, 3) from crop px to image px.
       side: S, px of the result.
       border: outside of the image, ``replicate`` repeats its edge and ``zero`` is black.
+      rounding: to 1/32 px and to whole grey levels, as MediaPipe does. All gradients are 0 then;
+        without it they are right, by the affine map and by pixels that are float32.
 
     Returns:
-      (S, S, 3) float32 whole grey levels in [0, 255].
+      (S, S, 3) float32 in [0, 255], with ``rounding`` whole grey levels.
 
     Raises:
       ValueError: another border.
@@ -31,15 +35,17 @@ def crop(frame: Frame, affine: Array, side: int, *, border: str) -> jax.Array:
     steps = jnp.arange(side, dtype=jnp.float32)
     grid = jnp.stack(jnp.meshgrid(steps, steps), -1)  # (S, S, 2)
     points = grid @ affine[:, :2].T + affine[:, 2]
-    return _sample(frame, points, border)
+    return _sample(frame, points, border, rounding)
 
 
-def _sample(frame: Frame, points: jax.Array, border: str) -> jax.Array:
+def _sample(frame: Frame, points: jax.Array, border: str, rounding: bool) -> jax.Array:
     """(S, S, 2) image px to (S, S, 3) grey levels."""
     if border not in ("replicate", "zero"):
         raise ValueError(f"border {border!r} is neither 'replicate' nor 'zero'")
+    if rounding:
+        points = jnp.round(points * SUBPIXELS) / SUBPIXELS
     # Far outside everything is border; the clip keeps the integer conversion defined.
-    points = jnp.clip(jnp.round(points * SUBPIXELS) / SUBPIXELS, -1e6, 1e6)
+    points = jnp.clip(points, -1e6, 1e6)
     low = jnp.floor(points)
     fx, fy = jnp.split(points - low, 2, -1)  # (S, S, 1) each
     low = low.astype(jnp.int32)
@@ -56,7 +62,8 @@ def _sample(frame: Frame, points: jax.Array, border: str) -> jax.Array:
 
     top = tap(0, 0) * (1 - fx) + tap(1, 0) * fx
     bottom = tap(0, 1) * (1 - fx) + tap(1, 1) * fx
-    return jnp.floor(top * (1 - fy) + bottom * fy + 0.5)
+    grey = top * (1 - fy) + bottom * fy
+    return jnp.floor(grey + 0.5) if rounding else grey
 
 
 def paste_mask(mask: Array, roi: ROI, frame: Frame) -> jax.Array:

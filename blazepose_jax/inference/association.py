@@ -1,4 +1,4 @@
-"""Association of detections with tracked people."""
+"""Association of detections, or of fixed first squares, with tracked people."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from blazepose_jax.geometry import nms, rois
 from blazepose_jax.inference.settings import Settings
-from blazepose_jax.structs import Detections, TrackState
+from blazepose_jax.structs import ROI, Array, Detections, Poses, TrackState
 
 
 def no_detections(count: int) -> Detections:
@@ -46,7 +46,7 @@ def associate(state: TrackState, found: Detections, *, settings: Settings) -> Tr
     taken, source = matches.any(1), jnp.argmax(matches, 1)
     pick = partial(
         jax.tree.map,
-        lambda a, b: jnp.where(taken.reshape((-1,) + (1,) * (a.ndim - 1)), b[source], a),
+        lambda a, b: jnp.where(_like(taken, a), b[source], a),
     )
     return state.replace(
         active=active | taken,
@@ -55,3 +55,44 @@ def associate(state: TrackState, found: Detections, *, settings: Settings) -> Tr
         roi=pick(state.roi, new),
         started=state.started & active,
     )
+
+
+def start(state: TrackState, first: ROI, *, settings: Settings) -> TrackState:
+    """Let free slots begin at squares of their own, where there is no detector.
+
+    Tracks that have come to lie on an older track are dropped, and their slots begin again.
+
+    Args:
+      state: N slots.
+      first: (N,) image frame.
+      settings: static.
+
+    Returns:
+      The state with every slot active. ``number`` makes the new ids final.
+    """
+    state = associate(state, no_detections(state.active.shape[0]), settings=settings)
+    free = ~state.active
+    return state.replace(
+        active=jnp.ones_like(free),
+        ids=jnp.where(free, state.next_id + jnp.cumsum(free) - 1, state.ids),
+        starts=state.starts + free.sum(dtype=jnp.int32),
+        roi=jax.tree.map(lambda new, old: jnp.where(_like(free, old), new, old), first, state.roi),
+    )
+
+
+def number(state: TrackState, poses: Poses) -> TrackState:
+    """Use up the new ids of those who were found; where nobody was, the next one gets them.
+
+    Args:
+      state: after ``follow``.
+      poses: of the same frame.
+
+    Returns:
+      The state with ``next_id`` above all ids of ``poses``.
+    """
+    return state.replace(next_id=jnp.maximum(state.next_id, poses.ids.max() + 1))
+
+
+def _like(rows: Array, other: Array) -> Array:
+    """(N,) with as many trailing axes as ``other`` (N, ...)."""
+    return rows.reshape((-1,) + (1,) * (other.ndim - 1))

@@ -21,7 +21,7 @@ class JaxEngine:
         """Check what is needed.
 
         Args:
-          detector: None where ``detect`` and ``step`` are not called.
+          detector: None where neither ``detect`` nor a ``step`` without ``first`` is called.
           pose: with a skeleton.
           settings: static.
           model: what to call the networks.
@@ -41,17 +41,21 @@ class JaxEngine:
         return required(self._detector, "detector")
 
     def step(
-        self, state: TrackState, frame: Frame, elapsed: Array | float
+        self,
+        state: TrackState,
+        frame: Frame | Array,
+        elapsed: Array | float,
+        first: ROI | None = None,
     ) -> tuple[TrackState, Poses]:
         """One frame: ``inference.track``."""
         return pipeline.track(
-            self.detector, self._pose, state, frame, elapsed, settings=self._settings
+            self._detector, self._pose, state, frame, elapsed, settings=self._settings, first=first
         )
 
-    def detect(self, frame: Frame) -> Detections:
+    def detect(self, frame: Frame | Array) -> Detections:
         """People by their faces: ``inference.detect``."""
         return pipeline.detect(self.detector, frame, settings=self._settings)
 
-    def estimate(self, frame: Frame, roi: ROI) -> Poses:
+    def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs: ``inference.estimate``."""
         return pipeline.estimate(self._pose, frame, roi, settings=self._settings)

@@ -9,9 +9,15 @@ import numpy as np
 
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.inference import steps
-from blazepose_jax.inference.association import associate, no_detections
-from blazepose_jax.inference.requirements import required, required_skeleton, warn_of_flip
+from blazepose_jax.inference.association import associate, no_detections, number, start
+from blazepose_jax.inference.requirements import (
+    check_squares,
+    required,
+    required_skeleton,
+    warn_of_flip,
+)
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.io.frames import as_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
     ROI,
@@ -39,7 +45,8 @@ class LiteRTEngine:
         """Jit the steps; they are compiled when they are first called.
 
         Args:
-          detector: from ``litert_networks``; None where ``detect`` and ``step`` are not called.
+          detector: from ``litert_networks``; None where neither ``detect`` nor a ``step`` without
+            ``first`` is called.
           pose: from ``litert_networks``, with a skeleton.
           settings: static.
           model: what to call the networks.
@@ -55,11 +62,13 @@ class LiteRTEngine:
         body = _without_call(self._pose)
         if detector is not None:
             finder = _without_call(detector)
-            self._letterbox = jax.jit(partial(steps.detector_input, finder))
+            self._letterbox = jax.jit(
+                partial(steps.detector_input, finder, rounding=settings.rounding)
+            )
             self._read_detections = jax.jit(
                 partial(steps.read_detections, finder, settings=settings)
             )
-        self._crop = jax.jit(partial(steps.pose_input, body))
+        self._crop = jax.jit(partial(steps.pose_input, body, rounding=settings.rounding))
         self._mirror = jax.jit(landmarks.mirror)
         self._average = jax.jit(
             partial(
@@ -70,6 +79,8 @@ class LiteRTEngine:
             )
         )
         self._follow = jax.jit(partial(steps.follow, body, settings=settings))
+        self._start = jax.jit(partial(start, settings=settings))
+        self._number = jax.jit(number)
 
         @jax.jit
         def admit(state: TrackState, found: Detections, ran: Array | int) -> TrackState:
@@ -90,26 +101,36 @@ class LiteRTEngine:
         return required(self._detector, "detector")
 
     def step(
-        self, state: TrackState, frame: Frame, elapsed: Array | float
+        self,
+        state: TrackState,
+        frame: Frame | Array,
+        elapsed: Array | float,
+        first: ROI | None = None,
     ) -> tuple[TrackState, Poses]:
         """One frame, as ``inference.track``."""
-        slots = state.active.shape[0]
-        if not np.asarray(state.active).all():
+        frame, slots = as_frame(frame), state.active.shape[0]
+        if first is not None:
+            check_squares(first, "first", slots)
+            state = self._start(state, first)
+        elif not np.asarray(state.active).all():
             state = self._admit(state, self.detect(frame), 1)
         elif slots > 1:
             state = self._admit(state, no_detections(slots), 0)
         crops = np.asarray(self._crop(frame, state.roi))
         outputs = self._run_pose(crops, np.asarray(state.active))
-        return self._follow(state, outputs, np.asarray(elapsed, np.float32))
+        state, poses = self._follow(state, outputs, np.asarray(elapsed, np.float32))
+        return state if first is None else self._number(state, poses), poses
 
-    def detect(self, frame: Frame) -> Detections:
+    def detect(self, frame: Frame | Array) -> Detections:
         """People by their faces, as ``inference.detect``."""
+        frame = as_frame(frame)
         outputs = self.detector(np.asarray(self._letterbox(frame)))
         return self._read_detections(outputs, frame)
 
-    def estimate(self, frame: Frame, roi: ROI) -> Poses:
+    def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs, as ``inference.estimate``."""
-        crops = np.asarray(self._crop(frame, roi))
+        check_squares(roi, "roi")
+        crops = np.asarray(self._crop(as_frame(frame), roi))
         return self._read_poses(self._run_pose(crops, np.ones(len(crops), bool)), roi)
 
     def _run_pose(self, crops: np.ndarray, active: np.ndarray) -> PoseOutputs:

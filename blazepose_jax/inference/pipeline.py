@@ -1,5 +1,8 @@
 """The pipeline: ``track``, ``detect`` and ``estimate``, pure and jitted.
 
+Each checks what it is given and makes a Frame of a picture; the jitted function of the same name
+follows it.
+
 A frame and what the tracker remembers come in, people and what to remember leave. Constants are
 those of MediaPipe Tasks (docs/mediapipe.md, 3) unless a line says otherwise.
 """
@@ -10,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from blazepose_jax.inference.association import associate, no_detections
+from blazepose_jax.inference.association import associate, no_detections, number, start
+from blazepose_jax.inference.requirements import check_squares, required, settings_by_name
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.steps import (
     detector_input,
@@ -20,6 +24,7 @@ from blazepose_jax.inference.steps import (
     read_poses,
     run_pose,
 )
+from blazepose_jax.io.frames import as_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
     ROI,
@@ -54,6 +59,7 @@ def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:
         ids=jnp.full(n, -1, jnp.int32),
         next_id=jnp.int32(0),
         detector_runs=jnp.int32(0),
+        starts=jnp.int32(0),
         roi=ROI(jnp.zeros((n, 2)), jnp.ones(n), jnp.zeros(n)),
         started=jnp.zeros(n, bool),
         keypoints=filter_state(),
@@ -62,15 +68,16 @@ def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:
     )
 
 
-@partial(jax.jit, static_argnames="settings")
+@settings_by_name
 def track(
-    detector: Network,
+    detector: Network | None,
     pose: Network,
     state: TrackState,
-    frame: Frame,
+    frame: Frame | Array,
     elapsed: Array | float,
     *,
     settings: Settings = Settings(),
+    first: ROI | None = None,
 ) -> tuple[TrackState, Poses]:
     """Follow people from one frame to the next; the detector runs only while a slot is free.
 
@@ -79,60 +86,130 @@ def track(
     machine, same versions: same bits.
 
     Args:
-      detector: a detector network.
+      detector: a detector network; None is enough where ``first`` is given.
       pose: a pose network with a skeleton.
       state: from ``initial_state`` or from the previous frame.
-      frame: the image.
+      frame: the image; a Frame, or a picture as ``to_frame`` takes it.
       elapsed: () seconds since the previous frame; 0, negative or NaN count as 1/30 s.
       settings: static.
+      first: (N,) squares, image frame, where free slots begin in place of the detector's.
 
     Returns:
       The state for the next frame, and Poses in image px.
+
+    Raises:
+      BlazePoseError: no image, settings by position, no detector, or squares of another shape.
     """
+    frame = as_frame(frame)
+    if first is not None:
+        check_squares(first, "first", state.active.shape[0])
+        return _track_from(pose, state, frame, elapsed, first, settings=settings)
+    detector = required(detector, "detector")
+    return _track(detector, pose, state, frame, elapsed, settings=settings)
+
+
+@partial(jax.jit, static_argnames="settings")
+def _track(
+    detector: Network,
+    pose: Network,
+    state: TrackState,
+    frame: Frame,
+    elapsed: Array | float,
+    *,
+    settings: Settings,
+) -> tuple[TrackState, Poses]:
+    """With a detector."""
     found = lax.cond(
         state.active.all(),
         lambda: no_detections(settings.max_people),
-        lambda: detect(detector, frame, settings=settings),
+        lambda: _detect(detector, frame, settings=settings),
     )
     state = associate(
         state.replace(detector_runs=state.detector_runs + ~state.active.all()),
         found,
         settings=settings,
     )
-    outputs = run_pose(pose, pose_input(pose, frame, state.roi), state.active, settings)
-    return follow(pose, state, outputs, elapsed, settings=settings)
+    return _look(pose, state, frame, elapsed, settings)
 
 
 @partial(jax.jit, static_argnames="settings")
-def detect(detector: Network, frame: Frame, *, settings: Settings = Settings()) -> Detections:
+def _track_from(
+    pose: Network,
+    state: TrackState,
+    frame: Frame,
+    elapsed: Array | float,
+    first: ROI,
+    *,
+    settings: Settings,
+) -> tuple[TrackState, Poses]:
+    """With fixed first squares."""
+    state = start(state, first, settings=settings)
+    state, poses = _look(pose, state, frame, elapsed, settings)
+    return number(state, poses), poses
+
+
+def _look(
+    pose: Network, state: TrackState, frame: Frame, elapsed: Array | float, settings: Settings
+) -> tuple[TrackState, Poses]:
+    """Run the pose net in the ROIs of the active slots."""
+    crops = pose_input(pose, frame, state.roi, rounding=settings.rounding)
+    outputs = run_pose(pose, crops, state.active, settings)
+    return follow(pose, state, outputs, elapsed, settings=settings)
+
+
+@settings_by_name
+def detect(
+    detector: Network, frame: Frame | Array, *, settings: Settings = Settings()
+) -> Detections:
     """Find people by their faces.
 
     Args:
       detector: a detector network.
-      frame: the image.
+      frame: the image; a Frame, or a picture as ``to_frame`` takes it.
       settings: static.
 
     Returns:
       Detections in image px, N rows, best first.
+
+    Raises:
+      BlazePoseError: no image, or settings by position.
     """
-    outputs = detector(detector_input(detector, frame))
-    return read_detections(detector, outputs, frame, settings=settings)
+    return _detect(required(detector, "detector"), as_frame(frame), settings=settings)
 
 
 @partial(jax.jit, static_argnames="settings")
-def estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings = Settings()) -> Poses:
+def _detect(detector: Network, frame: Frame, *, settings: Settings) -> Detections:
+    outputs = detector(detector_input(detector, frame, rounding=settings.rounding))
+    return read_detections(detector, outputs, frame, settings=settings)
+
+
+@settings_by_name
+def estimate(
+    pose: Network, frame: Frame | Array, roi: ROI, *, settings: Settings = Settings()
+) -> Poses:
     """Estimate the pose of the person in each ROI, without memory.
 
     Args:
       pose: a pose network with a skeleton.
-      frame: the image.
+      frame: the image; a Frame, or a picture as ``to_frame`` takes it.
       roi: (N,) squares, image frame.
-      settings: static; ``max_people`` does not matter here.
+      settings: static; ``max_people`` does not matter here. With ``rounding=False`` the result can
+        be differentiated by ``roi`` and by float32 ``frame.pixels``.
 
     Returns:
       Poses with N slots; ``ids`` are the positions of the ROIs.
+
+    Raises:
+      BlazePoseError: no image, squares of another shape, or settings by position.
     """
+    check_squares(roi, "roi")
+    return _estimate(required(pose, "pose net"), as_frame(frame), roi, settings=settings)
+
+
+@partial(jax.jit, static_argnames="settings")
+def _estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings) -> Poses:
     count = roi.side.shape[0]
     active = jnp.ones(count, bool)
-    outputs = run_pose(pose, pose_input(pose, frame, roi), active, settings)
+    crops = pose_input(pose, frame, roi, rounding=settings.rounding)
+    outputs = run_pose(pose, crops, active, settings)
     return read_poses(pose, outputs, roi, active, jnp.arange(count), settings)[0]

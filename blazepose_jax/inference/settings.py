@@ -50,6 +50,8 @@ class Settings:
       world: return world landmarks where the net has them.
       mask: return masks where the net has them; costs about a tenth of the pose net.
       filters: constants of ``smoothing``.
+      rounding: crops are rounded as MediaPipe's are (``warp.crop``); without it points have
+        gradients by the picture and by the ROI.
     """
 
     max_people: int = 1
@@ -63,6 +65,7 @@ class Settings:
     world: bool = True
     mask: bool = False
     filters: SmoothingConfig = SmoothingConfig()
+    rounding: bool = True
 
 
 def check_settings(settings: Settings) -> None:

@@ -27,10 +27,16 @@ from blazepose_jax.structs import (
 )
 
 
-def detector_input(detector: Network, frame: Frame) -> jax.Array:
-    """The letterboxed image, (1, S, S, 3) float32, normalised; outside of the image it is black."""
+def detector_input(detector: Network, frame: Frame, *, rounding: bool = True) -> jax.Array:
+    """The letterboxed image, (1, S, S, 3) float32, normalised; outside of the image it is black.
+
+    Args:
+      detector: gives the side, and what is normal.
+      frame: the image.
+      rounding: as for ``warp.crop``.
+    """
     affine = rois.to_affine(rois.whole_image(frame.size), detector.side)
-    pixels = warp.crop(frame, affine, detector.side, border="zero")
+    pixels = warp.crop(frame, affine, detector.side, border="zero", rounding=rounding)
     return (pixels[None] - detector.mean) / detector.std
 
 
@@ -53,11 +59,19 @@ def read_detections(
     )
 
 
-def pose_input(pose: Network, frame: Frame, roi: ROI) -> jax.Array:
-    """The crops, (N, S, S, 3) float32, normalised; outside of the image its edge is repeated."""
+def pose_input(pose: Network, frame: Frame, roi: ROI, *, rounding: bool = True) -> jax.Array:
+    """The crops, (N, S, S, 3) float32, normalised; outside of the image its edge is repeated.
+
+    Args:
+      pose: gives the side, and what is normal.
+      frame: the image.
+      roi: (N,) squares, image frame.
+      rounding: as for ``warp.crop``.
+    """
 
     def one(square: ROI) -> jax.Array:
-        return warp.crop(frame, rois.to_affine(square, pose.side), pose.side, border="replicate")
+        affine = rois.to_affine(square, pose.side)
+        return warp.crop(frame, affine, pose.side, border="replicate", rounding=rounding)
 
     return (jax.vmap(one)(roi) - pose.mean) / pose.std
 

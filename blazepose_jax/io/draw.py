@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
+from blazepose_jax.io.frames import as_rgb
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Poses
 
@@ -34,16 +36,27 @@ def draw_poses(
     """Draw skeletons: left orange, right cyan, as the person's own sides.
 
     Args:
-      image: (H, W, 3) uint8 RGB.
+      image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes.
       poses: of this image.
       skeleton: names and bones.
       min_visibility: points that are less likely visible, and their bones, are left out.
 
     Returns:
       (H, W, 3) uint8, a copy.
+
+    Raises:
+      BlazePoseError: not an image, or poses of another skeleton.
     """
     from PIL import Image, ImageDraw
 
+    image, count = as_rgb(image), np.shape(poses.keypoints)[-2]
+    if count != len(skeleton.keypoints):
+        raise BlazePoseError(
+            f"the poses have {count} keypoints and the skeleton {skeleton.name!r} has"
+            f" {len(skeleton.keypoints)}: give the network's own, such as tracker.skeleton"
+        )
+    # To the host at once, rather than number by number.
+    poses = jax.device_get(poses)
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     size = max(2, round(min(image.shape[:2]) / 180))

@@ -1,15 +1,18 @@
 """Frames: images as flat buffers of few capacities, from arrays of any usual kind."""
 
+import os
+
 import numpy as np
+from jax.core import Tracer
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.structs import Frame
+from blazepose_jax.structs import Array, Frame
 
 SMALLEST_CAPACITY = 2**16  # pixels
 LARGEST_CAPACITY = 2**29  # pixels; beyond it an int32 could not index the bytes
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
+def as_rgb(image: Array) -> np.ndarray:
     """Turn an image into 8-bit RGB.
 
     Args:
@@ -20,8 +23,16 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
       (H, W, 3) uint8.
 
     Raises:
-      BlazePoseError: another shape or type, or no pixels.
+      BlazePoseError: another shape or type, no pixels, a file's name, or a value that jax.jit
+        traces.
     """
+    if isinstance(image, Tracer):
+        raise BlazePoseError(
+            "an image is traced by jax.jit, and a Frame is made on the host: call to_frame outside"
+            " and pass the Frame in as an argument"
+        )
+    if isinstance(image, str | os.PathLike):
+        raise BlazePoseError(f"an image is the name {str(image)!r}: read it first, by read_image")
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[:, :, None]
@@ -53,8 +64,31 @@ def capacity(pixels: int) -> int:
     return size
 
 
-def to_frame(image: np.ndarray) -> Frame:
-    """Put an image into a flat, padded buffer.
+def as_frame(image: Frame | Array) -> Frame:
+    """A Frame as it is, or one made of an image.
+
+    Args:
+      image: a Frame, also inside of jit; or see ``as_rgb``.
+
+    Returns:
+      Frame.
+
+    Raises:
+      BlazePoseError: see ``to_frame``; or a Frame of several images.
+    """
+    if not isinstance(image, Frame):
+        return to_frame(image)
+    pixels, size = np.shape(image.pixels), np.shape(image.size)
+    if len(pixels) != 2 or pixels[1] != 3 or size != (2,):
+        raise BlazePoseError(
+            f"a frame has pixels of the shape {pixels} and a size of the shape {size}: they must be"
+            " (P, 3) and (2,), as to_frame makes them; map several with jax.vmap or jax.lax.scan"
+        )
+    return image
+
+
+def to_frame(image: Array) -> Frame:
+    """Put an image into a flat, padded buffer; outside of jit.
 
     Args:
       image: see ``as_rgb``.

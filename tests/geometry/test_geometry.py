@@ -6,7 +6,7 @@ import pytest
 from blazepose_jax.geometry import boxes, nms, rois, warp
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, Frame
 
 RNG = np.random.default_rng(0)
 
@@ -90,6 +90,74 @@ def test_crop_is_opencvs_warp(border):
     # A coordinate that falls on the edge between two 1/32 steps may go either way in float32.
     assert (np.asarray(found) != expected).mean() < 0.01
     assert np.abs(np.asarray(found) - expected).max() <= 10
+
+
+def reference_bilinear(pixels, affine, side, zero):
+    """A bilinear crop in float64, pixel by pixel, without any rounding."""
+    height, width, _ = pixels.shape
+    out = np.zeros((side, side, 3))
+    for j in range(side):
+        for i in range(side):
+            x, y = affine[:, :2] @ [i, j] + affine[:, 2]
+            ix, iy = int(np.floor(x)), int(np.floor(y))
+            for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+                weight = (1 - abs(x - ix - dx)) * (1 - abs(y - iy - dy))
+                xx, yy = np.clip(ix + dx, 0, width - 1), np.clip(iy + dy, 0, height - 1)
+                if not zero or (xx == ix + dx and yy == iy + dy):
+                    out[j, i] += weight * pixels[yy, xx]
+    return out
+
+
+def finite_differences(function, at, step=1e-6):
+    """The gradient of a function of a float64 array, by central differences."""
+    found = np.zeros(at.shape)
+    for index in np.ndindex(at.shape):
+        move = np.zeros(at.shape)
+        move[index] = step
+        found[index] = (function(at + move) - function(at - move)) / (2 * step)
+    return found
+
+
+@pytest.mark.parametrize("border", ["zero", "replicate"])
+def test_a_crop_without_rounding_is_bilinear_and_has_its_gradients(border):
+    height, width, side = 5, 6, 6
+    pixels = RNG.uniform(0, 255, (height, width, 3)).astype(np.float32)
+    # Partly outside of the image; no crop pixel lies on a row or column, where there is a kink.
+    affine = np.asarray(rois.to_affine(roi(2.87, 1.71, 7.3, 0.41), side))
+    weights = RNG.normal(size=(side, side, 3))
+    frame = Frame(pixels.reshape(-1, 3), np.array([width, height], np.int32))
+
+    def value(flat, affine):
+        image = frame.replace(pixels=flat)
+        return (warp.crop(image, affine, side, border=border, rounding=False) * weights).sum()
+
+    def reference(pixels, affine):
+        return (reference_bilinear(pixels, affine, side, border == "zero") * weights).sum()
+
+    np.testing.assert_allclose(
+        warp.crop(frame, affine, side, border=border, rounding=False),
+        reference_bilinear(pixels, affine, side, border == "zero"),
+        atol=2e-3,
+    )
+    by_pixels, by_affine = jax.grad(value, (0, 1))(jnp.asarray(frame.pixels), jnp.asarray(affine))
+    pixels, affine = pixels.astype(np.float64), affine.astype(np.float64)
+    expected = finite_differences(lambda p: reference(p, affine), pixels)
+    np.testing.assert_allclose(by_pixels, expected.reshape(-1, 3), atol=1e-4)
+    expected = finite_differences(lambda a: reference(pixels, a), affine)
+    np.testing.assert_allclose(by_affine, expected, rtol=1e-3, atol=1e-2)
+    assert np.abs(expected).min() > 1
+
+
+def test_a_rounded_crop_is_the_default_and_has_no_gradient():
+    image = RNG.integers(0, 256, (37, 53, 3), np.uint8)
+    frame, affine = to_frame(image), rois.to_affine(roi(30.3, 12.1, 50, 0.4), 24)
+    found = warp.crop(frame, affine, 24, border="zero")
+    np.testing.assert_array_equal(found, np.round(found))
+    true = warp.crop(frame, affine, 24, border="zero", rounding=False)
+    # Half a grey level, and 1/64 px in x and in y of at most 255 grey levels each.
+    assert 0 < np.abs(found - true).max() <= 0.5 + 2 * 255 / 64
+    gradient = jax.grad(lambda a: warp.crop(frame, a, 24, border="zero").sum())(affine)
+    assert not gradient.any()
 
 
 def test_crop_survives_rois_far_outside_and_without_size():
