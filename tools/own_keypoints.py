@@ -36,7 +36,7 @@ COUNTS = (20, 50, 150, 500, 1000, 1500)
 JOINTS = ("shoulder", "elbow", "wrist", "hip")
 EIGHT = tuple(f"{side}_{joint}" for joint in JOINTS for side in ("left", "right"))
 OWN_NAMES = {name: f"{name[0].upper()}_{name.split('_')[1].title()}" for name in EIGHT}
-SIDE, FINE = 320, 4  # px of a rendered picture; sticks are drawn this many times larger
+SIDE, FINE = 400, 4  # px of a rendered picture; sticks are drawn this many times larger
 
 
 def people(directory: Path, source: Path) -> None:
@@ -159,10 +159,14 @@ def with_stick(
     tip = hand + length * np.array([np.cos(angle), np.sin(angle)])
     back = hand - 0.15 * (tip - hand)
     colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+    rim = (255, 255, 255) if sum(colour) < 384 else (0, 0, 0)
     large = Image.fromarray(pixels).resize((SIDE * FINE, SIDE * FINE), Image.Resampling.BICUBIC)
-    width = max(2, round(FINE * torso * rng.uniform(0.05, 0.09)))
+    width = FINE * torso * rng.uniform(0.09, 0.14)
     ends = [tuple(FINE * end) for end in (back, tip)]
-    ImageDraw.Draw(large).line(ends, fill=colour, width=width)
+    draw = ImageDraw.Draw(large)
+    # A rim, so that it can be told from any ground.
+    draw.line(ends, fill=rim, width=round(1.5 * width))
+    draw.line(ends, fill=colour, width=round(width))
     return large.resize((SIDE, SIDE), Image.Resampling.BOX), tip
 
 
