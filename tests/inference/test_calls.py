@@ -1,0 +1,157 @@
+"""What the functions and engines of inference take, and what they refuse."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import blob_image, blob_networks
+
+import blazepose_jax as bp
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference.jax_engine import JaxEngine
+from blazepose_jax.inference.litert_engine import LiteRTEngine
+from blazepose_jax.structs import Network
+
+DETECTOR, POSE = blob_networks()
+PICTURE = blob_image(240, 200, (60, 60), (180, 150))
+SQUARES = bp.ROI(jnp.array([[60.0, 60], [180, 150]]), jnp.array([80.0, 80]), jnp.zeros(2))
+
+
+def state():
+    return bp.initial_state(bp.BLAZEPOSE)
+
+
+def same(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_pictures_are_taken_as_frames_are():
+    frame = bp.to_frame(PICTURE)
+    same(bp.detect(DETECTOR, PICTURE), bp.detect(DETECTOR, frame))
+    same(bp.estimate(POSE, PICTURE, SQUARES), bp.estimate(POSE, frame, SQUARES))
+    same(
+        bp.track(DETECTOR, POSE, state(), PICTURE, 0.0),
+        bp.track(DETECTOR, POSE, state(), frame, 0.0),
+    )
+    # A device's array, a grey one, and one with alpha.
+    for picture in (jnp.asarray(PICTURE), PICTURE[..., 0], np.dstack([PICTURE, PICTURE[..., :1]])):
+        same(bp.detect(DETECTOR, picture), bp.detect(DETECTOR, frame))
+
+
+def on_the_host(network):
+    """The network as LiteRT's are: what calls it knows no parameters."""
+    return Network(
+        None,
+        lambda _, images: jax.tree.map(np.asarray, network(jnp.asarray(images))),
+        network.side,
+        network.mean,
+        network.std,
+        network.skeleton,
+        network.fields,
+    )
+
+
+@pytest.mark.parametrize("engine", [JaxEngine, LiteRTEngine])
+def test_engines_take_pictures(engine):
+    nets = (DETECTOR, POSE) if engine is JaxEngine else (on_the_host(DETECTOR), on_the_host(POSE))
+    engine = engine(*nets, bp.Settings(), "blobs")
+    frame = bp.to_frame(PICTURE)
+    same(engine.detect(PICTURE), engine.detect(frame))
+    same(engine.estimate(PICTURE, SQUARES), engine.estimate(frame, SQUARES))
+    same(engine.step(state(), PICTURE, 0.0), engine.step(state(), frame, 0.0))
+    with pytest.raises(BlazePoseError, match="an image has the shape"):
+        engine.step(state(), PICTURE[0, 0], 0.0)
+    with pytest.raises(BlazePoseError, match="roi has a center, side and angle of the shapes"):
+        engine.estimate(PICTURE, jax.tree.map(lambda a: a[0], SQUARES))
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (PICTURE.astype(np.float32), "an image has the type float32: convert it to uint8"),
+        (PICTURE[0, 0], r"an image has the shape \(3,\): it must be \(H, W\)"),
+        (PICTURE[None], r"an image has the shape \(1, 200, 240, 3\)"),
+        ("photo.jpg", "an image is the name 'photo.jpg': read it first, by read_image"),
+        (None, r"an image has the shape \(\)"),
+        (bp.Frame(PICTURE, np.array([240, 200])), "a frame has pixels of the shape"),
+        (bp.Frame(PICTURE.reshape(-1, 3), np.array(240)), "as to_frame makes them"),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture, message):
+    with pytest.raises(BlazePoseError, match=message):
+        bp.detect(DETECTOR, picture)
+    with pytest.raises(BlazePoseError, match=message):
+        bp.estimate(POSE, picture, SQUARES)
+    with pytest.raises(BlazePoseError, match=message):
+        bp.track(DETECTOR, POSE, state(), picture, 0.0)
+
+
+def test_settings_by_position_are_refused_with_the_remedy():
+    settings, frame = bp.Settings(), bp.to_frame(PICTURE)
+    calls = {
+        "track": (
+            lambda: bp.track(DETECTOR, POSE, state(), frame, settings),
+            lambda: bp.track(DETECTOR, POSE, state(), frame, 0.0, settings),
+        ),
+        "detect": (lambda: bp.detect(DETECTOR, frame, settings),),
+        "estimate": (lambda: bp.estimate(POSE, frame, SQUARES, settings),),
+    }
+    for name, refused in calls.items():
+        for call in refused:
+            with pytest.raises(BlazePoseError, match=rf"name them, as in {name}\(..., settings="):
+                call()
+
+
+def test_frames_are_made_outside_of_jit():
+    with pytest.raises(BlazePoseError, match="call to_frame outside and pass the Frame in"):
+        jax.jit(bp.to_frame)(PICTURE)
+    with pytest.raises(BlazePoseError, match="call to_frame outside and pass the Frame in"):
+        jax.jit(lambda picture: bp.detect(DETECTOR, picture))(PICTURE)
+    frame = bp.to_frame(PICTURE)
+    same(jax.jit(lambda f: bp.detect(DETECTOR, f).valid)(frame), bp.detect(DETECTOR, frame).valid)
+
+
+@pytest.mark.parametrize(
+    "roi",
+    [
+        bp.ROI(jnp.zeros(2), jnp.ones(()), jnp.zeros(())),
+        bp.ROI(jnp.zeros((2, 2)), jnp.ones(2), jnp.zeros(1)),
+        bp.ROI(jnp.zeros((1, 3)), jnp.ones(1), jnp.zeros(1)),
+    ],
+)
+def test_squares_of_another_shape_are_refused(roi):
+    with pytest.raises(BlazePoseError, match=r"they must be \(N, 2\), \(N,\) and \(N,\)"):
+        bp.estimate(POSE, PICTURE, roi)
+    with pytest.raises(BlazePoseError, match=r"first has .* must be \(1, 2\), \(1,\) and \(1,\)"):
+        bp.track(None, POSE, state(), PICTURE, 0.0, first=roi)
+
+
+def test_a_missing_network_is_named():
+    with pytest.raises(BlazePoseError, match="the weights hold no detector"):
+        bp.detect(None, PICTURE)
+    with pytest.raises(BlazePoseError, match="the weights hold no detector"):
+        bp.track(None, POSE, state(), PICTURE, 0.0)
+    with pytest.raises(BlazePoseError, match="the weights hold no pose net"):
+        bp.estimate(None, PICTURE, SQUARES)
+
+
+def test_the_front_door_has_what_the_functions_take_and_give():
+    for name in ("ROI", "Poses", "Frame", "draw_poses", "Settings"):
+        assert name in bp.__all__
+        assert inspect.getdoc(getattr(bp, name))
+    assert list(inspect.signature(bp.track).parameters)[-2:] == ["settings", "first"]
+
+
+def test_poses_of_estimate_can_be_drawn_as_they_are():
+    poses = bp.estimate(POSE, PICTURE, SQUARES)
+    drawn = bp.draw_poses(PICTURE, poses, bp.BLAZEPOSE, min_visibility=0.0)
+    changed = (drawn != PICTURE).any(-1)
+    assert changed[55:66, 55:66].any()
+    assert changed[145:156, 175:186].any()
+    assert not changed[:20].any()
+    with pytest.raises(BlazePoseError, match="33 keypoints and the skeleton 'coco' has 17"):
+        bp.draw_poses(PICTURE, poses, bp.skeleton.COCO)
+    with pytest.raises(BlazePoseError, match="convert it to uint8"):
+        bp.draw_poses(PICTURE / 255, poses, bp.BLAZEPOSE)
