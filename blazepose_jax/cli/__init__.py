@@ -15,6 +15,10 @@ COMMANDS = {
         "blazepose_jax.cli.data",
         "prepare a data set, or look at what a network sees of it",
     ),
+    "skeleton": (
+        "blazepose_jax.cli.skeleton",
+        "describe a keypoint set of one's own: a file to begin with, and what it means",
+    ),
     "export": (
         "blazepose_jax.cli.export",
         "write a .task for MediaPipe, a .tflite, an .onnx or a SavedModel",

@@ -28,11 +28,14 @@ class Category:
       keypoints: their names; empty where the category has none.
       pairs: (left, right) names by the file's flip_indices; None where it has none, or they swap
         nothing.
+      bones: pairs of names by the file's skeleton; those that are no pair of its points are left
+        out.
     """
 
     name: str
     keypoints: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...] | None
+    bones: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +190,28 @@ def _category(row: JsonObject) -> Category:
     ):
         return Category(_text(row.get("name")), (), None)
     return Category(
-        _text(row.get("name")), tuple(names), _flip_pairs(row.get("flip_indices"), tuple(names))
+        _text(row.get("name")),
+        tuple(names),
+        _flip_pairs(row.get("flip_indices"), tuple(names)),
+        _bones(row.get("skeleton"), tuple(names)),
+    )
+
+
+def _bones(skeleton: object, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Names that are linked. COCO counts from 1; a file with a 0 counts from 0."""
+    links = [
+        (link[0], link[1])
+        for link in (skeleton if isinstance(skeleton, list) else [])
+        if isinstance(link, list)
+        and len(link) == 2
+        and all(isinstance(i, int) and not isinstance(i, bool) for i in link)
+    ]
+    first = 0 if any(0 in link for link in links) else 1
+    found = [(a - first, b - first) for a, b in links]
+    return tuple(
+        (names[a], names[b])
+        for a, b in found
+        if a != b and all(0 <= i < len(names) for i in (a, b))
     )
 
 
