@@ -38,6 +38,12 @@ class Weights:
     pose: Network[PoseOutputs] | None
     name: str
 
+    def __repr__(self) -> str:
+        """Three lines, without the parameters themselves."""
+        found = {"detector": self.detector, "pose": self.pose}
+        lines = [f"{kind}: {net.describe() if net else 'none'}" for kind, net in found.items()]
+        return "\n  ".join([f"Weights({self.name!r})", *lines])
+
 
 @dataclasses.dataclass(frozen=True)
 class TFLiteFile:
@@ -62,15 +68,15 @@ def load_weights(
     Args:
       path: a weights directory or a .task.
       detector: another one to take the detector from.
+      experiment: the Python file that brings networks which are none of the zoo; it is run where
+        the weights refer to it, and unless it is an ``ExperimentFile`` of any version only if it is
+        the one that they were trained with.
 
     Returns:
       Weights.
 
     Raises:
       BlazePoseError: missing, damaged, or weights of another network.
-      experiment: the Python file that brings networks which are none of the zoo; it is run where
-        the weights refer to it, and unless it is an ``ExperimentFile`` of any version only if it is
-        the one that they were trained with.
     """
     stored = read_stored(path, detector, experiment=experiment)
     networks = {kind: _bind(net) for kind, net in stored.items()}
@@ -113,13 +119,13 @@ def read_stored(
     Args:
       path: a weights directory or a .task.
       detector: another one to take the detector from.
+      experiment: as for ``load_weights``.
 
     Returns:
       {kind: StoredNetwork}.
 
     Raises:
       BlazePoseError: as for ``load_weights``.
-      experiment: as for ``load_weights``.
     """
     return _with_detector(path, detector, partial(_read_stored, experiment=experiment))
 
@@ -145,22 +151,22 @@ def read_tflite_files(
     path: str | Path,
     detector: str | Path | None = None,
     convert: Callable[[StoredNetwork], bytes] | None = None,
+    *,
+    experiment: Experiment = None,
 ) -> dict[str, TFLiteFile]:
     """The .tflite files of a weights directory or a .task, for the LiteRT runtime.
 
     Args:
       path: a weights directory or a .task.
       detector: another one to take the detector from.
-    *,
-    experiment: Experiment = None,
       convert: makes the .tflite of a network that has none, such as a trained one.
+      experiment: as for ``load_weights``.
 
     Returns:
       {kind: TFLiteFile}.
 
     Raises:
       BlazePoseError: missing, or, without ``convert``, a directory without .tflite files.
-      experiment: as for ``load_weights``.
     """
 
     def one(where: Path, kind: str, net: StoredNetwork) -> TFLiteFile:
