@@ -128,7 +128,7 @@ def stick(directory: Path, learn: int, test: int) -> None:
         for i in numbers:
             xy, flags = found.keypoints[i][rows], found.visibility_flags[i][rows]
             torso = np.linalg.norm(xy[:2].mean(0) - xy[6:8].mean(0))
-            picture, tip = with_stick(found.pixels[i], xy[5], torso, rng)
+            picture, tip = with_stick(found.pixels[i], xy[3], xy[5], torso, rng)
             picture.save(folder / f"{i:04d}.jpg", quality=95)
             inside = bool(((tip >= 0) & (tip < SIDE)).all())
             labels = np.concatenate([np.c_[xy, flags].ravel(), [*tip, 2 if inside else 1]])
@@ -145,17 +145,23 @@ def stick(directory: Path, learn: int, test: int) -> None:
 
 
 def with_stick(
-    pixels: np.ndarray, hand: np.ndarray, torso: float, rng: np.random.Generator
+    pixels: np.ndarray,
+    elbow: np.ndarray,
+    hand: np.ndarray,
+    torso: float,
+    rng: np.random.Generator,
 ) -> tuple[Image.Image, np.ndarray]:
-    """A picture with a stick that leaves the hand in any direction, and the place of its tip, px.
+    """A picture with a stick in the hand, up to 75 degrees off the forearm, and its tip, px.
 
     Args:
       pixels: (S, S, 3) uint8.
+      elbow: (2,) px.
       hand: (2,) px.
       torso: px, its unit of length.
       rng: draws direction, length, thickness and colour.
     """
-    angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.1) * torso
+    forearm = np.arctan2(*(hand - elbow)[::-1])
+    angle, length = forearm + np.radians(rng.uniform(-75, 75)), rng.uniform(0.7, 1.0) * torso
     tip = hand + length * np.array([np.cos(angle), np.sin(angle)])
     back = hand - 0.15 * (tip - hand)
     colour = tuple(int(c) for c in rng.integers(0, 256, 3))
