@@ -11,6 +11,7 @@ from blazepose_jax.cli.options import add_decode, add_runtime, add_weights
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
+from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings, SmoothingConfig
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
@@ -25,6 +26,7 @@ class Counts:
     frames: int = 0
     occupied: int = 0  # frames with people
     detector_runs: int = 0
+    starts: int = 0  # at a fixed first square
     stopped: bool = False  # by an interrupt, before the end of the input
 
 
@@ -39,6 +41,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         ),
     )
     add_weights(parser)
+    parser.add_argument(
+        "--roi",
+        default=DETECTOR,
+        metavar="WHERE",
+        help=(
+            "where to look while nobody is followed: detector (default), whole for the whole image,"
+            " or X,Y,W,H for the square round a box in px; without a detector for the last two"
+        ),
+    )
     parser.add_argument("--json", metavar="FILE", help="write all points as JSON")
     parser.add_argument("--csv", metavar="FILE", help="write all points as CSV")
     parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
@@ -124,15 +135,23 @@ def run(args: Namespace) -> None:
     files = (args.json, args.csv, args.video)
     check_outputs(files, (*media.files, args.weights, args.detector))
     check_mask_folder(args.mask, files)
-    tracker = Tracker(args.weights, args.detector, settings=settings_of(args), runtime=args.runtime)
+    tracker = Tracker(
+        args.weights,
+        args.detector,
+        settings=settings_of(args),
+        runtime=args.runtime,
+        roi=args.roi,
+    )
     began = time.perf_counter()
     with open_sinks(args, media, tracker) as sinks:
         counts = track_media(tracker, media, sinks)
     seconds = time.perf_counter() - began
+    starts = "" if args.roi == DETECTOR else f" {counts.starts} starts at the first square,"
     # What goes to standard output is nothing but the result.
     print(
         f"{counts.frames} frames, {counts.occupied} with people, {counts.detector_runs} detector"
-        f" runs, {counts.frames / seconds:.1f} frames/s with compilation, reading and writing",
+        f" runs,{starts} {counts.frames / seconds:.1f} frames/s with compilation, reading and"
+        " writing",
         file=sys.stderr if is_piped(args.json, args.csv) else sys.stdout,
     )
     if counts.stopped:
@@ -141,10 +160,11 @@ def run(args: Namespace) -> None:
 
 def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
     """Track every picture and write what was found; an interrupt ends it after a frame."""
-    counts = Counts()
+    counts, before = Counts(), Counts()
     with interruptible() as interrupted:
         for picture in progress(media, media.count, media.name, "frames"):
             if not media.is_sequence:
+                before = dataclasses.replace(counts)
                 tracker.reset()
             poses = tracker(picture.image, picture.time)
             for sink in sinks:
@@ -152,9 +172,8 @@ def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
                     sink.write(picture, poses)
             counts.frames += 1
             counts.occupied += bool(poses.present.any())
-            counts.detector_runs = (
-                tracker.detector_runs if media.is_sequence else counts.detector_runs + 1
-            )
+            counts.detector_runs = before.detector_runs + tracker.detector_runs
+            counts.starts = before.starts + tracker.starts
             if interrupted():
                 counts.stopped = True
                 break

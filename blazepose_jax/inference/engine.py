@@ -30,16 +30,20 @@ class Engine(Protocol):
         ...
 
     def step(
-        self, state: TrackState, frame: Frame, elapsed: Array | float
+        self,
+        state: TrackState,
+        frame: Frame | Array,
+        elapsed: Array | float,
+        first: ROI | None = None,
     ) -> tuple[TrackState, Poses]:
         """One frame, as ``inference.track``."""
         ...
 
-    def detect(self, frame: Frame) -> Detections:
+    def detect(self, frame: Frame | Array) -> Detections:
         """People by their faces, as ``inference.detect``."""
         ...
 
-    def estimate(self, frame: Frame, roi: ROI) -> Poses:
+    def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs, as ``inference.estimate``."""
         ...
 

@@ -1,6 +1,7 @@
 """The tracker: the pipeline with its state and a clock."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -9,11 +10,12 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import warp
 from blazepose_jax.inference.engine import load_engine
+from blazepose_jax.inference.first_squares import DETECTOR, FirstSquares
 from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.settings import Settings, check_settings
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Poses, TrackState
+from blazepose_jax.structs import ROI, Poses, TrackState
 from blazepose_jax.weights import Weights
 
 _paste_mask = jax.jit(warp.paste_mask)
@@ -42,6 +44,7 @@ class Tracker:
         settings: Settings = Settings(),
         runtime: str = "jax",
         threads: int | None = None,
+        roi: ROI | Sequence[float] | str = DETECTOR,
     ):
         """Load networks and start with an empty memory.
 
@@ -51,16 +54,22 @@ class Tracker:
           settings: see ``inference.Settings``.
           runtime: ``jax``, or ``litert`` for the .tflite files.
           threads: of LiteRT; None for as many as there are cores.
+          roi: where to look while nobody is followed: ``detector``, where it finds somebody;
+            ``whole``, in the letterbox of the image; or a box of x, y, width, height in px, in the
+            smallest square round it; or an ROI, for several people with a row for each.
 
         Raises:
-          BlazePoseError: bad weights, a missing network, an unknown runtime or setting.
+          BlazePoseError: bad weights, a missing network, an unknown runtime or setting, no square.
         """
         check_settings(settings)
+        by_detector = isinstance(roi, str) and roi == DETECTOR
+        self._first = None if by_detector else FirstSquares(roi, settings.max_people)
         self._engine = load_engine(weights, detector, settings, runtime, threads)
         self.skeleton: Skeleton = self._engine.skeleton
         self.model, self.settings = self._engine.model, settings
-        # An error now, and not at the first frame, where there is none.
-        _ = self._engine.detector
+        if self._first is None:
+            # An error now, and not at the first frame, where there is none.
+            _ = self._engine.detector
         self.reset()
 
     def reset(self) -> None:
@@ -80,11 +89,13 @@ class Tracker:
           Poses with numpy leaves; rows where ``present`` is False hold nobody.
 
         Raises:
-          BlazePoseError: not an image.
+          BlazePoseError: not an image, or one that the first square lies outside of.
         """
+        frame = to_frame(image)
+        first = None if self._first is None else self._first(frame.size)
         now = math.nan if time is None else float(time)
         elapsed, self._time = np.asarray(now - self._time, np.float32), now
-        self.state, poses = self._engine.step(self.state, to_frame(image), elapsed)
+        self.state, poses = self._engine.step(self.state, frame, elapsed, first)
         return jax.device_get(poses)
 
     def masks(self, image: np.ndarray, poses: Poses) -> dict[int, np.ndarray]:
@@ -114,3 +125,8 @@ class Tracker:
     def detector_runs(self) -> int:
         """How often the detector has run since the last reset."""
         return int(self.state.detector_runs)
+
+    @property
+    def starts(self) -> int:
+        """How often a slot has begun at a fixed first square since the last reset."""
+        return int(self.state.starts)
