@@ -6,7 +6,7 @@ from pathlib import Path
 from blazepose_jax.cli.options import add_overrides
 from blazepose_jax.training.config import configure
 from blazepose_jax.training.loop import train
-from blazepose_jax.training.run_control import join
+from blazepose_jax.training.processes import together
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,5 +40,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """``blazepose train``."""
     config = configure(args.experiment, args.overrides)
-    join(args.coordinator, args.processes, args.process)
-    train(config, Path(args.workdir), init=args.init, allow_changes=args.allow_changes)
+    workdir = Path(args.workdir)
+    with together(args.coordinator, args.processes, args.process, workdir):
+        train(config, workdir, init=args.init, allow_changes=args.allow_changes)

@@ -17,9 +17,10 @@ from blazepose_jax.training.checkpoints import Checkpoints
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.initialise import begin
 from blazepose_jax.training.log import MetricLog
+from blazepose_jax.training.processes import agreed, wait_for_all
 from blazepose_jax.training.report import write_report
 from blazepose_jax.training.resume import check_resumed, record
-from blazepose_jax.training.run_control import agreed, check_finite, locked, wait_for_all
+from blazepose_jax.training.run_control import check_finite, locked
 from blazepose_jax.training.step import TrainState
 from blazepose_jax.training.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""What a run shares with the world: its workdir's lock, other processes, and its failures."""
+"""What a run shares with the world: its workdir's lock, and its failures."""
 
 import json
 import math
@@ -40,51 +40,6 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def join(coordinator: str | None, processes: int, process: int) -> None:
-    """Become one of several processes that train together; alone there is nothing to do.
-
-    Raises:
-      BlazePoseError: numbers that do not fit together, or nobody answers.
-    """
-    if processes == 1 and coordinator is None:
-        return
-    if coordinator is None or not 0 <= process < processes:
-        raise BlazePoseError(
-            f"--coordinator {coordinator} --processes {processes} --process {process}: several "
-            "processes need a coordinator's HOST:PORT, and numbers from 0 below --processes"
-        )
-    try:
-        jax.distributed.initialize(coordinator, processes, process)
-    except (RuntimeError, ValueError) as error:
-        raise BlazePoseError(
-            f"process {process} could not join {coordinator} ({str(error).splitlines()[0]}): start "
-            f"all {processes} processes with the same address"
-        ) from error
-
-
-def wait_for_all(what: str) -> None:
-    """Wait until every process is here, however long the slowest one takes.
-
-    Collectives give up after half a minute where they meet for the first time.
-
-    Args:
-      what: is done, a name of its own for every place that waits.
-    """
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(what)
-
-
-def agreed(stop: bool) -> bool:
-    """Whether any process was interrupted; all of them must stop after the same step."""
-    if jax.process_count() == 1:
-        return stop
-    from jax.experimental import multihost_utils
-
-    return bool(multihost_utils.process_allgather(np.array(stop)).any())
 
 
 def check_finite(

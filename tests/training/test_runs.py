@@ -27,7 +27,7 @@ from blazepose_jax.weights import load_weights
 QUICK = "--xla_backend_optimization_level=0"
 
 
-def smoke(records, workdir, *words, env=None):
+def smoke(records, workdir, *words, env=None, stderr=subprocess.STDOUT):
     command = [
         sys.executable,
         "-m",
@@ -42,7 +42,7 @@ def smoke(records, workdir, *words, env=None):
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": QUICK, **(env or {})},
@@ -302,6 +302,39 @@ def test_devices_and_processes_do_not_matter(one, records, tmp_path, name):
     for mine, theirs in zip(rows, others, strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
         assert mine["gradient_norm"] == pytest.approx(theirs["gradient_norm"], rel=1e-4)
+
+
+@pytest.mark.long
+def test_processes_stop_and_die_together(records, tmp_path):
+    """SIGTERM to one of two saves in both; where one is killed the other ends, with one line."""
+
+    def start():
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        many = ("--coordinator", address, "--processes", "2", "--process")
+        words = (*PLAIN[:3], "optimizer.steps=10000", "checkpoint_every=1", "validate_every=99999")
+        return [
+            smoke(records, workdir, *words, *many, str(i), stderr=subprocess.PIPE) for i in range(2)
+        ]
+
+    workdir = tmp_path / "run"
+    runs = start()
+    wait_for_checkpoint(runs[0], workdir)
+    runs[1].send_signal(signal.SIGTERM)
+    said = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert "the same command goes on from there" in said[0][0]
+    last = max(saved_steps(workdir))
+    assert f"step {last} is saved" in said[0][0]
+    runs = start()
+    wait_for_checkpoint(runs[0], workdir, after=last)
+    runs[1].kill()
+    _, line = runs[0].communicate(timeout=60)
+    assert runs[0].returncode == 1
+    assert "process 0 of 2 has lost the others" in line
+    assert line.count("\n") == 1
+    runs[1].communicate()
 
 
 def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
