@@ -45,7 +45,7 @@ def from_keypoints(points: Array, skeleton: Skeleton, margin: float = MARGIN) ->
       points: (..., K', 2) image frame, px: keypoints, then auxiliary points.
       skeleton: with ROI points its first two auxiliary points place the ROI, as in MediaPipe; else
         its centre and up points do, and the circle's radius is the distance from the centre to the
-        farthest keypoint.
+        farthest keypoint. Without those either it is upright, round the keypoints' box.
       margin: factor on the circle.
 
     Returns:
@@ -55,6 +55,11 @@ def from_keypoints(points: Array, skeleton: Skeleton, margin: float = MARGIN) ->
     if skeleton.has_roi_points:
         return from_alignment(points[..., count, :], points[..., count + 1, :], margin)
     body = points[..., :count, :]
+    if not skeleton.center:
+        low, high = body.min(-2), body.max(-2)
+        return ROI(
+            (low + high) / 2, margin * (high - low).max(-1), jnp.zeros(body.shape[:-2], jnp.float32)
+        )
     center = body[..., skeleton.indices(skeleton.center), :].mean(-2)
     up = body[..., skeleton.indices(skeleton.up), :].mean(-2)
     radius = jnp.linalg.norm(body - center[..., None, :], axis=-1).max(-1, keepdims=True)

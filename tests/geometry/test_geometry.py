@@ -5,7 +5,7 @@ import pytest
 
 from blazepose_jax.geometry import boxes, nms, rois, warp
 from blazepose_jax.io.frames import to_frame
-from blazepose_jax.skeleton import BLAZEPOSE, COCO
+from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 from blazepose_jax.structs import ROI, Frame
 
 RNG = np.random.default_rng(0)
@@ -79,6 +79,15 @@ def reference_warp(image, affine, side, zero):
                 if not zero or (xx == ix + dx and yy == iy + dy):
                     out[j, i] += weight * image[yy, xx]
     return np.floor(out + 0.5)
+
+
+def test_a_set_that_says_nothing_of_itself_gets_the_square_round_its_points():
+    paw = Skeleton("paw", ("a", "b", "c"), (), (), (), roi="box")
+    points = jnp.array([[[10.0, 20.0], [50.0, 30.0], [20.0, 25.0]]])
+    found = rois.from_keypoints(points, paw)
+    np.testing.assert_allclose(found.center, [[30.0, 25.0]])
+    np.testing.assert_allclose(found.side, [1.25 * 40])
+    np.testing.assert_allclose(found.angle, [0.0])
 
 
 @pytest.mark.parametrize("border", ["zero", "replicate"])
