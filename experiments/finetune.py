@@ -48,7 +48,7 @@ _SMALL = (
 SIZES = (
     (40, (*_SMALL, "optimizer.steps=60", "optimizer.learning_rate=1e-4")),
     (300, (*_SMALL, "optimizer.steps=150")),
-    (2_000, (*_SMALL, "optimizer.steps=300", "data.held_out=100", "validate_every=60")),
+    (2_000, (*_SMALL, "optimizer.steps=200", "data.held_out=100", "validate_every=50")),
 )
 
 
