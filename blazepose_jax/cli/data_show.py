@@ -9,17 +9,19 @@ import numpy as np
 from blazepose_jax.codecs.anchors import anchor_centers
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
+from blazepose_jax.io.draw_labels import draw_labels, legend
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
 from blazepose_jax.training import AugmentConfig, DetectorConfig, sample_targets, scene_targets
 from blazepose_jax.training.config import load_experiment, override
+from blazepose_jax.training.experiments import read_own_parts
 
 SHOWN, COLUMNS = 32, 8
 # Of the alignment points, in their order.
 COLOURS = ((0, 220, 120), (255, 200, 0), (0, 200, 255), (255, 60, 255))
-WHITE, VISIBLE, HIDDEN = (255, 255, 255), (0, 220, 120), (255, 160, 0)
+WHITE = (255, 255, 255)
 
 
 def show(args: Namespace) -> None:
@@ -27,7 +29,7 @@ def show(args: Namespace) -> None:
     config = override(load_experiment(args.name), args.overrides)
     check_outputs((args.output,), (config.data.records or None,))
     check_picture_name(Path(args.output))
-    spec = spec_of(config.model.name)
+    spec = spec_of(read_own_parts(args.name).network(config.model.name))
     data, _ = open_readers(config.data, spec.kind)
     batch = data.batch(0, SHOWN, config.seed)
     keys = jax.random.split(jax.random.key(config.seed), SHOWN)
@@ -46,7 +48,7 @@ def show_people(
     config: AugmentConfig,
     path: Path,
 ) -> None:
-    """Write a contact sheet of people: visible points green, others orange.
+    """Write a contact sheet of people with their bones and sides, and a legend of the names.
 
     Args:
       batch: of B records.
@@ -61,15 +63,22 @@ def show_people(
             keys, batch
         )
     )
-    tiles = []
-    for image, points_crop, labelled, visible in zip(
-        targets.image, targets.keypoints_crop, targets.labelled, targets.visible, strict=True
-    ):
-        tile, points = image.astype(np.uint8), points_crop * side
-        tile = draw_points(tile, points[labelled & ~visible], HIDDEN)
-        tiles.append(draw_points(tile, points[labelled & visible], VISIBLE))
-    save_image(contact_sheet(tiles, COLUMNS), path)
-    print(f"wrote {path}: green is visible, orange is hidden, covered or outside")
+    count = len(skeleton.keypoints)
+    people = [
+        (image.astype(np.uint8), points[:count] * side, labelled[:count], visible[:count])
+        for image, points, labelled, visible in zip(
+            targets.image, targets.keypoints_crop, targets.labelled, targets.visible, strict=True
+        )
+    ]
+    sheet = contact_sheet([draw_labels(*person, skeleton) for person in people], COLUMNS)
+    example = max(people, key=lambda person: int(person[3].sum()))
+    names = legend(*example, skeleton, sheet.shape[1])
+    save_image(np.concatenate([sheet, names]), path)
+    print(
+        f"{skeleton.describe_sides()}\nwrote {path}: left orange, right cyan, others white; discs"
+        " are visible, rings hidden, covered or outside; the person with the most visible points is"
+        " shown large"
+    )
 
 
 def show_scenes(
