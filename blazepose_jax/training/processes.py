@@ -1,12 +1,12 @@
 """Several processes that train as one: they meet, wait for each other and end together."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +24,7 @@ Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 installed: list[Callable] = []
 
 
-@contextmanager
+@contextlib.contextmanager
 def together(
     coordinator: str | None, processes: int, process: int, workdir: Path
 ) -> Iterator[None]:
@@ -135,8 +135,11 @@ def report_abort(line: str) -> None:
 
 def leave(line: str, code: int) -> NoReturn:
     """Print a line on stderr and end, without anything that could wait for another process."""
-    sys.stdout.flush()
-    os.write(sys.stderr.fileno(), f"blazepose: {line}\n".encode(errors="backslashreplace"))
+    # Whoever read it may be gone.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"blazepose: {line}\n".encode(errors="backslashreplace"))
     os._exit(code)
 
 
