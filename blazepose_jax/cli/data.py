@@ -7,6 +7,7 @@ from blazepose_jax.cli.data_show import show
 from blazepose_jax.cli.options import add_overrides, names_help
 from blazepose_jax.cli.people_lists import add_people_lists
 from blazepose_jax.data.lsp import SPLITS
+from blazepose_jax.data.tfds_source import CHOICES
 from blazepose_jax.skeleton import SKELETONS
 
 ACTIONS = {"prepare": prepare, "show": show}
@@ -21,7 +22,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         metavar="PATH",
-        help="of prepare: folder with annotations.json; for lsp the original archive or its folder",
+        help=(
+            "of prepare: folder with annotations.json; for lsp the original archive or its folder;"
+            " for tfds the set's folder or name"
+        ),
+    )
+    parser.add_argument(
+        "--mapping",
+        metavar="M",
+        help=(
+            "of tfds: image=FEATURE,keypoints=FEATURE and perhaps visibility=, box=, group=; "
+            + "; ".join(f"{word}={names_help(words, words[0])}" for word, words in CHOICES.items())
+        ),
     )
     parser.add_argument(
         "--images",
@@ -35,7 +47,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"of prepare: {names_help(FORMATS, 'records')}",
     )
     parser.add_argument(
-        "--split", default="train", metavar="S", help=f"of lsp: {names_help(SPLITS, 'train')}"
+        "--split",
+        default="train",
+        metavar="S",
+        help=f"of lsp: {names_help(SPLITS, 'train')}; of tfds: one that it has",
     )
     parser.add_argument(
         "--scenes", action="store_true", help="of prepare: whole photographs, for a detector"

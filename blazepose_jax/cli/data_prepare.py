@@ -25,6 +25,8 @@ from blazepose_jax.data.labels import Row
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import rendered_rows
+from blazepose_jax.data.tfds_people import read_tfds
+from blazepose_jax.data.tfds_source import parse_mapping
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
@@ -83,6 +85,13 @@ def check_arguments(args: Namespace) -> None:
             "--scenes makes records of photographs: leave out --format and name coco_keypoints"
             " or lsp"
         )
+    if (args.name == "tfds") != (args.mapping is not None):
+        raise BlazePoseError(
+            "a data set of TFDS's and --mapping go together: say which features are what, like"
+            " data prepare tfds --source DIR --mapping image=image,keypoints=points"
+        )
+    if args.name == "tfds" and args.format != "records":
+        raise BlazePoseError("a data set of TFDS's becomes records: leave out --format")
     if args.count < 1 or args.size < MIN_SIZE:
         raise BlazePoseError(
             f"--count {args.count} and --size {args.size}: at least 1 person of {MIN_SIZE} px is"
@@ -101,6 +110,18 @@ def prepare_lsp(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
     if (source / "annotations.json").is_file():
         return annotated(args, skeleton, read_folder(args, skeleton))
     return annotated(args, skeleton, read_lsp(unpack(source, scratch), args.split, skeleton))
+
+
+def prepare_tfds(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
+    """People of any TFDS data set, whose features ``--mapping`` names."""
+    mapping = parse_mapping(args.mapping)
+    data = read_tfds(str(source_of(args)), args.split, mapping, skeleton, scratch)
+    if args.strict and data.dropped:
+        raise BlazePoseError(
+            f"{args.source}: {'; '.join(describe_dropped(data.dropped).splitlines())};"
+            " strict reading allows none to be dropped: repair the data or leave out --strict"
+        )
+    return annotated(args, skeleton, data)
 
 
 def prepare_rendered(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
@@ -187,6 +208,7 @@ def write_tfds(found: Prepared, args: Namespace, output: Path) -> int:
 DATA_SETS = {
     "coco_keypoints": prepare_coco,
     "lsp": prepare_lsp,
+    "tfds": prepare_tfds,
     "rendered_people": prepare_rendered,
 }
 FORMATS = {"records": write_folder, "tfds": write_tfds}

@@ -128,9 +128,7 @@ class Lsp(_People):
     def _own_rows(self, dl_manager: Manager) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = unpack(Path(str(dl_manager.manual_dir)), Path(scratch))
-            yield from self._annotated(
-                read_lsp(folder, self._people.split, self._people.skeleton)
-            )
+            yield from self._annotated(read_lsp(folder, self._people.split, self._people.skeleton))
 
 
 class RenderedPeople(_People):
