@@ -170,6 +170,25 @@ def random_variables(model, images):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
+def scattered_pose_net(name, skeleton, licence="", **arguments):
+    """A pose net with random parameters, as a weights directory stores it.
+
+    Its points lie all over the crop and move a little with the picture.
+    """
+    from blazepose_jax.models import LayerConfig, create_model
+    from blazepose_jax.weights import StoredNetwork
+
+    arguments |= {"keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary)}
+    side = arguments.get("side", 256)
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    variables = random_variables(create_model(name, LayerConfig(), **arguments), images)
+    head = variables["params"]["heads"]["landmarks"]
+    head["kernel"] *= 0.01
+    bias = head["bias"].reshape(len(skeleton.keypoints) + len(skeleton.auxiliary), -1)
+    bias[:, :2] = np.random.default_rng(1).uniform(0.1, 0.9, (len(bias), 2)) * side
+    return StoredNetwork(name, "batch", variables, arguments, "drawn", licence, skeleton)
+
+
 def gradient(i, width=64, height=48):
     """A picture whose corner says which way is up and whose brightness says which frame it is."""
     image = np.zeros((height, width, 3), np.uint8)

@@ -7,10 +7,10 @@ import zipfile
 from blazepose_jax.export import flatbuffer
 from blazepose_jax.export.description import describe_network, facts_of, meaning
 from blazepose_jax.export.graph import Graph
+from blazepose_jax.weights.mediapipe import EXPORT_DESCRIPTION
 from blazepose_jax.weights.tflite import load_schema
 
 LABELS = "keypoints.txt"
-DESCRIPTION = "blazepose.json"
 IMAGE = "RGB, square; the pipeline crops and rotates it"
 # Of AssociatedFile (metadata_schema.fbs).
 DESCRIPTIONS, TENSOR_AXIS_LABELS = 1, 2
@@ -29,7 +29,7 @@ def describe(data: bytes, graph: Graph) -> bytes:
       The same model; ``blazepose.json`` (see ``describe_network``) and, for pose nets,
       ``keypoints.txt`` follow the flatbuffer as a zip, as TFLite's own tools write it.
     """
-    files = {DESCRIPTION: json.dumps(describe_network(graph), indent=1) + "\n"}
+    files = {EXPORT_DESCRIPTION: json.dumps(describe_network(graph), indent=1) + "\n"}
     if graph.keypoints:
         files[LABELS] = "\n".join(graph.keypoints) + "\n"
     buffer = _Metadata().build(
@@ -43,7 +43,7 @@ def describe(data: bytes, graph: Graph) -> bytes:
         mean=graph.mean,
         std=graph.std,
         outputs=[(name, _of_output(name, graph), _labels_of(name)) for name in graph.outputs],
-        file=DESCRIPTION,
+        file=EXPORT_DESCRIPTION,
     )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import importlib.util
+import io
+import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +20,9 @@ from blazepose_jax.weights.description import KINDS
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
 from blazepose_jax.weights.tflite import TFLiteModel, read_tflite
 
+# In the .tflite files of blazepose export (export/description.py).
+EXPORT_DESCRIPTION = "blazepose.json"
+MAX_DESCRIPTION, MAX_TEXT = 2**20, 2000  # bytes; characters of a source or licence
 LICENCE = "Apache-2.0 (Google, MediaPipe)"
 # Output shapes in index order, by which MediaPipe Tasks bind (docs/mediapipe.md, 4.2 and 4.3).
 DETECTOR_OUTPUTS = ((1, 2254, 12), (1, 2254, 1))
@@ -145,17 +151,36 @@ def import_files(files: dict[str, bytes]) -> dict[str, StoredNetwork]:
                 f"{name} is a second {net.kind} net next to {networks[net.kind].source}: a weights "
                 f"directory holds at most one of each of {', '.join(KINDS)}"
             )
+        source, licence = _told_by(data)
         networks[net.kind] = StoredNetwork(
             net.name,
             "folded",
             net.variables,
             {},
-            name,
-            LICENCE,
+            f"{name} ({source})" if source else name,
+            licence or LICENCE,
             BLAZEPOSE if net.kind == "pose" else None,
             data,
         )
     return networks
+
+
+def _told_by(data: bytes) -> tuple[str, str]:
+    """Source and licence in the description that this package's exports carry; "" without one.
+
+    Networks that were fine-tuned, exported and imported again keep the notice of what they came
+    from.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.getinfo(EXPORT_DESCRIPTION).file_size > MAX_DESCRIPTION:
+                return "", ""
+            told = json.loads(archive.read(EXPORT_DESCRIPTION))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, OSError, RuntimeError, ValueError):
+        return "", ""
+    found = [told.get(key) for key in ("source", "licence")] if isinstance(told, dict) else []
+    texts = [text[:MAX_TEXT] for text in found if isinstance(text, str)]
+    return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
 
 
 def _read_source(source: str | Path) -> dict[str, bytes]:

@@ -1,16 +1,16 @@
 """The page beside an exported file and the description inside: for those without this package."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
 import zipfile
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import drawn_weights, fails, random_variables
+from helpers import drawn_weights, fails, scattered_pose_net
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.export import description
@@ -19,10 +19,9 @@ from blazepose_jax.inference import Settings, detect, estimate
 from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI
-from blazepose_jax.weights import StoredNetwork, load_weights, save_weights
+from blazepose_jax.weights import import_weights, load_weights, read_stored, save_weights
 
 LICENCE = "Apache-2.0 (derived from pose_landmark_lite.tflite); training data: CC BY 4.0"
 # Off the middle, turned, and beyond the picture's edge.
@@ -36,21 +35,6 @@ OWN = Skeleton(
 ).with_roi_points()
 
 
-def pose_net(name, skeleton, **arguments):
-    """Drawn, with points all over the crop."""
-    arguments |= {"keypoints": len(skeleton.keypoints) + len(skeleton.auxiliary)}
-    side = arguments.get("side", 256)
-    variables = random_variables(
-        create_model(name, LayerConfig(), **arguments),
-        jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32),
-    )
-    head = variables["params"]["heads"]["landmarks"]
-    head["kernel"] *= 0.01
-    bias = head["bias"].reshape(-1, 5)
-    bias[:, :2] = np.random.default_rng(1).uniform(0.1, 0.9, (len(bias), 2)) * side
-    return StoredNetwork(name, "batch", variables, arguments, "drawn", LICENCE, skeleton)
-
-
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory, astronaut):
     path = tmp_path_factory.mktemp("picture") / "photo.png"
@@ -62,7 +46,10 @@ def picture(tmp_path_factory, astronaut):
 def weights(tmp_path_factory):
     """A net of BlazePose's rows and one of own points with a heatmap, each with a detector."""
     root = tmp_path_factory.mktemp("weights")
-    nets = {"rows": pose_net("smoke", BLAZEPOSE, side=128), "own": pose_net("lite", OWN)}
+    nets = {
+        "rows": scattered_pose_net("smoke", BLAZEPOSE, LICENCE, side=128),
+        "own": scattered_pose_net("lite", OWN, LICENCE),
+    }
     for name, net in nets.items():
         save_weights(root / name, {"detector": drawn_weights("detector"), "pose": net})
     return {name: root / name for name in nets}
@@ -229,6 +216,18 @@ def test_licences_stand_in_every_page(exported, output):
     text = exported(output).with_suffix(".md").read_text(encoding="utf-8")
     assert text.startswith(MARK)
     assert f"- Licence: {LICENCE}\n" in text
+
+
+def test_licences_survive_export_and_import(weights, tmp_path):
+    """What was fine-tuned from Google's nets stays theirs, however often it is exported."""
+    net = read_stored(weights["rows"])["detector"]
+    net = dataclasses.replace(net, licence=LICENCE, source="fine-tuned from pose_detection.tflite")
+    save_weights(tmp_path / "w", {"detector": net})
+    words = ("--part", "detector", "--backend", "litert")
+    assert export(tmp_path / "w", tmp_path / "d.tflite", *words) == 0
+    again = import_weights([tmp_path / "d.tflite"], tmp_path / "again")["detector"]
+    assert again.licence == read_stored(tmp_path / "again")["detector"].licence == LICENCE
+    assert again.source == "d.tflite (fine-tuned from pose_detection.tflite)"
 
 
 def test_odd_names_leave_the_page_whole(exported):
