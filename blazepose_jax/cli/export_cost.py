@@ -14,8 +14,9 @@ from blazepose_jax.inference.engine import Engine
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.litert import litert_networks
 from blazepose_jax.inference.litert_engine import LiteRTEngine
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.weights import StoredNetwork, TFLiteFile, load_weights
+from blazepose_jax.weights.own import ExperimentFile
 
 ALLOWED_DROP = 1.0  # points of PCK@0.2
 
@@ -49,29 +50,72 @@ class PckCost:
         ]
 
 
+def _named_rows(skeleton: Skeleton, own_names: tuple[str, ...]) -> Skeleton | None:
+    """MediaPipe's rows under the names of the set whose points stand in them, with its ROI; None
+    where the points that place that ROI have no row.
+    """
+    names = tuple(
+        own or f"{row} (not predicted)"
+        for row, own in zip(BLAZEPOSE.keypoints, own_names, strict=False)
+    )
+    if not set(skeleton.center + skeleton.up) <= set(names):
+        return None
+    return Skeleton(
+        skeleton.name,
+        names,
+        (),
+        skeleton.center,
+        skeleton.up,
+        auxiliary=BLAZEPOSE.auxiliary,
+        roi=skeleton.roi,
+    )
+
+
 def measure_cost(
-    net: StoredNetwork, exported: ExportedNetwork, weights: str, people: Annotations
-) -> PckCost:
+    net: StoredNetwork,
+    exported: ExportedNetwork,
+    weights: str,
+    people: Annotations,
+    experiment: ExperimentFile | None = None,
+) -> PckCost | None:
     """Measure PCK@0.2 of a .tflite and of float32 JAX on the same people, the truth's ROI.
+
+    On the points that both have: a .task leaves out those that MediaPipe has no row for.
 
     Args:
       net: the pose net.
       exported: its .tflite, one image at a time.
       weights: where JAX's network is read from.
       people: annotated; none of them calibrated the file.
+      experiment: the file that brings a network which is none of the zoo.
+
+    Returns:
+      PckCost; None where a .task leaves out the points that place the truth's ROI.
     """
-    settings = Settings(decode="refine")
-    skeleton = BLAZEPOSE if exported.graph.keypoints == ROWS else net.skeleton
+    settings, skeleton = Settings(decode="refine"), net.skeleton or BLAZEPOSE
+    if exported.graph.keypoints == ROWS:
+        named = _named_rows(skeleton, exported.graph.own_names)
+        if named is None:
+            return None
+        skeleton = named
+    torso = choose_torso("lsp", people.names, net.skeleton or BLAZEPOSE)
     file = TFLiteFile(exported.data, skeleton, exported.graph.fields)
+    pose = load_weights(weights, experiment=experiment).pose
     engines: dict[str, Engine] = {
-        "jax": JaxEngine(None, load_weights(weights).pose, settings, net.model),
+        "jax": JaxEngine(None, pose, settings, net.model),
         "file": LiteRTEngine(None, litert_networks({"pose": file})["pose"], settings, net.model),
     }
+    shared = {kind: shared_keypoints(engine, people.names) for kind, engine in engines.items()}
+    names = tuple(name for name in shared["jax"] if name in shared["file"])
     hits, total = {}, np.zeros(0)
     for name, engine in engines.items():
-        names = shared_keypoints(engine, people.names)
-        predictions = predict(engine, people, "truth", people.people)
-        torso = choose_torso("lsp", people.names, engine.skeleton)
+        columns = [shared[name].index(point) for point in names]
+        predictions = [
+            dataclasses.replace(
+                one, keypoints=one.keypoints[columns], visibility=one.visibility[columns]
+            )
+            for one in predict(engine, people, "truth", people.people)
+        ]
         hits[name], total = hits_by_person(predictions, people, names, torso)
     rates = {name: round(100 * float(found.sum() / total.sum()), 2) for name, found in hits.items()}
     lost = hits["jax"] - hits["file"]

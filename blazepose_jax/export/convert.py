@@ -10,7 +10,7 @@ from blazepose_jax.errors import check_name
 from blazepose_jax.export import flatbuffer, jax2tf_backend, litert_backend
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.metadata import describe
-from blazepose_jax.export.quantize import quantize
+from blazepose_jax.export.quantize import KEPT_FLOAT, quantize
 from blazepose_jax.weights import StoredNetwork
 
 
@@ -59,7 +59,9 @@ def to_tflite(
     convert = BACKENDS[check_name(backend, BACKENDS, "backend")].convert
     data = flatbuffer.finish(convert(graph), graph)
     batches = None if crops is None else np.repeat(crops[:, None], graph.batch, 1)
-    data = quantize(data, precision, batches)
+    # Of weights that are all 0 int8 makes a scale of 0, and the constant is lost in it.
+    kept = "|".join([KEPT_FLOAT, *(f"^{name};?$" for name in graph.constant)])
+    data = quantize(data, precision, batches, kept)
     flatbuffer.check_portable(flatbuffer.read(data))
     return describe(data, graph)
 

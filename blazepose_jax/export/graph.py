@@ -49,6 +49,7 @@ class Graph:
       own_names: (K',) the network's own name for each row, "" for rows that it knows nothing of.
       source: of the weights, for people.
       licence: of the weights.
+      constant: outputs that stand for heads which the network does not have.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Graph:
     own_names: tuple[str, ...] = ()
     source: str = ""
     licence: str = ""
+    constant: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -198,4 +200,5 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
         own_names=own_names,
         source=net.source,
         licence=net.licence,
+        constant=tuple(n for n in outputs if n in constants and getattr(shapes, n) is None),
     )

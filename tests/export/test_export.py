@@ -11,7 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import drawn_weights, random_variables, shared
+from helpers import (
+    drawn_weights,
+    person,
+    random_variables,
+    scattered_pose_net,
+    shared,
+    standing,
+    write_folder,
+)
 
 from blazepose_jax.cli.export_formats import FORMATS
 from blazepose_jax.cli.main import main
@@ -19,14 +27,20 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
 from blazepose_jax.export.convert import BACKENDS, to_native_tflite, to_tflite
 from blazepose_jax.export.graph import make_graph
-from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows, with_roi_rows
+from blazepose_jax.export.mediapipe_rows import (
+    ROWS,
+    known_rows,
+    left_out,
+    to_mediapipe_rows,
+    with_roi_rows,
+)
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import Settings
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.models import FOLDED, LayerConfig, create_model
 from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.resize import upsample2x
-from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP
+from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP, Skeleton
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
 from blazepose_jax.weights.tflite import load_schema
 
@@ -44,6 +58,27 @@ def small_net(skeleton=BLAZEPOSE, **arguments):
     return StoredNetwork(
         "smoke", "batch", random_variables(model, images), arguments, "drawn", "", skeleton
     )
+
+
+# Hips and shoulders, and a point that MediaPipe does not have.
+OWN_POINTS = Skeleton(
+    "own",
+    ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "chest"),
+    (),
+    ("left_hip", "right_hip"),
+    ("left_shoulder", "right_shoulder"),
+)
+
+
+def respelled(spelling):
+    """``OWN_POINTS`` in another spelling."""
+    new = {"chest": "chest"}
+    for name in OWN_POINTS.keypoints[:4]:
+        side, part = name.split("_")
+        new[name] = spelling.format(side=side, s=side[0], part=part, Part=part.title())
+    rows = (OWN_POINTS.keypoints, OWN_POINTS.center, OWN_POINTS.up)
+    keypoints, center, up = (tuple(new[name] for name in names) for names in rows)
+    return Skeleton("respelled", keypoints, (), center, up)
 
 
 def crops(count=4, side=128):
@@ -220,6 +255,43 @@ class TestOwnKeypointSets:
         ):
             make_graph(small_net(skeleton))
         assert make_graph(small_net(skeleton), mediapipe=False).keypoints == keypoints
+
+    @pytest.mark.parametrize("spelling", ["{s}_{Part}", "{Part}.{s}"])
+    def test_points_are_placed_whatever_their_spelling(self, spelling):
+        skeleton = respelled(spelling)
+        graph = make_graph(small_net(skeleton))
+        expected = make_graph(small_net(OWN_POINTS))
+        images = crops(1)
+        for a, b in zip(graph.call(images), expected.call(images), strict=True):
+            np.testing.assert_array_equal(a, b)
+        placed = dict(zip(ROWS, graph.own_names, strict=True))
+        assert placed["left_hip"] == skeleton.keypoints[2]
+        assert placed["nose"] == ""
+        assert left_out(small_net(skeleton)) == ("chest",)
+
+    def test_like_places_what_no_spelling_tells(self):
+        names = ("a", "b", "c", "d")
+        bodies = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
+        like = tuple(zip(names, bodies, strict=True))
+        skeleton = Skeleton("letters", names, (), names[:2], names[2:], like=like)
+        assert known_rows(skeleton) == {23: 0, 24: 1, 11: 2, 12: 3}
+
+    def test_own_roi_rows_become_rows_33_and_34(self):
+        """An arm: no hips, but the net places its own crop."""
+        names = ("R_Shoulder", "R_Elbow", "R_Wrist")
+        arm = Skeleton("arm", names, (), names[1:2], names[:1])
+        with pytest.raises(BlazePoseError, match="'arm' has no left_hip"):
+            make_graph(small_net(arm))
+        stored = small_net(arm.with_roi_points())
+        images = crops(1)
+        native = make_graph(stored, mediapipe=False).call(images)[0].reshape(5, 5)
+        rows = make_graph(stored).call(images)[0].reshape(39, 5)
+        np.testing.assert_allclose(rows[np.array([12, 14, 16, 33, 34])], native, rtol=1e-5)
+
+    def test_a_set_without_any_of_the_33_has_no_task(self):
+        paw = Skeleton("paw", ("toe", "heel pad"), (), ("toe",), ("heel pad",)).with_roi_points()
+        with pytest.raises(BlazePoseError, match=r"'paw' has none of MediaPipe's 33 points.*like"):
+            make_graph(small_net(paw))
 
     def test_the_litert_runtime_tracks_them(self, tmp_path):
         """A trained directory holds no .tflite: it is converted in memory."""
@@ -512,13 +584,31 @@ class TestCommand:
         )
 
     def test_calibration_without_people(self, weights, tmp_path, capsys):
-        from helpers import person, standing, write_folder
-
         rows = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
         folder = write_folder(tmp_path / "data", [{**person(1), "keypoints": rows}])
         assert self.export(weights, tmp_path / "x.tflite", "--calibration", str(folder)) == 2
         assert "labelled" in capsys.readouterr().err
         assert not (tmp_path / "x.tflite").exists()
+
+
+@pytest.mark.parametrize("precision", quantize.PRECISIONS)
+@pytest.mark.parametrize("output", ["x.tflite", "x.task"])
+def test_own_names_are_calibrated_in_every_precision(tmp_path, capsys, precision, output):
+    """The data are COCO's names, the net has names of its own."""
+    net = scattered_pose_net("smoke", respelled("{Part}.{s}").with_roi_points(), side=128)
+    save_weights(tmp_path / "w", {"detector": drawn_weights("detector"), "pose": net})
+    folder = write_folder(
+        tmp_path / "data",
+        [{**person(i), "image_id": i % 2} for i in range(1, 5)],
+        ("a.jpg", "b.jpg"),
+    )
+    words = ["--weights", tmp_path / "w", "--output", tmp_path / output, "--precision", precision]
+    words += ["--calibration", folder, "--backend", "litert"]
+    assert main(["export", *map(str, words)]) == 0
+    printed = capsys.readouterr().out
+    assert ("MediaPipe has no row for chest: left out" in printed) == (output == "x.task")
+    assert ("where float32 in JAX has" in printed) == (precision != "float32")
+    assert (tmp_path / output).is_file()
 
 
 def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
