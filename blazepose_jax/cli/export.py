@@ -8,7 +8,7 @@ from pathlib import Path
 from blazepose_jax.cli.export_formats import FORMATS, Format, Networks
 from blazepose_jax.cli.export_report import as_json, print_report
 from blazepose_jax.cli.export_request import ExportRequest
-from blazepose_jax.cli.options import add_weights, names_help
+from blazepose_jax.cli.options import add_weights, experiment_of, names_help
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
 from blazepose_jax.export.calibration import read_calibration_set
 from blazepose_jax.export.convert import BACKENDS, Backend
@@ -107,6 +107,7 @@ def request_from(args: Namespace) -> ExportRequest:
         images=args.images,
         batch=_batch_from(args.batch),
         json=args.json,
+        experiment=experiment_of(args),
     )
     FORMATS[suffix].check(request)
     check_files(request)
@@ -152,7 +153,7 @@ def read_nets(request: ExportRequest) -> Networks:
     Raises:
       BlazePoseError: one of them is missing.
     """
-    nets = read_stored(request.weights, request.detector)
+    nets = read_stored(request.weights, request.detector, experiment=request.experiment)
     if FORMATS[request.format].both:
         if lacking := [kind for kind in ("detector", "pose") if kind not in nets]:
             option = "--detector W" if lacking[0] == "detector" else "--weights W"

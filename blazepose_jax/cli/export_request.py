@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from blazepose_jax.weights.own import ExperimentFile
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportRequest:
@@ -20,6 +22,7 @@ class ExportRequest:
       images: where their pictures lie, if not there.
       batch: images at once.
       json: where to write the parity report.
+      experiment: the file that brings a network which is none of the zoo.
     """
 
     weights: str
@@ -33,6 +36,7 @@ class ExportRequest:
     images: str | None
     batch: int
     json: str | None
+    experiment: ExperimentFile | None = None
 
     @property
     def path(self) -> Path:

@@ -1,10 +1,13 @@
 """Options that several commands have, and help texts from the dicts that they describe."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import RUNTIMES
+from blazepose_jax.weights.own import ExperimentFile
 
 
 def names_help(names: Iterable[str], default: str = "") -> str:
@@ -28,9 +31,39 @@ def names_help(names: Iterable[str], default: str = "") -> str:
 
 
 def add_weights(parser: ArgumentParser) -> None:
-    """``--weights W`` and ``--detector W``."""
+    """``--weights W``, ``--detector W``, and the file of networks that are none of the zoo."""
     parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
+    add_experiment(parser)
+
+
+def add_experiment(parser: ArgumentParser) -> None:
+    """``--experiment FILE`` and ``--changed-experiment``."""
+    parser.add_argument(
+        "--experiment",
+        metavar="FILE",
+        help="the experiment file that brings the network of the weights; it is run",
+    )
+    parser.add_argument(
+        "--changed-experiment",
+        action="store_true",
+        help="take --experiment though it has changed since the weights were trained",
+    )
+
+
+def experiment_of(args: Namespace) -> ExperimentFile | None:
+    """The experiment file that the options name, if any.
+
+    Raises:
+      BlazePoseError: ``--changed-experiment`` without a file.
+    """
+    if args.experiment is None:
+        if args.changed_experiment:
+            raise BlazePoseError(
+                "--changed-experiment says that --experiment FILE has changed: give both"
+            )
+        return None
+    return ExperimentFile(Path(args.experiment), args.changed_experiment)
 
 
 def add_decode(parser: ArgumentParser) -> None:

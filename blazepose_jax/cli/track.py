@@ -7,7 +7,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from blazepose_jax.cli.options import add_decode, add_runtime, add_weights
+from blazepose_jax.cli.options import add_decode, add_runtime, add_weights, experiment_of
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
@@ -141,6 +141,7 @@ def run(args: Namespace) -> None:
         settings=settings_of(args),
         runtime=args.runtime,
         roi=args.roi,
+        experiment=experiment_of(args),
     )
     began = time.perf_counter()
     with open_sinks(args, media, tracker) as sinks:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from blazepose_jax.cli.options import add_overrides
 from blazepose_jax.training.config import configure
+from blazepose_jax.training.experiments import read_own_parts
 from blazepose_jax.training.loop import train
 from blazepose_jax.training.processes import together
 
@@ -40,6 +41,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """``blazepose train``."""
     config = configure(args.experiment, args.overrides)
-    workdir = Path(args.workdir)
+    own, workdir = read_own_parts(args.experiment), Path(args.workdir)
     with together(args.coordinator, args.processes, args.process, workdir):
-        train(config, workdir, init=args.init, allow_changes=args.allow_changes)
+        train(config, workdir, init=args.init, allow_changes=args.allow_changes, own=own)

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blazepose_jax.cli.options import add_weights
+from blazepose_jax.cli.options import add_weights, experiment_of
 from blazepose_jax.cli.web_runtime import fetch_runtime, runtime_folder
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes
@@ -16,6 +16,7 @@ from blazepose_jax.export.graph import make_graph
 from blazepose_jax.io.shipped import shipped
 from blazepose_jax.weights import read_stored
 from blazepose_jax.weights.archive import read_task
+from blazepose_jax.weights.own import ExperimentFile
 
 PAGE = shipped("web")
 VISION = runtime_folder(PAGE)
@@ -48,7 +49,7 @@ def run(args: Namespace) -> None:
         raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
     if not VISION.is_dir():
         fetch_runtime(PAGE, VISION)
-    model = task_of(args.weights, args.detector)
+    model = task_of(args.weights, args.detector, experiment_of(args))
     try:
         server = make_server(model, Path(args.image) if args.image else None, args.port)
     except OSError as error:
@@ -63,7 +64,7 @@ def run(args: Namespace) -> None:
             print("stopped")
 
 
-def task_of(weights: str, detector: str | None) -> bytes:
+def task_of(weights: str, detector: str | None, experiment: ExperimentFile | None = None) -> bytes:
     """The .task of any weights: a .task as it is, a directory exported.
 
     Raises:
@@ -72,7 +73,7 @@ def task_of(weights: str, detector: str | None) -> bytes:
     if Path(weights).is_file() and detector is None:
         read_task(Path(weights))
         return Path(weights).read_bytes()
-    nets = read_stored(weights, detector)
+    nets = read_stored(weights, detector, experiment=experiment)
     if lacking := [kind for kind in ("detector", "pose") if kind not in nets]:
         raise BlazePoseError(
             f"{weights} holds no {lacking[0]}: the page needs both networks; give one with "

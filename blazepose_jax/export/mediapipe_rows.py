@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,10 +113,10 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
 def _shaped_as(variables: Variables, shapes: dict[str, tuple[int, ...]]) -> Variables:
     """Variables with zeros in the place of those of another shape.
 
-    Own heads with a value per keypoint are no outputs of a .task; the net could not be built without
-    them.
+    Own heads with a value per keypoint are no outputs of a .task; without them the net could not be
+    built.
     """
-    flat = traverse_util.flatten_dict(variables, sep="/")
+    flat: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
     fitting = {
         name: value if value.shape == shapes.get(name) else np.zeros(shapes[name], np.float32)
         for name, value in flat.items()

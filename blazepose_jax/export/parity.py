@@ -99,8 +99,12 @@ def compare(
       logits.
     """
     chosen = PRECISIONS[precision]
-    allowed = dict.fromkeys(("probability", "m", SHARE), chosen.tolerance)
-    allowed["px"] = chosen.tolerance_px
+    allowed = {
+        "px": chosen.tolerance_px,
+        "probability": chosen.tolerance,
+        "m": chosen.tolerance,
+        SHARE: chosen.tolerance,
+    }
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for a, b in zip(ours, expected, strict=True):
         for i, name in enumerate(graph.outputs):

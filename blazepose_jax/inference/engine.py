@@ -11,6 +11,7 @@ from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Array, Detections, Frame, Network, Poses, TrackState
 from blazepose_jax.weights import Weights, load_weights, read_tflite_files
+from blazepose_jax.weights.own import ExperimentFile
 
 
 class Engine(Protocol):
@@ -54,6 +55,8 @@ def load_engine(
     settings: Settings,
     runtime: str = "jax",
     threads: int | None = None,
+    *,
+    experiment: ExperimentFile | str | Path | None = None,
 ) -> Engine:
     """Load networks.
 
@@ -63,6 +66,7 @@ def load_engine(
       settings: static.
       runtime: one of ``RUNTIMES``.
       threads: of LiteRT; None for as many as there are cores.
+      experiment: the file that brings networks which are none of the zoo, as for ``load_weights``.
 
     Returns:
       An engine.
@@ -71,7 +75,7 @@ def load_engine(
       BlazePoseError: bad weights, no pose net, an unknown runtime.
     """
     check_name(runtime, RUNTIMES, "runtime")
-    return RUNTIMES[runtime](weights, detector, settings, threads)
+    return RUNTIMES[runtime](weights, detector, settings, threads, experiment)
 
 
 def _load_jax(
@@ -79,15 +83,17 @@ def _load_jax(
     detector: str | Path | None,
     settings: Settings,
     threads: int | None,
+    experiment: ExperimentFile | str | Path | None,
 ) -> Engine:
     """XLA's own threads; ``threads`` does not matter."""
     if not isinstance(weights, Weights):
-        loaded = load_weights(weights, detector)
+        loaded = load_weights(weights, detector, experiment=experiment)
     elif detector is None:
         loaded = weights
     else:
         loaded = dataclasses.replace(
-            weights, detector=required(load_weights(detector).detector, "detector")
+            weights,
+            detector=required(load_weights(detector, experiment=experiment).detector, "detector"),
         )
     return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
 
@@ -97,6 +103,7 @@ def _load_litert(
     detector: str | Path | None,
     settings: Settings,
     threads: int | None,
+    experiment: ExperimentFile | str | Path | None,
 ) -> Engine:
     """The weights' .tflite files; networks without one are converted in memory."""
     # Here, as ``import blazepose_jax`` loads no export.
@@ -106,7 +113,8 @@ def _load_litert(
 
     if isinstance(weights, Weights):
         raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
-    nets = litert_networks(read_tflite_files(weights, detector, to_native_tflite), threads)
+    files = read_tflite_files(weights, detector, to_native_tflite, experiment=experiment)
+    nets = litert_networks(files, threads)
     model = f"{Path(weights).name} (litert)"
     return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, model)
 

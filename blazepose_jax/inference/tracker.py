@@ -17,6 +17,7 @@ from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Poses, TrackState
 from blazepose_jax.weights import Weights
+from blazepose_jax.weights.own import ExperimentFile
 
 _paste_mask = jax.jit(warp.paste_mask)
 
@@ -45,6 +46,7 @@ class Tracker:
         runtime: str = "jax",
         threads: int | None = None,
         roi: ROI | Sequence[float] | str = DETECTOR,
+        experiment: ExperimentFile | str | Path | None = None,
     ):
         """Load networks and start with an empty memory.
 
@@ -57,6 +59,8 @@ class Tracker:
           roi: where to look while nobody is followed: ``detector``, where it finds somebody;
             ``whole``, in the letterbox of the image; or a box of x, y, width, height in px, in the
             smallest square round it; or an ROI, for several people with a row for each.
+          experiment: the file that brings networks which are none of the zoo, as for
+            ``load_weights``.
 
         Raises:
           BlazePoseError: bad weights, a missing network, an unknown runtime or setting, no square.
@@ -64,7 +68,9 @@ class Tracker:
         check_settings(settings)
         by_detector = isinstance(roi, str) and roi == DETECTOR
         self._first = None if by_detector else FirstSquares(roi, settings.max_people)
-        self._engine = load_engine(weights, detector, settings, runtime, threads)
+        self._engine = load_engine(
+            weights, detector, settings, runtime, threads, experiment=experiment
+        )
         self.skeleton: Skeleton = self._engine.skeleton
         self.model, self.settings = self._engine.model, settings
         if self._first is None:

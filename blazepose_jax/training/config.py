@@ -29,6 +29,8 @@ class ModelConfig:
     momentum: float = 0.99
     # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning.
     norm: str = "batch"
+    # (name, value) of what a network of an experiment file takes besides, like ("width", 16).
+    arguments: tuple[tuple[str, str | int | float | tuple], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Variables
 from blazepose_jax.weights import StoredNetwork, read_stored
+from blazepose_jax.weights.own import ExperimentFile
 from blazepose_jax.weights.rows import (
     ROW_HEADS,
     WIDTHS,
@@ -48,7 +49,13 @@ class Start:
     has_roi_points: bool = False
 
 
-def begin(workdir: Path, init: str | None, kind: str, skeleton: Skeleton) -> Start:
+def begin(
+    workdir: Path,
+    init: str | None,
+    kind: str,
+    skeleton: Skeleton,
+    experiment: ExperimentFile | None = None,
+) -> Start:
     """The start of a run: that of an earlier command, or a new one, which is written down.
 
     Args:
@@ -56,6 +63,7 @@ def begin(workdir: Path, init: str | None, kind: str, skeleton: Skeleton) -> Sta
       init: weights directory or .task, or None.
       kind: ``detector`` or ``pose``.
       skeleton: of the records.
+      experiment: that is trained; it brings the network of weights that refer to it.
 
     Raises:
       BlazePoseError: no such weights, or a damaged file.
@@ -71,7 +79,7 @@ def begin(workdir: Path, init: str | None, kind: str, skeleton: Skeleton) -> Sta
             raise BlazePoseError(
                 f"{place} is damaged ({error}): begin again in a new --workdir"
             ) from error
-    stored = find(init, kind)
+    stored = find(init, kind, experiment)
     start = Start(init, stored.source, stored.licence)
     if kind == "pose" and stored.skeleton is not None:
         sources = row_sources(stored.skeleton, skeleton)
@@ -85,13 +93,13 @@ def begin(workdir: Path, init: str | None, kind: str, skeleton: Skeleton) -> Sta
     return start
 
 
-def find(path: str, kind: str) -> StoredNetwork:
+def find(path: str, kind: str, experiment: ExperimentFile | None = None) -> StoredNetwork:
     """A network of a weights directory.
 
     Raises:
       BlazePoseError: there is none of this kind.
     """
-    found = read_stored(path)
+    found = read_stored(path, experiment=experiment)
     if kind not in found:
         raise BlazePoseError(
             f"{path} holds no {kind}: name a weights directory that does with --init"
@@ -109,6 +117,7 @@ def start_from(
     *,
     skeleton: Skeleton | None = None,
     fields: tuple[str, ...] = FIELDS,
+    experiment: ExperimentFile | None = None,
 ) -> Variables:
     """Variables of a weights directory with the normalisation that is trained.
 
@@ -123,6 +132,7 @@ def start_from(
       crops: (B, S, S, 3) normalised, to unfold folded weights on; read only where that is needed.
       skeleton: of the experiment's pose net.
       fields: columns of its landmarks.
+      experiment: as for ``begin``.
 
     Returns:
       Variables with the names and shapes of ``fresh``.
@@ -130,7 +140,7 @@ def start_from(
     Raises:
       BlazePoseError: no such network in the directory, or one of another architecture.
     """
-    stored = find(path, kind)
+    stored = find(path, kind, experiment)
     if stored.model != model:
         raise BlazePoseError(
             f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
@@ -140,7 +150,7 @@ def start_from(
     if stored.norm == "folded" and norm != "folded":
         print("measuring statistics to unfold batch normalisation")
         variables = unfold_batch_norm(
-            create_model(model, LayerConfig(), **stored.arguments), variables, crops
+            create_model(stored.spec, LayerConfig(), **stored.arguments), variables, crops
         )
     elif stored.norm == "batch" and norm == "folded":
         variables = fold_batch_norm(variables)
@@ -171,7 +181,8 @@ def with_rows(
     Returns:
       A copy of ``variables`` in which every head with rows that both nets have is as in ``fresh``.
     """
-    old, new = variables["params"]["heads"], fresh["params"]["heads"]
+    # Networks of experiment files may have none.
+    old, new = (tree["params"].get("heads", {}) for tree in (variables, fresh))
     channels = {name: tuple(map(str, range(width))) for name, width in WIDTHS.items()}
     moved = {
         name: carry_rows(
@@ -184,6 +195,8 @@ def with_rows(
         for name in ROW_HEADS
         if name in old and name in new
     }
+    if not moved:
+        return variables
     return {**variables, "params": {**variables["params"], "heads": {**old, **moved}}}
 
 

@@ -15,6 +15,7 @@ from blazepose_jax.models import spec_of
 from blazepose_jax.training.best import Best
 from blazepose_jax.training.checkpoints import Checkpoints
 from blazepose_jax.training.config import Config
+from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import begin
 from blazepose_jax.training.log import MetricLog
 from blazepose_jax.training.processes import agreed, wait_for_all
@@ -26,7 +27,12 @@ from blazepose_jax.training.trainer import Trainer
 
 
 def train(
-    config: Config, workdir: Path, *, init: str | None = None, allow_changes: bool = False
+    config: Config,
+    workdir: Path,
+    *,
+    init: str | None = None,
+    allow_changes: bool = False,
+    own: OwnParts = NO_OWN_PARTS,
 ) -> TrainState:
     """Train until the last step; go on where the workdir's last run stopped.
 
@@ -35,6 +41,7 @@ def train(
       workdir: for checkpoints, metrics, curves and, at the end, weights.
       init: weights directory to start from.
       allow_changes: go on with another config than the workdir's run began with.
+      own: networks and an objective that the experiment file brings.
 
     Returns:
       The last state.
@@ -43,24 +50,20 @@ def train(
       BlazePoseError: bad data or config, a workdir in use, a started run that is to go on as
         another one, a loss that is not finite.
     """
-    for source in (init, config.teacher.weights):
-        if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
-            raise BlazePoseError(
-                f"{source!r} is where this run writes its own weights: name another --workdir"
-            )
+    check_sources((init, config.teacher.weights), workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
     with ExitStack() as stack:
         stack.enter_context(locked(workdir) if leads else nullcontext())
         interrupted = stack.enter_context(interruptible())
-        spec = spec_of(config.model.name)
+        spec = spec_of(own.network(config.model.name))
         checkpoints = Checkpoints(workdir / "checkpoints")
         stack.callback(checkpoints.close)
         done = max(checkpoints.steps(), default=0)
         changes = check_resumed(workdir, config, done, init=init, allow_changes=allow_changes)
         learn, held_out = open_readers(config.data, spec.kind)
-        start = begin(workdir, init, spec.kind, learn.skeleton)
-        trainer = Trainer(config, learn, held_out, start)
+        start = begin(workdir, init, spec.kind, learn.skeleton, own.file)
+        trainer = Trainer(config, learn, held_out, start, own)
         state = trainer.fresh_state(None if done else start.weights or None)
         # Rendering and compiling take them apart; the next lines communicate.
         wait_for_all("set up")
@@ -88,6 +91,19 @@ def train(
             write_report(workdir)
             print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
         return state
+
+
+def check_sources(sources: tuple[str | None, ...], workdir: Path) -> None:
+    """Refuse weights that the run itself will write.
+
+    Raises:
+      BlazePoseError: one of them.
+    """
+    for source in sources:
+        if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
+            raise BlazePoseError(
+                f"{source!r} is where this run writes its own weights: name another --workdir"
+            )
 
 
 def announce(trainer: Trainer, first: int) -> None:

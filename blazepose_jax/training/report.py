@@ -37,10 +37,12 @@ def write_report(workdir: Path) -> None:
     left, right = figure.subplots(1, 2)
     left.plot([r["step"] for r in learned], [r["loss"] for r in learned], color="#4285f4")
     left.set(title="loss", xlabel="step")
-    name = "pck@0.2" if learned and "pck@0.2" in learned[0] else "recall"
+    # An own objective need not measure any of them.
+    name = "recall" if any("recall" in r for r in (*learned, *held_out)) else "pck@0.2"
+    measured = [r for r in learned if name in r]
     right.plot(
-        [r["step"] for r in learned],
-        [r[name] for r in learned],
+        [r["step"] for r in measured],
+        [r[name] for r in measured],
         color="#4285f4",
         label="training, disturbed",
     )

@@ -18,6 +18,7 @@ from blazepose_jax.training.config import Config
 from blazepose_jax.training.detector_loss import detector_hits, detector_objective
 from blazepose_jax.training.detector_targets import scene_targets
 from blazepose_jax.training.distillation import Teacher, TeacherConfig
+from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import Start
 from blazepose_jax.training.pose_objective import pose_hits, pose_objective
 from blazepose_jax.training.step import Objective
@@ -82,16 +83,21 @@ class PoseTask:
 
     kind = "pose"
 
-    def __init__(self, config: Config, learn: Reader, start: Start):
-        """The network has ROI points where the weights it starts from or its teacher have them.
+    def __init__(self, config: Config, learn: Reader, start: Start, own: OwnParts = NO_OWN_PARTS):
+        """The network has ROI points where its set, its start or its teacher asks for them.
 
         Raises:
-          BlazePoseError: a bad teacher.
+          BlazePoseError: a bad teacher, or a bad objective of an experiment file.
         """
         model = config.model
+        self._objective = own.objective_for(pose_objective)
         self.side, self._config = model.side, config
-        self.teacher = load_teacher(teacher_config(config, start), learn.skeleton, model.fields)
-        self.skeleton = learn.skeleton.with_roi_points() if start.has_roi_points else learn.skeleton
+        self.teacher = load_teacher(
+            teacher_config(config, start), learn.skeleton, model.fields, own.file
+        )
+        # A set without centre and up points can say by ROI points alone where to look next.
+        adds = start.has_roi_points or not learn.skeleton.center
+        self.skeleton = learn.skeleton.with_roi_points() if adds else learn.skeleton
         if self.teacher is not None:
             self.skeleton = self.teacher.skeleton
         self.arguments = {
@@ -99,12 +105,13 @@ class PoseTask:
             "side": model.side,
             "fields": model.fields,
             "heads": model.heads,
+            **dict(model.arguments),
         }
 
     def objective(self, apply: Apply, teacher: Teacher | None) -> Objective:
-        """The pose objective under the experiment's augmentation and weights."""
+        """The pose objective, or the own one, under the experiment's augmentation and weights."""
         return partial(
-            pose_objective,
+            self._objective,
             apply,
             skeleton=self.skeleton,
             fields=self._config.model.fields,
@@ -169,13 +176,14 @@ class DetectorTask:
     skeleton: Skeleton | None = None
     teacher: Teacher | None = None
 
-    def __init__(self, config: Config):
-        self.arguments: dict[str, Any] = {}
-        self.side, self._config = spec_of(config.model.name).side, config.detector
+    def __init__(self, config: Config, own: OwnParts = NO_OWN_PARTS):
+        self.arguments: dict[str, Any] = dict(config.model.arguments)
+        self.side = spec_of(own.network(config.model.name)).side
+        self._config, self._objective = config.detector, own.objective_for(detector_objective)
 
     def objective(self, apply: Apply, teacher: Teacher | None) -> Objective:
-        """The detector's objective; there are no teachers of detectors."""
-        return partial(detector_objective, apply, side=self.side, config=self._config)
+        """The detector's objective, or the own one; there are no teachers of detectors."""
+        return partial(self._objective, apply, side=self.side, config=self._config)
 
     def count(self, apply: Apply, variables: Variables, batch: SceneBatch) -> dict[str, jax.Array]:
         """People, those found, detections, and those that are right."""

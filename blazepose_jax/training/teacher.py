@@ -7,11 +7,15 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, PoseOutputs, Variables
 from blazepose_jax.training.distillation import NOT_TAUGHT, Teacher, TeacherConfig
 from blazepose_jax.weights import load_weights
+from blazepose_jax.weights.own import ExperimentFile
 from blazepose_jax.weights.rows import row_sources
 
 
 def load_teacher(
-    config: TeacherConfig, skeleton: Skeleton, fields: tuple[str, ...]
+    config: TeacherConfig,
+    skeleton: Skeleton,
+    fields: tuple[str, ...],
+    experiment: ExperimentFile | None = None,
 ) -> Teacher | None:
     """The teacher that an experiment names.
 
@@ -22,6 +26,7 @@ def load_teacher(
       config: which weights.
       skeleton: of the student's records.
       fields: columns of the student's landmarks.
+      experiment: that is trained; it brings the network of a teacher that refers to it.
 
     Returns:
       Teacher, or None where the experiment has none or it shares no point with the student.
@@ -31,7 +36,7 @@ def load_teacher(
     """
     if not config.weights:
         return None
-    network = load_weights(config.weights).pose
+    network = load_weights(config.weights, experiment=experiment).pose
     if network is None or network.skeleton is None:
         raise BlazePoseError(
             f"teacher {config.weights!r} holds no pose net: name one in teacher.weights"

@@ -17,6 +17,7 @@ from blazepose_jax.errors import check_name
 from blazepose_jax.models import LayerConfig, create_model, spec_of
 from blazepose_jax.structs import Variables
 from blazepose_jax.training.config import Config, ModelConfig
+from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import Start, start_from
 from blazepose_jax.training.optimizer import make_optimizer
 from blazepose_jax.training.row_rates import scale_rows
@@ -39,7 +40,14 @@ UNFOLDED_ON = 2048
 class Trainer:
     """The network, its jitted functions and their shardings."""
 
-    def __init__(self, config: Config, learn: Reader, held_out: HeldOut, start: Start):
+    def __init__(
+        self,
+        config: Config,
+        learn: Reader,
+        held_out: HeldOut,
+        start: Start,
+        own: OwnParts = NO_OWN_PARTS,
+    ):
         """Build everything that a step closes over.
 
         Args:
@@ -47,18 +55,20 @@ class Trainer:
           learn: training data.
           held_out: validation data.
           start: what the run began with.
+          own: networks and an objective that the experiment file brings.
 
         Raises:
           BlazePoseError: a batch that the devices cannot share, or a bad config.
         """
         self.config, self.learn, self.held_out, self.start = config, learn, held_out, start
-        self.spec = spec_of(config.model.name)
+        self.own, network = own, own.network(config.model.name)
+        self.spec = spec_of(network)
         self.task: Task = (
-            PoseTask(config, learn, start) if self.spec.kind == "pose" else DetectorTask(config)
+            PoseTask(config, learn, start, own)
+            if self.spec.kind == "pose"
+            else DetectorTask(config, own)
         )
-        self.model = create_model(
-            config.model.name, layer_config(config.model), **self.task.arguments
-        )
+        self.model = create_model(network, layer_config(config.model), **self.task.arguments)
         o = config.optimizer
         self.optimizer = make_optimizer(
             o.learning_rate,
@@ -142,6 +152,7 @@ class Trainer:
                 self._inputs(),
                 skeleton=self.task.skeleton,
                 fields=model.fields,
+                experiment=self.own.file,
             )
         return self._everywhere(create_train_state(variables, self.optimizer))
 
@@ -193,6 +204,7 @@ class Trainer:
             if self.start.licence
             else "that of its training data",
             self.task.skeleton,
+            own=self.own.networks.get(self.config.model.name),
         )
         save_weights(directory, {self.task.kind: network})
 
