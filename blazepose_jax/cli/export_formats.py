@@ -68,7 +68,9 @@ class Format:
 
 def _write_tflite(request: ExportRequest, nets: Networks, calibration: CalibrationSet) -> Export:
     [(kind, net)] = nets.items()
-    network = _as_tflite(request, net, calibration, mediapipe=has_mediapipe_rows(net))
+    # MediaPipe's layout has no place for own heads.
+    mediapipe = net.own is None and has_mediapipe_rows(net)
+    network = _as_tflite(request, net, calibration, mediapipe=mediapipe)
     return _write_file(request, nets, {kind: network}, network.data, calibration)
 
 
@@ -133,7 +135,9 @@ def _write_file(
     cost, path, failure = None, request.path, ""
     is_reduced, people = request.precision != "float32", calibration.measured
     if is_reduced and people is not None and "pose" in networks and request.batch == 1:
-        cost = measure_cost(nets["pose"], networks["pose"], request.weights, people)
+        cost = measure_cost(
+            nets["pose"], networks["pose"], request.weights, people, request.experiment
+        )
     failures = [text for network in networks.values() for text in network.failures]
     failures += cost.failures if cost else []
     if failures:
