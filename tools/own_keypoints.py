@@ -128,7 +128,7 @@ def stick(directory: Path, learn: int, test: int) -> None:
         for i in numbers:
             xy, flags = found.keypoints[i][rows], found.visibility_flags[i][rows]
             torso = np.linalg.norm(xy[:2].mean(0) - xy[6:8].mean(0))
-            picture, tip = with_stick(found.pixels[i], xy[3], xy[5], torso, rng)
+            picture, tip = with_stick(found.pixels[i], xy[3], xy[5], float(torso), rng)
             picture.save(folder / f"{i:04d}.jpg", quality=95)
             inside = bool(((tip >= 0) & (tip < SIDE)).all())
             labels = np.concatenate([np.c_[xy, flags].ravel(), [*tip, 2 if inside else 1]])

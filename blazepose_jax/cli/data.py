@@ -47,6 +47,30 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"of prepare: {names_help(FORMATS, 'records')}",
     )
     parser.add_argument(
+        "--teacher",
+        metavar="W",
+        help="of prepare: weights that find the ROI of people whose labels give none",
+    )
+    parser.add_argument(
+        "--skeleton",
+        default="blazepose",
+        metavar="S",
+        help=f"of prepare: {names_help((*SKELETONS, OWN_SKELETON), 'blazepose')}",
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PATH",
+        help="new records folder, or the picture to write",
+    )
+    add_people_lists(parser)
+    parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
+    add_choices(parser)
+
+
+def add_choices(parser: ArgumentParser) -> None:
+    """The options of prepare on what becomes a record, and which of them some data sets have."""
+    parser.add_argument(
         "--split",
         default="train",
         metavar="S",
@@ -64,25 +88,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of rendered_people (default: 0)"
     )
-    parser.add_argument(
-        "--teacher",
-        metavar="W",
-        help=("of prepare: weights that find the ROI of people whose labels give none"),
-    )
-    parser.add_argument(
-        "--skeleton",
-        default="blazepose",
-        metavar="S",
-        help=f"of prepare: {names_help((*SKELETONS, OWN_SKELETON), 'blazepose')}",
-    )
-    parser.add_argument(
-        "--output",
-        required=True,
-        metavar="PATH",
-        help="new records folder, or the picture to write",
-    )
-    add_people_lists(parser)
-    parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
 
 
 def run(args: Namespace) -> None:

@@ -15,7 +15,7 @@ from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import PoseBatch, SceneBatch
 from blazepose_jax.training import AugmentConfig, DetectorConfig, sample_targets, scene_targets
-from blazepose_jax.training.config import load_experiment, override
+from blazepose_jax.training.config import configure
 from blazepose_jax.training.experiments import read_own_parts
 
 SHOWN, COLUMNS = 32, 8
@@ -26,7 +26,7 @@ WHITE = (255, 255, 255)
 
 def show(args: Namespace) -> None:
     """``blazepose data show EXPERIMENT --output PICTURE``."""
-    config = override(load_experiment(args.name), args.overrides)
+    config = configure(args.name, args.overrides)
     check_outputs((args.output,), (config.data.records or None,))
     check_picture_name(Path(args.output))
     spec = spec_of(read_own_parts(args.name).network(config.model.name))
