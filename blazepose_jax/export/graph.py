@@ -140,6 +140,15 @@ def _detector_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapi
     )
 
 
+def missing_heads(side: int) -> dict[str, tuple[int, int, float]]:
+    """Stride, channels and value of the outputs that stand for heads that a net lacks."""
+    return {
+        "mask": (1, 1, -10.0),
+        "heatmap": (4, len(ROWS), NO_HEATMAP),
+        "world": (side, 3 * len(ROWS), 0.0),
+    }
+
+
 def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool) -> Graph:
     skeleton, spec = net.skeleton or BLAZEPOSE, net.spec
     own_names = skeleton.keypoints + skeleton.auxiliary
@@ -161,12 +170,7 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
     )
     # A .task has no place for others.
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
-    # Of missing heads: stride, channels, value.
-    constants = {
-        "mask": (1, 1, -10.0),
-        "heatmap": (4, len(ROWS), NO_HEATMAP),
-        "world": (side, 3 * len(ROWS), 0.0),
-    }
+    constants = missing_heads(side)
 
     def estimate(images: Array) -> tuple[Array, ...]:
         found = cast(PoseOutputs, module.apply(net.variables, images, train=False))

@@ -78,19 +78,31 @@ def train(
             announce(trainer, first)
         best = Best(workdir) if leads else None
         state, done = run_steps(trainer, state, first, checkpoints, log, workdir, interrupted, best)
-        if leads and done < o.steps:
-            without = " without --init" if init else ""
-            print(
-                f"interrupted: step {done} is saved; the same command{without} goes on from there"
-            )
-        elif leads:
-            if best is None or best.step is None:
-                trainer.export(state, workdir / "weights")
-            else:
-                print(best.describe(done))
-            write_report(workdir)
-            print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
+        if best is not None:
+            finish(trainer, state, done, best, workdir)
         return state
+
+
+def finish(trainer: Trainer, state: TrainState, done: int, best: Best, workdir: Path) -> None:
+    """Write the report, and the weights where no validation has; or say how to go on.
+
+    Args:
+      trainer: the network and its data.
+      state: after ``done`` steps.
+      done: steps.
+      best: the best validation.
+      workdir: of the run.
+    """
+    if done < trainer.config.optimizer.steps:
+        without = " without --init" if trainer.start.weights else ""
+        print(f"interrupted: step {done} is saved; the same command{without} goes on from there")
+        return
+    if best.step is None:
+        trainer.export(state, workdir / "weights")
+    else:
+        print(best.describe(done))
+    write_report(workdir)
+    print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
 
 
 def check_sources(sources: tuple[str | None, ...], workdir: Path) -> None:
