@@ -102,6 +102,8 @@ def write_annotations(
     annotations = [
         {
             **{field: a[field] for field in ("id", "image_id", "category_id", "bbox", "area")},
+            # Where both of LSP's halves are as large, the names look like the frames of two films.
+            "group": str(a["image_id"]),
             "keypoints": np.reshape(a["keypoints"], (-1, 3))[columns].ravel().tolist(),
         }
         for a in chosen

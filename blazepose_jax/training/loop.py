@@ -127,6 +127,12 @@ def announce(trainer: Trainer, first: int) -> None:
         f"{jax.device_count()} {jax.default_backend()} device(s)",
         flush=True,
     )
+    if not len(trainer.held_out) and config.data.held_out:
+        print(
+            "nobody is held out, so the last weights will be kept: there are too few records, or"
+            " too few groups (docs/own_keypoints.md)",
+            flush=True,
+        )
     if skeleton is not None and not skeleton.mirrors and config.augment.flip:
         print(skeleton.describe_sides(), flush=True)
 
