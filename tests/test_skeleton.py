@@ -73,6 +73,7 @@ def test_init_writes_what_it_recognises(tmp_path, capsys):
     assert (skeleton.center, skeleton.up) == (("L_hip", "R_hip"), ("L_shoulder", "R_shoulder"))
     assert fields["like"]["R_ankle"] == "right_ankle"
     assert "Snout" not in fields["like"]
+    assert skeleton.pairs is not None
     assert len(skeleton.pairs) == 8
     assert "left and right: 8 pairs (L_eye <-> R_eye" in said
     assert "R_ankle = right_ankle" in said

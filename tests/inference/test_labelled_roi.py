@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import blob_image, blob_networks
@@ -35,8 +36,9 @@ def engine_of(detector=True):
 
     def with_shoulders(variables, images):
         outputs = pose.apply(variables, images)
-        rows = list(BLAZEPOSE.indices(("left_shoulder", "right_shoulder")))
-        return outputs.replace(landmarks=outputs.landmarks.at[:, rows, 1].add(-0.64 * 64))
+        rows = jnp.array(BLAZEPOSE.indices(("left_shoulder", "right_shoulder")))
+        landmarks = jnp.asarray(outputs.landmarks).at[:, rows, 1].add(-0.64 * 64)
+        return outputs.replace(landmarks=landmarks)
 
     settings = Settings(max_people=CANDIDATES)
     return JaxEngine(
@@ -66,7 +68,8 @@ def test_the_detection_is_chosen_by_the_labels(engine):
     assert labelled_roi(engine, frame, person_at((150, 5), (145, 2)), "face") is None
 
 
-def test_a_net_goes_on_from_the_labels(engine):
+def test_a_net_goes_on_from_the_labels():
+    engine = engine_of(detector=False)
     frame = to_frame(blob_image(*SIZE, (150, 100)))
     # The box of the labels is 40 px; half again as large, the square is 61 px, and keeps its size.
     roi = labelled_roi(engine, frame, person_at((125, 90), (165, 110)), "net")
@@ -78,6 +81,16 @@ def test_a_net_goes_on_from_the_labels(engine):
     np.testing.assert_allclose(boxed.side, 76, rtol=1e-3)
     alone = labelled_roi(engine, frame, person_at((150, 100)), "net")
     np.testing.assert_allclose(alone.side, 1.5 * 300 + 1, rtol=1e-3)
+    # Where the labels are a part of somebody, wider squares show the rest.
+    wide = labelled_roi(engine, frame, person_at((110, 60), (125, 75)), "net")
+    np.testing.assert_allclose(wide.side, 6 * 15 + 1, rtol=1e-3)
+    np.testing.assert_allclose(wide.center, (150, 100), atol=1.5)
+
+
+def test_a_net_with_a_detector_begins_at_the_face(engine):
+    frame = to_frame(blob_image(*SIZE, (150, 100)))
+    roi = labelled_roi(engine, frame, person_at((125, 90), (165, 110)), "net")
+    np.testing.assert_allclose(roi.side, 2 * 1.25 * 0.25 * 300, rtol=1e-3)
 
 
 def test_a_teacher_must_see_somebody_where_the_labels_are(engine):
@@ -88,7 +101,8 @@ def test_a_teacher_must_see_somebody_where_the_labels_are(engine):
     assert roi_by_teacher(engine, frame, away, STICK.keypoints, STICK) is None
 
 
-def test_a_teachers_points_stand_for_missing_labels_whatever_they_are_called(engine):
+def test_a_teachers_points_stand_for_missing_labels_whatever_they_are_called():
+    engine = engine_of(detector=False)
     frame = to_frame(blob_image(*SIZE, (150, 100), radius=3))
     # The labels' box has 16 px, the square 25; there it sees the shoulders 16 px above the hips.
     person = person_at((150, 100), (0, 0), (150, 84), (0, 0), flags=[2, 0, 2, 0])
