@@ -130,7 +130,7 @@ def announce(trainer: Trainer, first: int) -> None:
     if not len(trainer.held_out) and config.data.held_out:
         print(
             "nobody is held out, so the last weights will be kept: there are too few records, or"
-            " too few groups (docs/own_keypoints.md)",
+            " too few groups of pictures",
             flush=True,
         )
     if skeleton is not None and not skeleton.mirrors and config.augment.flip:
