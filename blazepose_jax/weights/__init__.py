@@ -9,8 +9,10 @@ from blazepose_jax.weights.loading import (
     read_tflite_files,
 )
 from blazepose_jax.weights.mediapipe import import_weights
+from blazepose_jax.weights.own import ExperimentFile
 
 __all__ = [
+    "ExperimentFile",
     "StoredNetwork",
     "TFLiteFile",
     "Weights",
