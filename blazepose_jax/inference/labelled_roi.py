@@ -18,7 +18,7 @@ from blazepose_jax.structs import ROI, Frame
 LOOKS = 2  # the second is through the ROI that the first one gives
 # First squares, in sides of the box round the labelled points: one that fits a whole body, then
 # wider ones for a part of it. Of 40 people of LSP Extended with one arm labelled, `data prepare
-# --teacher` with Lite kept 1 with 1.5 alone, 27 with these, and 36 with the detector's square first.
+# --teacher` with Lite kept 1 with 1.5 alone, 27 with these, 36 with the detector's square first.
 WIDTHS = (1.5, 3.0, 6.0)
 CANDIDATES = 8  # detections among which one is chosen; ``Settings.max_people`` of the engine
 LEAST_INSIDE = 0.5  # share of the labelled points, in the square of a person's detection
