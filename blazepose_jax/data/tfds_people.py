@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from blazepose_jax.data.annotations import Annotations, Person, Reasons
 from blazepose_jax.data.tfds_source import Mapping, feature_of, open_examples
@@ -198,6 +197,8 @@ class _Reader:
 
     def _picture(self, number: int, image: bytes | np.ndarray) -> Path:
         """Write the picture of an example as TFDS would show it, without EXIF's orientation."""
+        from PIL import Image
+
         if isinstance(image, bytes):
             path = self._pictures / f"{number:08d}{SUFFIXES.get(image[:2], '.img')}"
             path.write_bytes(image)
