@@ -31,7 +31,7 @@ def test_a_name_alone_is_the_first_variant():
     assert load_experiment("paper") == load_experiment("paper:lite")
     assert load_experiment("paper").model.name == "paper_lite"
     assert load_experiment("released:full").model.name == "full"
-    assert load_experiment("finetune:full").teacher.weights == "weights/full"
+    assert load_experiment("finetune:full").model.name == "full"
     assert load_experiment("paper:lite_cpu").model.side == 128
 
 
