@@ -74,7 +74,7 @@ def printed_by(page, *words):
         cwd=page.parent,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [line for line in done.stdout.splitlines() if line]
