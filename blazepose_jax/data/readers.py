@@ -7,10 +7,10 @@ import jax
 
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.protocols import HeldOut, Reader
-from blazepose_jax.data.records import open_records
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, render_all
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.io.json_files import read_json
 
 KEPT = 10_000  # as many rendered people are kept in memory; more are rendered anew each time
 LARGE = 10**9
@@ -55,14 +55,15 @@ def cap_held_out(held_out: int, count: int) -> int:
 
 
 def count_records(folder: str) -> int:
-    """Number of records in a records folder; TFDS's data sets count as large.
+    """Number of records that a records folder states; what states none counts as large.
 
     Raises:
-      BlazePoseError: a damaged folder, or none.
+      BlazePoseError: a damaged records.json.
     """
-    if (Path(folder) / "dataset_info.json").is_file():
-        return LARGE
-    return len(open_records(folder))
+    place = Path(folder) / "records.json"
+    described = read_json(place) if place.is_file() else None
+    count = described.get("count") if isinstance(described, dict) else None
+    return count if isinstance(count, int) else LARGE
 
 
 def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOut]:

@@ -101,9 +101,16 @@ class _Reader:
             labelled = keypoints[status > 0]
             span = np.ptp(labelled, axis=0) if box is None else box[2:] - box[:2]
             person = Person(
-                len(self._people) + 1, path, keypoints, status, float(span.prod()), "", group,
-                label, box,
-            )  # fmt: skip
+                len(self._people) + 1,
+                path,
+                keypoints,
+                status,
+                float(span.prod()),
+                "",
+                group,
+                label,
+                box,
+            )
             self._people.append(person)
 
     def finish(self) -> Annotations:

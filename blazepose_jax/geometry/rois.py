@@ -8,6 +8,8 @@ from blazepose_jax.structs import ROI, Array
 
 # The circle round the body is widened by this factor (docs/mediapipe.md, 3.5).
 MARGIN = 1.25
+# Torso of somebody who stands, of the ROI's side; where centre and up points are unknown.
+USUAL_TORSO = 0.2
 # A training record shows this many times the side of its ROI, so that a disturbed crop still sees
 # the surroundings.
 CONTEXT = 1.4

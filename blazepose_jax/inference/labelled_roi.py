@@ -14,6 +14,7 @@ from blazepose_jax.inference.engine import Engine
 from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Frame
+from blazepose_jax.weights.rows import row_sources
 
 LOOKS = 2  # the second is through the ROI that the first one gives
 # First squares, in sides of the box round the labelled points: one that fits a whole body, then
@@ -24,8 +25,6 @@ CANDIDATES = 8  # detections among which one is chosen; ``Settings.max_people`` 
 LEAST_INSIDE = 0.5  # share of the labelled points, in the square of a person's detection
 MIN_PRESENCE = 0.5  # probability of a person
 MAX_DISTANCE = 0.5  # torsos, median over the labelled points that a teacher knows
-# Of the ROI's side, of somebody who stands; for teachers whose own set has no centre and up points.
-USUAL_TORSO = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,13 +215,9 @@ def points_of_teacher(
 
 
 def rows_of_teacher(teacher: Skeleton, skeleton: Skeleton) -> list[int | None]:
-    """K positions among a teacher's keypoints: of the same name, else of the same body point."""
-    bodies = {body: i for i, body in enumerate(teacher.body_names) if body}
-    by_name = {name: i for i, name in enumerate(teacher.keypoints)}
-    return [
-        by_name.get(name, bodies.get(body))
-        for name, body in zip(skeleton.keypoints, skeleton.body_names, strict=True)
-    ]
+    """K positions among a teacher's keypoints, None for points that it does not predict."""
+    sources = row_sources(teacher, skeleton)[: len(skeleton.keypoints)]
+    return [source.rows[0] if source.known else None for source in sources]
 
 
 def _agrees(
@@ -242,7 +237,7 @@ def _agrees(
     ]
     if not apart:  # the set has nothing that the teacher knows
         return share_of(person, look.next_roi) >= LEAST_INSIDE
-    torso = USUAL_TORSO * float(look.next_roi.side)
+    torso = rois.USUAL_TORSO * float(look.next_roi.side)
     if teacher.center and teacher.up:
         center, up = (
             look.points[list(teacher.indices(ends))].mean(0)

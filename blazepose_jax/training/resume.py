@@ -134,5 +134,4 @@ def record(workdir: Path, config: Config, done: int, changes: dict[str, tuple[Js
         rows = read_json_lines(path) if path.is_file() else []
         rows.append({"step": done, "changes": changes})
         write_text(path, "".join(f"{json.dumps(row)}\n" for row in rows))
-    described = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
-    write_text(workdir / NAME, described)
+    write_text(workdir / NAME, json.dumps(as_json(config), indent=2) + "\n")

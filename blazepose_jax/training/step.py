@@ -64,15 +64,14 @@ def train_step(
     Returns:
       The next state, and metrics: the objective's, loss and gradient norm.
     """
+    own = jax.random.fold_in(key, state.step)
 
     def loss_of(params):
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        return objective(variables, batch, jax.random.fold_in(key, state.step))
+        return objective({"params": params, "batch_stats": state.batch_stats}, batch, own)
 
     if accumulate == 1:
         (loss, (metrics, stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     else:
-        own = jax.random.fold_in(key, state.step)
         loss, metrics, stats, grads = accumulated(state, batch, own, objective, accumulate)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

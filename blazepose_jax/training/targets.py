@@ -10,9 +10,6 @@ from blazepose_jax.structs import ROI, Array, Frame, PoseBatch
 from blazepose_jax.training import augment
 from blazepose_jax.training.augment import AugmentConfig, disturbed_roi
 
-# Of the ROI's side, of somebody who stands.
-USUAL_TORSO = 0.2
-
 
 class BodyTargets(struct.PyTreeNode):
     """What only rendered people know."""
@@ -91,7 +88,7 @@ def sample_targets(
         covered=covered | ~inside,
         is_keypoint=jnp.arange(points.shape[0]) < len(skeleton.keypoints),
         torso=torso_of(
-            points, visibility_flags, skeleton, USUAL_TORSO * record.roi.side / seen.side
+            points, visibility_flags, skeleton, rois.USUAL_TORSO * record.roi.side / seen.side
         ),
         is_person=is_person,
         body=body_targets(record, seen, flipped, order, layers, is_person),
