@@ -194,6 +194,8 @@ class Network(struct.PyTreeNode, Generic[Outputs]):
       std: grey levels per unit.
       skeleton: of a pose net.
       fields: of a pose net: what the columns of the landmarks are.
+      decode: of a pose net: what x and y of the landmarks are, ``regression`` or, where the graph
+        of an exported file decodes them, ``heatmap``.
     """
 
     variables: Variables | None
@@ -203,6 +205,7 @@ class Network(struct.PyTreeNode, Generic[Outputs]):
     std: float = struct.field(pytree_node=False)
     skeleton: Skeleton | None = struct.field(pytree_node=False, default=None)
     fields: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    decode: str = struct.field(pytree_node=False, default="regression")
 
     def __repr__(self) -> str:
         """One line, without the parameters themselves."""

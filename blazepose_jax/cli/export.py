@@ -12,6 +12,7 @@ from blazepose_jax.cli.options import add_weights, experiment_of, names_help
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
 from blazepose_jax.export.calibration import read_calibration_set
 from blazepose_jax.export.convert import BACKENDS, Backend
+from blazepose_jax.export.graph_decode import DECODES
 from blazepose_jax.export.page import check_page, page_path
 from blazepose_jax.export.quantize import PRECISIONS, Precision
 from blazepose_jax.io.files import is_special, write_text
@@ -35,6 +36,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backend", default="jax2tf", metavar="B", help=_described(BACKENDS, "jax2tf")
+    )
+    parser.add_argument(
+        "--decode",
+        metavar="NAME",
+        help=f"of pose nets: {names_help(DECODES)} (default: heatmap where the net has one)",
     )
     parser.add_argument(
         "--calibration",
@@ -86,6 +92,8 @@ def request_from(args: Namespace) -> ExportRequest:
     """
     check_name(args.precision, PRECISIONS, "precision")
     check_name(args.backend, BACKENDS, "backend")
+    if args.decode is not None:
+        check_name(args.decode, DECODES, "decode")
     if args.part is not None:
         check_name(args.part, PARTS, "part")
     suffix = Path(args.output).suffix
@@ -108,6 +116,7 @@ def request_from(args: Namespace) -> ExportRequest:
         batch=_batch_from(args.batch),
         json=args.json,
         experiment=experiment_of(args),
+        decode=args.decode,
     )
     FORMATS[suffix].check(request)
     check_files(request)

@@ -92,7 +92,9 @@ def measure_cost(
     Returns:
       PckCost; None where a .task leaves out the points that place the truth's ROI.
     """
-    settings, skeleton = Settings(decode="refine"), net.skeleton or BLAZEPOSE
+    # What stands in the file, or what its readers make of regressed points.
+    decode = "heatmap" if exported.graph.decode == "heatmap" else "refine"
+    settings, skeleton = Settings(decode=decode), net.skeleton or BLAZEPOSE
     if exported.graph.keypoints == ROWS:
         named = _named_rows(skeleton, exported.graph.own_names)
         if named is None:

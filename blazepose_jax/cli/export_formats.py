@@ -84,6 +84,7 @@ def _as_tflite(
         precision=request.precision,
         backend=request.backend,
         mediapipe=mediapipe,
+        decode=request.decode,
     )
 
 
@@ -120,7 +121,13 @@ def _check_onnx(request: ExportRequest) -> None:
 
 def _write_onnx(request: ExportRequest, nets: Networks, calibration: CalibrationSet) -> Export:
     [(kind, net)] = nets.items()
-    network = export_onnx(net, calibration, batch=request.batch, backend=request.backend)
+    network = export_onnx(
+        net,
+        calibration,
+        batch=request.batch,
+        backend=request.backend,
+        decode=request.decode,
+    )
     return _write_file(request, nets, {kind: network}, network.data, calibration)
 
 
@@ -179,7 +186,9 @@ def _write_saved_model(
     path, failure = request.path, ""
     folder = OutputFolder(path)
     try:
-        network = export_saved_model(net, folder.part, calibration, batch=request.batch)
+        network = export_saved_model(
+            net, folder.part, calibration, batch=request.batch, decode=request.decode
+        )
         if network.failures:
             path = folder.path = path.with_name(f"{path.name}.parity-failed")
             failure = f"{path} lies too far from JAX: use --backend litert with a .tflite"

@@ -26,6 +26,8 @@ def _print_network(network: ExportedNetwork, cost: PckCost | None) -> None:
         else ""
     )
     print(f"{network.graph.kind} ({network.graph.model}){size}; against JAX on real crops:")
+    if network.graph.decode:
+        print(f"  x and y of its landmarks: {network.graph.decode}")
     for row in network.differences:
         print(f"  {row.output:<12} mean {row.mean:.2g}, largest {row.largest:.2g} {row.unit}")
     if cost:
@@ -45,6 +47,7 @@ def as_json(request: ExportRequest, export: Export) -> dict[str, object]:
         "parts": {
             kind: {
                 "model": network.graph.model,
+                "decode": network.graph.decode or None,
                 "bytes": len(network.data),
                 "operators": network.operators,
                 "differences": [dataclasses.asdict(row) for row in network.differences],

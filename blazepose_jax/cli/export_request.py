@@ -23,6 +23,7 @@ class ExportRequest:
       batch: images at once.
       json: where to write the parity report.
       experiment: the file that brings a network which is none of the zoo.
+      decode: a key of ``graph_decode.DECODES``, or None for the net's best.
     """
 
     weights: str
@@ -37,6 +38,7 @@ class ExportRequest:
     batch: int
     json: str | None
     experiment: ExperimentFile | None = None
+    decode: str | None = None
 
     @property
     def path(self) -> Path:

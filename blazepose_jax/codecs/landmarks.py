@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from blazepose_jax.codecs import heatmaps
+from blazepose_jax.codecs.soft_argmax import soft_argmax
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.structs import Array, PoseOutputs
 
@@ -35,25 +36,46 @@ def _refine(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> 
 
 
 def _heatmap(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
+    logits = _needed(heatmap_logits, "heatmap")
+    x, y = (column[None, None, None] for column in points_crop.T)
+    steps = jnp.stack(soft_argmax(x, y, logits[None]), -1)[0, 0, 0]
+    return _moved(points_crop, points_crop + steps, logits, body)
+
+
+def _peaks(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
+    logits = _needed(heatmap_logits, "peaks")
+    return _moved(points_crop, heatmaps.decode(logits), logits, body)
+
+
+def _needed(heatmap_logits: Array | None, decode: str) -> Array:
     if heatmap_logits is None:
-        raise BlazePoseError("decode 'heatmap' needs a net with a heatmap head: use 'regression'")
-    # The auxiliary points steer the tracker: they are refined, never moved to a far peak.
-    auxiliary = heatmaps.refine(points_crop, heatmap_logits)[body:]
-    return jnp.concatenate([heatmaps.decode(heatmap_logits)[:body], auxiliary])
+        raise BlazePoseError(f"decode {decode!r} needs a net with a heatmap head: use 'regression'")
+    return heatmap_logits
+
+
+def _moved(points_crop: jax.Array, found: jax.Array, logits: Array, body: int) -> jax.Array:
+    """Found keypoints and refined auxiliary points, which steer the tracker."""
+    return jnp.concatenate([found[:body], heatmaps.refine(points_crop, logits)[body:]])
 
 
 # Name -> (function, what it does).
 _DECODES = {
     "refine": (_refine, "MediaPipe's: the regressed point, pulled to the heatmap round it"),
     "regression": (_regression, "the paper's: the regressed point alone"),
-    "heatmap": (_heatmap, "the centroid round each heatmap's peak; the most accurate on LSP"),
+    "heatmap": (_heatmap, "the mean of the heatmap near the regressed point, as in exported files"),
+    "peaks": (_peaks, "the centroid round each heatmap's peak"),
 }
 # Name -> what it does, for help texts.
 DECODES = {name: description for name, (_, description) in _DECODES.items()}
 
 
 def decode(
-    outputs: PoseOutputs, fields: tuple[str, ...], side: int, method: str, body: int
+    outputs: PoseOutputs,
+    fields: tuple[str, ...],
+    side: int,
+    method: str,
+    body: int,
+    held: str = "regression",
 ) -> CropPoints:
     """Decode one person (docs/mediapipe.md, 3.8).
 
@@ -63,18 +85,20 @@ def decode(
       side: input px.
       method: a key of ``DECODES``; ``refine`` without a heatmap is ``regression``.
       body: K, how many of the K' rows are keypoints; the rest are auxiliary.
+      held: what the x and y of ``outputs.landmarks`` are already; an exported file's graph may
+        have done the work of ``heatmap``, which is then not done twice.
 
     Returns:
       CropPoints.
 
     Raises:
-      BlazePoseError: unknown method, or ``heatmap`` for a net without one.
+      BlazePoseError: unknown method, or ``heatmap`` or ``peaks`` for a net without one.
     """
     check_name(method, DECODES, "decode")
     column = {field: jnp.asarray(outputs.landmarks)[:, i] for i, field in enumerate(fields)}
     zero = jnp.zeros_like(column["x"])
     regressed = jnp.stack([column["x"], column["y"]], -1) / side  # (K', 2)
-    function, _ = _DECODES[method]
+    function, _ = _DECODES["regression" if method == held else method]
     xy = function(regressed, outputs.heatmap, body)
     points = jnp.concatenate([xy, (column.get("z", zero) / side)[:, None]], -1)
     visibility = jax.nn.sigmoid(column["visibility"]) if "visibility" in column else zero + 1

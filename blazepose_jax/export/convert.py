@@ -72,5 +72,6 @@ def default_backend() -> str:
 
 
 def to_native_tflite(net: StoredNetwork) -> bytes:
-    """A network as a .tflite, own keypoint sets in their own rows."""
-    return to_tflite(make_graph(net, mediapipe=False), backend=default_backend())
+    """A network as a .tflite with its own rows and regressed points; ``Settings`` decode them."""
+    graph = make_graph(net, mediapipe=False, decode="regression")
+    return to_tflite(graph, backend=default_backend())

@@ -135,6 +135,7 @@ def _pose_part(graph: Graph, skeleton: Skeleton) -> Json:
 
 def _decode(graph: Graph) -> Json:
     decode: Json = {
+        "landmarks": graph.decode,
         "method": "refine" if "heatmap" in graph.outputs else "regression",
         "regression": "x and y of landmarks / side of the input: 0 to 1 in the crop",
         "visibility": "sigmoid of the field: not hidden",

@@ -1,6 +1,7 @@
 """Exported networks: one network as one file, compared with JAX."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from blazepose_jax.export import flatbuffer, jax2tf_backend, onnx_backend
@@ -46,6 +47,7 @@ def export_tflite(
     precision: str,
     backend: str,
     mediapipe: bool,
+    decode: str | None = None,
 ) -> ExportedNetwork:
     """Convert a network to a .tflite and compare it with JAX.
 
@@ -56,11 +58,13 @@ def export_tflite(
       precision: one of ``quantize.PRECISIONS``.
       backend: one of ``convert.BACKENDS``.
       mediapipe: as for ``make_graph``.
+      decode: as for ``make_graph``.
 
     Raises:
       BlazePoseError: as for ``make_graph`` and ``to_tflite``.
     """
-    graph = make_graph(net, batch=batch, mediapipe=mediapipe)
+    make = partial(make_graph, net, batch=batch, mediapipe=mediapipe, decode=decode)
+    graph = make()
     data = to_tflite(
         graph,
         backend=backend,
@@ -68,7 +72,7 @@ def export_tflite(
         crops=crops_for(graph, calibration.images),
     )
     crops = crops_for(graph, calibration.judged)
-    reference = make_graph(net, batch=batch, mediapipe=mediapipe, convolution="auto")
+    reference = make(convolution="auto")
     differences = compare(
         graph, run_tflite(data, graph, crops), run_jax(reference, crops), precision
     )
@@ -76,7 +80,12 @@ def export_tflite(
 
 
 def export_onnx(
-    net: StoredNetwork, calibration: CalibrationSet, *, batch: int, backend: str
+    net: StoredNetwork,
+    calibration: CalibrationSet,
+    *,
+    batch: int,
+    backend: str,
+    decode: str | None = None,
 ) -> ExportedNetwork:
     """Convert a network to a float32 .onnx, by way of a .tflite, and compare it with JAX.
 
@@ -85,16 +94,18 @@ def export_onnx(
       calibration: images to compare on.
       batch: images at once.
       backend: of the .tflite, one of ``convert.BACKENDS``.
+      decode: as for ``make_graph``.
 
     Raises:
       BlazePoseError: as for ``to_tflite`` and ``onnx_backend``.
     """
     mediapipe = has_mediapipe_rows(net)
-    graph = make_graph(net, batch=batch, mediapipe=mediapipe)
+    make = partial(make_graph, net, batch=batch, mediapipe=mediapipe, decode=decode)
+    graph = make()
     tflite = to_tflite(graph, backend=backend)
     data = onnx_backend.convert(tflite)
     crops = crops_for(graph, calibration.judged)
-    reference = make_graph(net, batch=batch, mediapipe=mediapipe, convolution="auto")
+    reference = make(convolution="auto")
     differences = compare(
         graph, onnx_backend.run(data, graph, crops), run_jax(reference, crops), "float32"
     )
@@ -103,7 +114,12 @@ def export_onnx(
 
 
 def export_saved_model(
-    net: StoredNetwork, folder: Path, calibration: CalibrationSet, *, batch: int
+    net: StoredNetwork,
+    folder: Path,
+    calibration: CalibrationSet,
+    *,
+    batch: int,
+    decode: str | None = None,
 ) -> ExportedNetwork:
     """Write a network as a float32 SavedModel and compare it with JAX.
 
@@ -112,11 +128,13 @@ def export_saved_model(
       folder: to write into; new or empty.
       calibration: images to compare on.
       batch: images at once.
+      decode: as for ``make_graph``.
 
     Raises:
       BlazePoseError: as for ``jax2tf_backend.save``.
     """
-    graph = make_graph(net, batch=batch, convolution="xla", mediapipe=has_mediapipe_rows(net))
+    mediapipe = has_mediapipe_rows(net)
+    graph = make_graph(net, batch=batch, convolution="xla", mediapipe=mediapipe, decode=decode)
     crops = crops_for(graph, calibration.judged)
     jax2tf_backend.save(graph, folder)
     found = jax2tf_backend.run_saved(folder, graph, crops)

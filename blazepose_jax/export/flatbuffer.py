@@ -33,8 +33,10 @@ PORTABLE = {
     # What reduced precision adds.
     "DEQUANTIZE",
     "QUANTIZE",
-    # What computes the rows that place the next crop, where the net does not predict them.
+    # What computes the rows that place the next crop, where the net does not predict them, and the
+    # points by the heatmaps.
     "MUL",
+    "SUB",
     "DIV",
     "SQRT",
 }

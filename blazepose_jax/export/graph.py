@@ -7,7 +7,8 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.export.graph_decode import DECODES, with_heatmap_points
 from blazepose_jax.export.mediapipe_rows import (
     NO_HEATMAP,
     ROWS,
@@ -26,6 +27,7 @@ OUTPUTS = {
     "detector": ("boxes", "scores"),
     "pose": ("landmarks", "presence", "mask", "heatmap", "world"),
 }
+XY = ("x", "y")
 # Input px and anchors, hard-wired (docs/mediapipe.md, 4.2).
 MEDIAPIPE_DETECTOR = (224, 2254)
 
@@ -50,6 +52,8 @@ class Graph:
       source: of the weights, for people.
       licence: of the weights.
       constant: outputs that stand for heads which the network does not have.
+      decode: what x and y of the landmarks are, a key of ``graph_decode.DECODES``; "" for a
+        detector.
     """
 
     kind: str
@@ -67,6 +71,7 @@ class Graph:
     source: str = ""
     licence: str = ""
     constant: tuple[str, ...] = ()
+    decode: str = ""
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -75,7 +80,12 @@ class Graph:
 
 
 def make_graph(
-    net: StoredNetwork, *, batch: int = 1, mediapipe: bool = True, convolution: str = "tflite"
+    net: StoredNetwork,
+    *,
+    batch: int = 1,
+    mediapipe: bool = True,
+    convolution: str = "tflite",
+    decode: str | None = None,
 ) -> Graph:
     """Build the function to export.
 
@@ -91,18 +101,24 @@ def make_graph(
         world 0. Otherwise own keypoint sets keep their rows and only existing heads are outputs.
       convolution: of ``LayerConfig``: ``tflite`` leaves marks for ``flatbuffer``, ``xla`` is
         complete.
+      decode: of ``graph_decode.DECODES``; None for ``heatmap`` wherever the net has heatmaps.
 
     Returns:
       Graph.
 
     Raises:
-      BlazePoseError: a detector, or a keypoint set, that MediaPipe cannot use.
+      BlazePoseError: a detector, or a keypoint set, that MediaPipe cannot use; an unknown decode,
+        or one by heatmaps that the net does not have.
     """
     if batch < 1:
         raise BlazePoseError(f"batch is {batch}: it must be a whole number of at least 1")
+    if decode is not None:
+        check_name(decode, DECODES, "decode")
     net = net.folded()
-    make = _detector_graph if net.spec.kind == "detector" else _pose_graph
-    return make(net, LayerConfig(net.norm, convolution=convolution), batch, mediapipe)
+    config = LayerConfig(net.norm, convolution=convolution)
+    if net.spec.kind == "detector":
+        return _detector_graph(net, config, batch, mediapipe)
+    return _pose_graph(net, config, batch, mediapipe, decode)
 
 
 def own_outputs(outputs: PoseOutputs) -> tuple[str, ...]:
@@ -149,7 +165,9 @@ def missing_heads(side: int) -> dict[str, tuple[int, int, float]]:
     }
 
 
-def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool) -> Graph:
+def _pose_graph(
+    net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: bool, decode: str | None
+) -> Graph:
     skeleton, spec = net.skeleton or BLAZEPOSE, net.spec
     own_names = skeleton.keypoints + skeleton.auxiliary
     known, computes_roi = known_rows(skeleton), mediapipe and not skeleton.has_roi_points
@@ -171,10 +189,17 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
     # A .task has no place for others.
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     constants = missing_heads(side)
+    fields = tuple(net.arguments.get("fields", FIELDS))
+    decode = _checked_decode(decode, net.model, shapes.heatmap is not None and fields[:2] == XY)
+    moved = body if mediapipe else list(range(len(skeleton.keypoints)))
 
     def estimate(images: Array) -> tuple[Array, ...]:
         found = cast(PoseOutputs, module.apply(net.variables, images, train=False))
-        rows = with_roi_rows(found.landmarks, body, side) if computes_roi else found.landmarks
+        rows = found.landmarks
+        if decode == "heatmap":
+            rows = with_heatmap_points(rows, cast(Array, found.heatmap), moved, side)
+        if computes_roi:
+            rows = with_roi_rows(rows, body, side)
         values = {
             "landmarks": rows.reshape(batch, -1),
             "presence": jax.nn.sigmoid(found.presence),
@@ -199,10 +224,25 @@ def _pose_graph(net: StoredNetwork, config: LayerConfig, batch: int, mediapipe: 
         std=spec.std,
         outputs=outputs + others,
         keypoints=skeleton.keypoints + skeleton.auxiliary,
-        fields=tuple(net.arguments.get("fields", FIELDS)),
+        fields=fields,
         skeleton=skeleton,
         own_names=own_names,
         source=net.source,
         licence=net.licence,
         constant=tuple(n for n in outputs if n in constants and getattr(shapes, n) is None),
+        decode=decode,
     )
+
+
+def _checked_decode(decode: str | None, model: str, has_heatmap: bool) -> str:
+    """The decode of a graph, by what the net has.
+
+    Raises:
+      BlazePoseError: ``heatmap`` for a net without one.
+    """
+    if decode == "heatmap" and not has_heatmap:
+        raise BlazePoseError(
+            f"decode 'heatmap' needs a net with a heatmap head, which {model} does not have: use"
+            " 'regression'"
+        )
+    return decode or ("heatmap" if has_heatmap else "regression")

@@ -199,7 +199,7 @@ def constant_map(images: Array, stride: int, channels: int, value: float) -> jax
       (B, S / stride, S / stride, channels) float32.
     """
     with jax.named_scope("heads/constant"):
-        return _conv(images, jnp.zeros((3, channels)), stride) + jnp.full(channels, value)
+        return conv(images, jnp.zeros((3, channels)), stride) + jnp.full(channels, value)
 
 
 def with_roi_rows(landmarks: Array, known: list[int], side: int) -> jax.Array:
@@ -225,25 +225,34 @@ def with_roi_rows(landmarks: Array, known: list[int], side: int) -> jax.Array:
     center, up = pick[hips].mean(0), pick[shoulders].mean(0) - pick[hips].mean(0)  # (2, 195) each
     apart = pick[known] - center  # (n, 2, 195)
     with jax.named_scope("heads/roi"):
-        squares = _conv(flat, apart.reshape(-1, rows * width).T / side) ** 2  # (B, 1, 1, 2n)
-        distances = _conv(squares, np.repeat(np.eye(len(known), dtype=np.float32), 2, 0))
+        squares = conv(flat, apart.reshape(-1, rows * width).T / side) ** 2  # (B, 1, 1, 2n)
+        distances = conv(squares, np.repeat(np.eye(len(known), dtype=np.float32), 2, 0))
         window = (1, 1, len(known), 1)
         farthest = lax.reduce_window(
             distances.reshape(batch, 1, -1, 1), -jnp.inf, lax.max, window, window, "VALID"
         )  # (B, 1, 1, 1)
-        direction = _conv(flat, up.T / side)  # (B, 1, 1, 2)
-        length = _conv(direction**2, np.ones((2, 1), np.float32)) + jnp.full(1, 1e-6)
+        direction = conv(flat, up.T / side)  # (B, 1, 1, 2)
+        length = conv(direction**2, np.ones((2, 1), np.float32)) + jnp.full(1, 1e-6)
         offset = direction * jnp.sqrt(farthest / length)
         keep = np.eye(rows * width, dtype=np.float32)
         for row in ROI_ROWS:
             keep[:, row * width : row * width + 2] = center.T
         placed = np.zeros((2, rows * width), np.float32)
         placed[[0, 1], [ROI_ROWS[1] * width, ROI_ROWS[1] * width + 1]] = side
-        return (_conv(flat, keep) + _conv(offset, placed)).reshape(batch, rows, width)
+        return (conv(flat, keep) + conv(offset, placed)).reshape(batch, rows, width)
 
 
-def _conv(x: Array, matrix: Array, stride: int = 1) -> jax.Array:
-    """A matrix over the channels of (B, H, W, C), as a 1x1 convolution."""
+def conv(x: Array, matrix: Array, stride: int = 1) -> jax.Array:
+    """A matrix over the channels as a 1x1 convolution.
+
+    Args:
+      x: (B, H, W, C).
+      matrix: (C, D).
+      stride: in rows and columns.
+
+    Returns:
+      (B, H / stride, W / stride, D).
+    """
     return lax.conv_general_dilated(
         jnp.asarray(x),
         jnp.asarray(matrix)[None, None],

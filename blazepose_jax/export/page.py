@@ -150,6 +150,11 @@ def _keypoints(graph: Graph) -> list[str]:
         for row, (name, own) in enumerate(names)
     ]
     fields = ", ".join(graph.fields)
+    decoded = (
+        " x and y of the keypoints are decoded from the heatmaps already."
+        if graph.decode == "heatmap"
+        else ""
+    )
     refine = (
         f" Then each point is pulled to the heatmap's centre of mass in the {KERNEL} x {KERNEL}"
         f" cells round it, if one of them reaches the probability {MIN_CONFIDENCE} (`refine`, as in"
@@ -161,7 +166,7 @@ def _keypoints(graph: Graph) -> list[str]:
         "### Rows",
         "",
         f"Each row of `landmarks` is {fields}. x / {graph.side} and y / {graph.side} are places in"
-        f" the crop, 0 to 1 (`regression`).{refine}",
+        f" the crop, 0 to 1.{decoded}{refine}",
         "",
         "| row | name | point of the network |",
         "|---|---|---|",

@@ -147,6 +147,7 @@ def litert_networks(files: dict[str, TFLiteFile], threads: int | None = None) ->
             spec.std,
             file.skeleton,
             file.fields if kind == "pose" else (),
+            file.decode,
         )
     return networks
 

@@ -132,7 +132,7 @@ def read_poses(
     skeleton = required_skeleton(pose)
     body = len(skeleton.keypoints)
     decoded = jax.vmap(
-        lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body)
+        lambda o: landmarks.decode(o, pose.fields, pose.side, settings.decode, body, pose.decode)
     )(outputs)
     xy = rois.crop_to_image(decoded.points[..., :2], roi)  # (N, K', 2)
     points = jnp.concatenate([xy, decoded.points[..., 2:] * roi.side[:, None, None]], -1)

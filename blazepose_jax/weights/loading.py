@@ -16,7 +16,7 @@ from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights.archive import read_task
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.directory import StoredNetwork, read_network
-from blazepose_jax.weights.mediapipe import import_files
+from blazepose_jax.weights.mediapipe import decode_of, import_files
 from blazepose_jax.weights.own import ExperimentFile
 
 Item = TypeVar("Item")
@@ -58,6 +58,11 @@ class TFLiteFile:
     data: bytes
     skeleton: Skeleton | None = None
     fields: tuple[str, ...] = FIELDS
+
+    @property
+    def decode(self) -> str:
+        """Of a pose net: what x and y of its landmarks are; see ``structs.Network``."""
+        return decode_of(self.data)
 
 
 def load_weights(

@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from blazepose_jax.structs import Variables
 from blazepose_jax.weights.archive import WHEEL_MEMBERS, read_task, read_wheel
 from blazepose_jax.weights.description import KINDS
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
-from blazepose_jax.weights.tflite import TFLiteModel, read_tflite
+from blazepose_jax.weights.tflite import Convolution, read_tflite
 
 # In the .tflite files of blazepose export (export/description.py).
 EXPORT_DESCRIPTION = "blazepose.json"
@@ -59,9 +60,11 @@ def import_tflite(data: bytes, name: str) -> Imported:
             create_model(candidate, LayerConfig("folded", convolution="xla")),
             MODELS[candidate].side,
         )
-        kernels = [c.kernel.shape for c in model.convolutions]
-        if kernels == [call.kernel_shape for call in calls]:
-            return Imported(candidate, kind, {"params": _assemble(calls, model)})
+        # Those of a decode in the graph have shapes that no network has.
+        shapes = {call.kernel_shape for call in calls}
+        convolutions = [c for c in model.convolutions if c.kernel.shape in shapes]
+        if [c.kernel.shape for c in convolutions] == [call.kernel_shape for call in calls]:
+            return Imported(candidate, kind, {"params": _assemble(calls, convolutions)})
     raise BlazePoseError(
         f"{name} has the outputs of a {kind} net but the {len(model.convolutions)} convolutions of"
         f" none known ({', '.join(_CANDIDATES[kind])}): import one of Google's files, or run this"
@@ -90,10 +93,10 @@ def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
     )
 
 
-def _assemble(calls: list[ConvCall], model: TFLiteModel) -> Variables:
+def _assemble(calls: list[ConvCall], convolutions: list[Convolution]) -> Variables:
     """Nested parameters from the convolutions, which both sides list in the same order."""
     params: Variables = {}
-    for call, conv in zip(calls, model.convolutions, strict=True):
+    for call, conv in zip(calls, convolutions, strict=True):
         node = params
         for part in call.path:
             node = node.setdefault(part, {})
@@ -171,16 +174,30 @@ def _told_by(data: bytes) -> tuple[str, str]:
     Networks that were fine-tuned, exported and imported again keep the notice of what they came
     from.
     """
+    told = _description(data)
+    texts = [
+        text[:MAX_TEXT] for key in ("source", "licence") if isinstance(text := told.get(key), str)
+    ]
+    return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
+
+
+def decode_of(data: bytes) -> str:
+    """What x and y of a pose .tflite's landmarks are: ``heatmap`` where its graph decodes them."""
+    decode = _description(data).get("decode")
+    is_decoded = isinstance(decode, dict) and decode.get("landmarks") == "heatmap"
+    return "heatmap" if is_decoded else "regression"
+
+
+def _description(data: bytes) -> dict[str, Any]:
+    """The description in one of this package's exports; empty for any other file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if archive.getinfo(EXPORT_DESCRIPTION).file_size > MAX_DESCRIPTION:
-                return "", ""
+                return {}
             told = json.loads(archive.read(EXPORT_DESCRIPTION))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, OSError, RuntimeError, ValueError):
-        return "", ""
-    found = [told.get(key) for key in ("source", "licence")] if isinstance(told, dict) else []
-    texts = [text[:MAX_TEXT] for text in found if isinstance(text, str)]
-    return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _read_source(source: str | Path) -> dict[str, bytes]:

@@ -21,6 +21,8 @@ from blazepose_jax.cli import web
 from blazepose_jax.cli.main import main
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.metadata import add_normalization
+from blazepose_jax.inference import Settings
+from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.images import read_image
 from blazepose_jax.io.media import read_media
@@ -67,7 +69,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tasks(weights):
-    """{(net, kind): .task}: Google's own files, and ours in two precisions."""
+    """{(net, kind): .task}: Google's own files, ours in two precisions, ours by the heatmaps."""
     found = {}
     for name, directory in weights.items():
         original = directory.parent / f"{name}-google.task"
@@ -78,8 +80,13 @@ def tasks(weights):
             )
         )
         found[name, "google"] = original
-        for precision, backend in (("float32", "jax2tf"), ("float16", "litert")):
-            path = directory.parent / f"{name}-{precision}.task"
+        for kind, precision, backend in (
+            ("float32", "float32", "jax2tf"),
+            ("float16", "float16", "litert"),
+            ("heatmap", "float32", "jax2tf"),
+            ("heatmap float16", "float16", "litert"),
+        ):
+            path = directory.parent / f"{name}-{kind}.task"
             assert (
                 main(
                     [
@@ -92,11 +99,13 @@ def tasks(weights):
                         precision,
                         "--backend",
                         backend,
+                        "--decode",
+                        "heatmap" if "heatmap" in kind else "regression",
                     ]
                 )
                 == 0
             )
-            found[name, precision] = path
+            found[name, kind] = path
     return found
 
 
@@ -286,6 +295,40 @@ def points_in(found):
     return np.array([[p["x"], p["y"]] for p in found["landmarks"][0]])
 
 
+def our_points(task, frames):
+    """The pipeline's points by MediaPipe's refinement of what the file says: (33, 2) a frame."""
+    tracker = Tracker(task, settings=Settings(decode="refine", smoothing=False), runtime="litert")
+    found = []
+    for path in frames:
+        image = np.load(path)
+        tracker.reset()
+        height, width, _ = image.shape
+        found.append(tracker(image).keypoints[0, :, :2] / [width, height])
+    return found
+
+
+def test_python_refines_the_points_of_our_heatmap_decode(tasks, photographs):
+    frames = photographs["video"][:2]
+    kinds = ("heatmap", "heatmap float16", "google")
+    answers = mediapipe(
+        "1.2.2",
+        jobs=[
+            {"task": str(tasks[name, kind]), "frames": frames, "video": False}
+            for name in NETS
+            for kind in kinds
+        ],
+    )
+    for i, name in enumerate(NETS):
+        expected = our_points(tasks[name, "heatmap"], frames)
+        for points, *found in zip(expected, *answers[i * len(kinds) :][: len(kinds)], strict=True):
+            heatmap, half, google = (np.array(people[0]) for people in found)
+            np.testing.assert_allclose(heatmap[:, :2], points, atol=2e-4)
+            np.testing.assert_allclose(half, heatmap, atol=4e-3)
+            # z, visibility and the world's points are Google's.
+            np.testing.assert_allclose(heatmap[:, 2:], google[:, 2:], atol=1e-4)
+            assert np.abs(heatmap[:, :2] - google[:, :2]).max() > 1e-3
+
+
 @pytest.fixture(scope="module")
 def standing(photographs, tasks, tmp_path_factory):
     """A photograph of a whole person, and where MediaPipe for Python sees their points."""
@@ -324,6 +367,15 @@ def test_browser_gives_the_points_of_googles_file_on_the_gpu(browse, tasks, stan
     )
     np.testing.assert_allclose(ours, theirs, atol=0.005)
     assert np.abs(ours - expected).mean() < 0.005
+
+
+def test_browser_runs_the_heatmap_decode_whole_on_the_gpu(browse, tasks, standing):
+    path, _ = standing
+    on_cpu, on_gpu = (
+        points_in(browse(tasks["full", "heatmap"], path, delegate)) for delegate in ("CPU", "GPU")
+    )
+    assert np.abs(on_gpu - on_cpu).mean() < 0.005
+    assert np.abs(on_gpu - on_cpu).max() < 0.03
 
 
 def test_browser_plays_a_video(browse, tasks):
