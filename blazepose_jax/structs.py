@@ -64,6 +64,20 @@ class Detections(struct.PyTreeNode):
     valid: Array
 
 
+class Candidates(struct.PyTreeNode):
+    """Squares in which somebody may be, best first.
+
+    Attributes:
+      roi: (N,) image frame.
+      score: (N,) float32, what they are sorted by; comparable within one image.
+      valid: (N,) bool: the row holds a candidate.
+    """
+
+    roi: ROI
+    score: Array
+    valid: Array
+
+
 class DetectorOutputs(struct.PyTreeNode):
     """The detector's raw tensors.
 
@@ -109,6 +123,9 @@ class Poses(struct.PyTreeNode):
       visibility: (N, K) float32, probability that the point is not occluded.
       point_presence: (N, K) float32, probability that the point is inside the frame.
       roi: (N,) the squares that the network looked at.
+      quality: (N,) float32, the share of keypoints that is expected to lie within a fifth of the
+        torso of the truth (``inference.quality``).
+      confidence: (N, K) float32, probability that the point does.
       world: (N, K, 3) float32, metres, origin between the hips, image axes; None where the settings
         do not ask for it or the net has no such head.
       mask: (N, M, M) float32, probability, crop frame of ``roi``; None likewise.
@@ -121,6 +138,8 @@ class Poses(struct.PyTreeNode):
     visibility: Array
     point_presence: Array
     roi: ROI
+    quality: Array
+    confidence: Array
     world: Array | None = None
     mask: Array | None = None
 

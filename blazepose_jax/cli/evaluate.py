@@ -10,6 +10,7 @@ import numpy as np
 from blazepose_jax.cli.options import (
     add_decode,
     add_runtime,
+    add_search,
     add_weights,
     experiment_of,
     names_help,
@@ -52,7 +53,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--roi", default="truth", metavar="R", help="truth (default), jitter:SEED or detector"
     )
-    add_decode(parser)
+    add_decode(parser, "stills")
+    add_search(parser)
     parser.add_argument("--flip", action="store_true", help="average with the mirror image")
     add_runtime(parser)
     torsos = {name: f"{'+'.join(a)} to {'+'.join(b)}" for name, (a, b) in TORSOS.items()}
@@ -70,8 +72,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """``blazepose evaluate``."""
     check_name(args.torso, (*TORSOS, CENTER, BOX), "torso")
-    # Several detections, of which one is chosen; the pose net looks at one square all the same.
-    settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES)
+    # Without a search several detections, of which one is chosen; else the search chooses.
+    count = CANDIDATES if args.search == "none" or args.roi != "detector" else 1
+    settings = Settings(decode=args.decode, flip=args.flip, search=args.search, max_people=count)
     check_settings(settings)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
     if args.pictures:
@@ -87,13 +90,14 @@ def run(args: Namespace) -> None:
     names = shared_keypoints(engine, data.names)
     torso = choose_torso(args.torso, data.names, engine.skeleton, data.people)
     people = progress(data.people, len(data.people), Path(args.data).name, "people")
-    found = predict(engine, data, args.roi, people)
+    found = predict(engine, data, args.roi, people, args.search)
     rows = {
         "data": Path(args.data).name,
         "model": engine.model,
         "decode": args.decode,
         "flip": args.flip,
         "roi": args.roi,
+        "search": args.search if args.roi == "detector" else None,
         "runtime": args.runtime,
         **report(found, data, names, torso, engine.skeleton),
     }

@@ -4,9 +4,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.codecs.landmarks import BEST, DECODES
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import RUNTIMES
+from blazepose_jax.inference.settings import SEARCHES, Settings
 from blazepose_jax.weights.own import ExperimentFile
 
 
@@ -66,10 +67,22 @@ def experiment_of(args: Namespace) -> ExperimentFile | None:
     return ExperimentFile(Path(args.experiment), args.changed_experiment)
 
 
-def add_decode(parser: ArgumentParser) -> None:
-    """``--decode NAME``."""
+def add_decode(parser: ArgumentParser, default: str | None = None) -> None:
+    """``--decode NAME``; None leaves the choice to the command."""
+    best = ", ".join(f"{name} for {kind}" for kind, name in BEST.items())
     parser.add_argument(
-        "--decode", default="refine", metavar="NAME", help=names_help(DECODES, "refine")
+        "--decode",
+        default=default,
+        metavar="NAME",
+        help=f"{names_help(DECODES)} (default: {best}, regression without heatmaps)",
+    )
+
+
+def add_search(parser: ArgumentParser) -> None:
+    """``--search NAME``."""
+    standard = Settings().search
+    parser.add_argument(
+        "--search", default=standard, metavar="NAME", help=names_help(SEARCHES, standard)
     )
 
 

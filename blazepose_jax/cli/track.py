@@ -7,7 +7,13 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from blazepose_jax.cli.options import add_decode, add_runtime, add_weights, experiment_of
+from blazepose_jax.cli.options import (
+    add_decode,
+    add_runtime,
+    add_search,
+    add_weights,
+    experiment_of,
+)
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
@@ -61,6 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_smoothing(parser)
     add_decode(parser)
+    add_search(parser)
     parser.add_argument(
         "--flip", action="store_true", help="average with the mirror image; for stills"
     )
@@ -103,7 +110,7 @@ def add_smoothing(parser: ArgumentParser) -> None:
     )
 
 
-def settings_of(args: Namespace) -> Settings:
+def settings_of(args: Namespace, is_sequence: bool) -> Settings:
     """The tracking options as Settings.
 
     Raises:
@@ -120,7 +127,8 @@ def settings_of(args: Namespace) -> Settings:
         max_people=args.max_people,
         min_detection_confidence=args.min_detection_confidence,
         min_presence_confidence=args.min_presence_confidence,
-        decode=args.decode,
+        decode=args.decode or ("video" if is_sequence else "stills"),
+        search=args.search,
         flip=args.flip,
         smoothing=not args.no_smoothing,
         world=args.world,
@@ -138,7 +146,7 @@ def run(args: Namespace) -> None:
     tracker = Tracker(
         args.weights,
         args.detector,
-        settings=settings_of(args),
+        settings=settings_of(args, media.is_sequence),
         runtime=args.runtime,
         roi=args.roi,
         experiment=experiment_of(args),

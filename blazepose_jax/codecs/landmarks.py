@@ -67,6 +67,16 @@ _DECODES = {
 }
 # Name -> what it does, for help texts.
 DECODES = {name: description for name, (_, description) in _DECODES.items()}
+# The best decode of a net with heatmaps, by the tables of docs/results.md; of others it is
+# ``regression``. Peaks are the most accurate on stills, and jump from one frame to the next.
+BEST = {"video": "heatmap", "stills": "peaks"}
+
+
+def resolve(method: str, has_heatmap: bool) -> str:
+    """The decode that a name means for a net: itself, or the best for ``video`` or ``stills``."""
+    if method not in BEST:
+        return method
+    return BEST[method] if has_heatmap else "regression"
 
 
 def decode(
@@ -83,7 +93,8 @@ def decode(
       outputs: without batch axis.
       fields: what the columns of ``outputs.landmarks`` are.
       side: input px.
-      method: a key of ``DECODES``; ``refine`` without a heatmap is ``regression``.
+      method: a key of ``DECODES``, where ``refine`` without a heatmap is ``regression``; or of
+        ``BEST``.
       body: K, how many of the K' rows are keypoints; the rest are auxiliary.
       held: what the x and y of ``outputs.landmarks`` are already; an exported file's graph may
         have done the work of ``heatmap``, which is then not done twice.
@@ -94,7 +105,8 @@ def decode(
     Raises:
       BlazePoseError: unknown method, or ``heatmap`` or ``peaks`` for a net without one.
     """
-    check_name(method, DECODES, "decode")
+    check_name(method, (*DECODES, *BEST), "decode")
+    method = resolve(method, outputs.heatmap is not None)
     column = {field: jnp.asarray(outputs.landmarks)[:, i] for i, field in enumerate(fields)}
     zero = jnp.zeros_like(column["x"])
     regressed = jnp.stack([column["x"], column["y"]], -1) / side  # (K', 2)

@@ -17,9 +17,11 @@ from blazepose_jax.structs import Array
 REACH = 12 / 64  # crop sides; farther from the regressed point a map counts nothing
 # Squarings of the probabilities: to the 4th power, which leaves little of broad tails.
 SQUARINGS = 2
-POOL = 2  # cells a side of the windows that the map is averaged over first, for speed
-# Weight of the regressed point itself: where no pooled cell's probability reaches about 0.15, as of
-# hidden points and those outside of the crop, it stays.
+# Cells a side of the windows that weights are summed over first, for speed. Probabilities averaged
+# before they are raised would quantise the places: points that rest would jitter by a quarter more.
+POOL = 2
+# Weight of the regressed point itself: where no cell's probability reaches about 0.1, as of hidden
+# points and those outside of the crop, it stays.
 FLOOR = 1e-3
 
 # Sums over windows of (B, H, W, C) maps, weighted by an (h, w) kernel; windows do not overlap.
@@ -52,20 +54,20 @@ def soft_argmax(
       (B, 1, 1, K) steps in x, and in y; crop frame.
     """
     cells = heatmap_logits.shape[1] // POOL
-    mean = np.full((POOL, POOL), 1 / POOL**2)
-    weights = jax.nn.sigmoid(depthwise(heatmap_logits, mean))  # (B, G/2, G/2, K)
+    weights = jax.nn.sigmoid(jnp.asarray(heatmap_logits))  # (B, G, G, K)
     for _ in range(SQUARINGS):
         weights = weights * weights
+    weights = depthwise(weights, np.ones((POOL, POOL)))  # (B, G/2, G/2, K)
     # The middle of a pooled cell, as cell i lies at i / G.
     places = ((np.arange(cells) + (POOL - 1) / (2 * POOL)) / cells).astype(np.float32)
-    weights = weights * _bump(places.reshape(1, 1, -1, 1), x)
-    weights = weights * _bump(places.reshape(1, -1, 1, 1), y)
     # Places from the middle of the crop are small enough for half precision.
     ones, apart = np.ones(cells), places - 0.5
-    by_column = depthwise(weights, ones[:, None])  # (B, 1, G/2, K)
+    weights = weights * _bump(places.reshape(1, -1, 1, 1), y)
+    bump_x = _bump(places.reshape(1, 1, -1, 1), x)
+    by_column = depthwise(weights, ones[:, None]) * bump_x  # (B, 1, G/2, K)
     total = depthwise(by_column, ones[None])  # (B, 1, 1, K)
     sum_x = depthwise(by_column, apart[None])
-    sum_y = depthwise(depthwise(weights, apart[:, None]), ones[None])
+    sum_y = depthwise(depthwise(weights, apart[:, None]) * bump_x, ones[None])
     return tuple(
         (moment - (point - 0.5) * total) / (total + FLOOR)
         for moment, point in ((sum_x, x), (sum_y, y))

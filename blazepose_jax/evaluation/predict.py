@@ -4,13 +4,11 @@ import dataclasses
 from collections.abc import Iterable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.data.annotations import Annotations, Person, size_of, true_roi
 from blazepose_jax.data.encode_people import WITHOUT_ROI
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.geometry import rois
 from blazepose_jax.inference.engine import Engine
 from blazepose_jax.inference.labelled_roi import labelled_roi
 from blazepose_jax.io.frames import to_frame
@@ -54,19 +52,17 @@ def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     )
 
 
-def detected_roi(engine: Engine, image: np.ndarray) -> ROI | None:
-    """The ROI of the detection with the largest score times size, or None.
+def found_roi(engine: Engine, image: np.ndarray, search: str) -> ROI | None:
+    """The ROI of the best candidate, or None; the person who is measured is not known to it.
 
-    The person who is measured is not known to this choice.
+    Without a search it is the detection with the largest score times size.
     """
-    found = jax.device_get(engine.detect(to_frame(image)))
+    found = jax.device_get(engine.find(to_frame(image)))
     if not found.valid.any():
         return None
-    squares = rois.from_alignment(
-        jnp.asarray(found.keypoints[:, 0]), jnp.asarray(found.keypoints[:, 1])
-    )
-    best = int(np.argmax(np.where(found.valid, found.scores * np.asarray(squares.side), -1)))
-    return jax.tree.map(lambda a: np.asarray(a)[best], squares)
+    size = np.asarray(found.roi.side) if search == "none" else 1.0
+    best = int(np.argmax(np.where(found.valid, found.score * size, -1)))
+    return jax.tree.map(lambda a: np.asarray(a)[best], found.roi)
 
 
 def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,7 +82,11 @@ def shared_keypoints(engine: Engine, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def predict(
-    engine: Engine, data: Annotations, roi: str, people: Iterable[Person]
+    engine: Engine,
+    data: Annotations,
+    roi: str,
+    people: Iterable[Person],
+    search: str = "none",
 ) -> list[Prediction]:
     """Run the net on every person whose ROI and size are known.
 
@@ -100,6 +100,7 @@ def predict(
         ``dropped``.
       roi: ``truth``, ``jitter:SEED`` or ``detector``.
       people: those of ``data``, perhaps wrapped in a progress bar.
+      search: that of the engine's settings, for ``detector``.
 
     Returns:
       Predictions, in the order of the data.
@@ -124,7 +125,7 @@ def predict(
             data.dropped.setdefault("broken image", []).append(person.id)
             continue
         if kind == "detector":
-            square = detected_roi(engine, image)
+            square = found_roi(engine, image, search)
         elif square is None:
             square = labelled_roi(engine, to_frame(image), person, rule)
         if rng is not None and square is not None:

@@ -72,17 +72,18 @@ def from_keypoints(points: Array, skeleton: Skeleton, margin: float = MARGIN) ->
     return from_alignment(center, center + radius * direction, margin)
 
 
-def whole_image(size: Array) -> ROI:
-    """The letterbox: the smallest upright square with the image at its centre.
+def whole_image(size: Array, turn: Array | int = 0) -> ROI:
+    """The letterbox: the smallest square with the image at its centre, upright or turned.
 
     Args:
       size: (2,) width, height in px.
+      turn: () quarters, clockwise on screen.
 
     Returns:
       ROI, scalar.
     """
     size = jnp.asarray(size, jnp.float32)
-    return ROI(size / 2, size.max(), jnp.zeros(()))
+    return ROI(size / 2, size.max(), jnp.asarray(turn * (jnp.pi / 2), jnp.float32))
 
 
 def to_affine(roi: ROI, side: int) -> jax.Array:

@@ -1,8 +1,8 @@
 """The pipeline from frames to poses: pure functions, and a tracker that keeps the state."""
 
-from blazepose_jax.inference.association import associate, no_detections
-from blazepose_jax.inference.pipeline import detect, estimate, initial_state, track
-from blazepose_jax.inference.settings import Settings, SmoothingConfig, check_settings
+from blazepose_jax.inference.association import associate, no_candidates
+from blazepose_jax.inference.pipeline import detect, estimate, find_people, initial_state, track
+from blazepose_jax.inference.settings import MEDIAPIPE, Settings, SmoothingConfig, check_settings
 from blazepose_jax.inference.steps import (
     detector_input,
     follow,
@@ -14,6 +14,7 @@ from blazepose_jax.inference.steps import (
 from blazepose_jax.inference.tracker import Tracker
 
 __all__ = [
+    "MEDIAPIPE",
     "Settings",
     "SmoothingConfig",
     "Tracker",
@@ -22,9 +23,10 @@ __all__ = [
     "detect",
     "detector_input",
     "estimate",
+    "find_people",
     "follow",
     "initial_state",
-    "no_detections",
+    "no_candidates",
     "pose_input",
     "read_detections",
     "read_poses",

@@ -1,4 +1,4 @@
-"""Association of detections, or of fixed first squares, with tracked people."""
+"""Association of candidates, or of fixed first squares, with tracked people."""
 
 from functools import partial
 
@@ -7,42 +7,45 @@ import jax.numpy as jnp
 
 from blazepose_jax.geometry import nms, rois
 from blazepose_jax.inference.settings import Settings
-from blazepose_jax.structs import ROI, Array, Detections, Poses, TrackState
+from blazepose_jax.structs import ROI, Array, Candidates, Detections, Poses, TrackState
 
 
-def no_detections(count: int) -> Detections:
-    """What the detector returns when it does not run: ``count`` rows that hold nothing."""
-    return Detections(
-        jnp.zeros((count, 4)), jnp.zeros((count, 4, 2)), jnp.zeros(count), jnp.zeros(count, bool)
-    )
+def no_candidates(count: int) -> Candidates:
+    """What a search that does not run finds: ``count`` rows that hold nothing."""
+    zeros = jnp.zeros(count)
+    return Candidates(ROI(jnp.zeros((count, 2)), zeros, zeros), zeros, jnp.zeros(count, bool))
 
 
-def associate(state: TrackState, found: Detections, *, settings: Settings) -> TrackState:
-    """Give free slots to detected people who are not tracked yet.
+def candidates(found: Detections) -> Candidates:
+    """Detections as the squares round their alignment points, in their order."""
+    squares = rois.from_alignment(found.keypoints[:, 0], found.keypoints[:, 1])
+    return Candidates(squares, found.scores, found.valid & (squares.side > 0))
 
-    Tracks that have come to lie on an older track, and detections that lie on a track, are dropped.
+
+def associate(state: TrackState, found: Candidates, *, settings: Settings) -> TrackState:
+    """Give free slots to people who are not tracked yet.
+
+    Tracks that have come to lie on an older track, and candidates that lie on a track, are dropped.
 
     Args:
       state: N slots.
-      found: M detections, best first; all invalid when the detector did not run.
+      found: M candidates, best first; all invalid when nothing was searched.
       settings: static.
 
     Returns:
       The state with new people in its free slots, under new ids.
     """
     n = state.active.shape[0]
-    new = rois.from_alignment(found.keypoints[:, 0], found.keypoints[:, 1])
-    new_valid = found.valid & (new.side > 0)
     age = jnp.argsort(jnp.where(state.active, state.ids, jnp.iinfo(jnp.int32).max))
-    squares = jnp.concatenate([rois.bounding_xyxy(state.roi)[age], rois.bounding_xyxy(new)])
+    squares = jnp.concatenate([rois.bounding_xyxy(state.roi)[age], rois.bounding_xyxy(found.roi)])
     kept = nms.keep_first(
-        squares, jnp.concatenate([state.active[age], new_valid]), settings.association_threshold
+        squares, jnp.concatenate([state.active[age], found.valid]), settings.association_threshold
     )
     active = jnp.zeros_like(state.active).at[age].set(kept[:n])
-    # The r-th kept detection goes to the r-th free slot.
-    rank_of_detection = jnp.where(kept[n:], jnp.cumsum(kept[n:]) - 1, -1)
+    # The r-th kept candidate goes to the r-th free slot.
+    rank_of_candidate = jnp.where(kept[n:], jnp.cumsum(kept[n:]) - 1, -1)
     rank_of_slot = jnp.where(active, -2, jnp.cumsum(~active) - 1)
-    matches = rank_of_slot[:, None] == rank_of_detection[None]  # (N, M)
+    matches = rank_of_slot[:, None] == rank_of_candidate[None]  # (N, M)
     taken, source = matches.any(1), jnp.argmax(matches, 1)
     pick = partial(
         jax.tree.map,
@@ -52,7 +55,7 @@ def associate(state: TrackState, found: Detections, *, settings: Settings) -> Tr
         active=active | taken,
         ids=jnp.where(taken, state.next_id + rank_of_slot, jnp.where(active, state.ids, -1)),
         next_id=state.next_id + taken.sum(dtype=jnp.int32),
-        roi=pick(state.roi, new),
+        roi=pick(state.roi, found.roi),
         started=state.started & active,
     )
 
@@ -70,7 +73,7 @@ def start(state: TrackState, first: ROI, *, settings: Settings) -> TrackState:
     Returns:
       The state with every slot active. ``number`` makes the new ids final.
     """
-    state = associate(state, no_detections(state.active.shape[0]), settings=settings)
+    state = associate(state, no_candidates(state.active.shape[0]), settings=settings)
     free = ~state.active
     return state.replace(
         active=jnp.ones_like(free),

@@ -9,7 +9,16 @@ from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.requirements import required
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Array, Detections, Frame, Network, Poses, TrackState
+from blazepose_jax.structs import (
+    ROI,
+    Array,
+    Candidates,
+    Detections,
+    Frame,
+    Network,
+    Poses,
+    TrackState,
+)
 from blazepose_jax.weights import Weights, load_weights, read_tflite_files
 from blazepose_jax.weights.own import ExperimentFile
 
@@ -42,6 +51,10 @@ class Engine(Protocol):
 
     def detect(self, frame: Frame | Array) -> Detections:
         """People by their faces, as ``inference.detect``."""
+        ...
+
+    def find(self, frame: Frame | Array) -> Candidates:
+        """Where people may be, as ``inference.find_people``."""
         ...
 
     def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:

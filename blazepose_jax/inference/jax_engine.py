@@ -4,7 +4,16 @@ from blazepose_jax.inference import pipeline
 from blazepose_jax.inference.requirements import required, required_skeleton, warn_of_flip
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Array, Detections, Frame, Network, Poses, TrackState
+from blazepose_jax.structs import (
+    ROI,
+    Array,
+    Candidates,
+    Detections,
+    Frame,
+    Network,
+    Poses,
+    TrackState,
+)
 
 
 class JaxEngine:
@@ -55,6 +64,10 @@ class JaxEngine:
     def detect(self, frame: Frame | Array) -> Detections:
         """People by their faces: ``inference.detect``."""
         return pipeline.detect(self.detector, frame, settings=self._settings)
+
+    def find(self, frame: Frame | Array) -> Candidates:
+        """Where people may be: ``inference.find_people``."""
+        return pipeline.find_people(self.detector, self._pose, frame, settings=self._settings)
 
     def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs: ``inference.estimate``."""

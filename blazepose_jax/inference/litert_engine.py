@@ -9,19 +9,28 @@ import numpy as np
 
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.inference import steps
-from blazepose_jax.inference.association import associate, no_detections, number, start
+from blazepose_jax.inference.association import (
+    associate,
+    candidates,
+    no_candidates,
+    number,
+    start,
+)
+from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.requirements import (
     check_squares,
     required,
     required_skeleton,
     warn_of_flip,
 )
+from blazepose_jax.inference.search import TURNS, find, search_settings
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.frames import as_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
     ROI,
     Array,
+    Candidates,
     Detections,
     Frame,
     Network,
@@ -59,7 +68,7 @@ class LiteRTEngine:
         self.skeleton: Skeleton = required_skeleton(self._pose)
         if settings.flip:
             warn_of_flip(self.skeleton)
-        body = _without_call(self._pose)
+        body, wide = _without_call(self._pose), search_settings(settings)
         if detector is not None:
             finder = _without_call(detector)
             self._letterbox = jax.jit(
@@ -68,6 +77,8 @@ class LiteRTEngine:
             self._read_detections = jax.jit(
                 partial(steps.read_detections, finder, settings=settings)
             )
+            self._read_turned = jax.jit(partial(steps.read_detections, finder, settings=wide))
+            self._candidates = jax.jit(candidates)
         self._crop = jax.jit(partial(steps.pose_input, body, rounding=settings.rounding))
         self._mirror = jax.jit(landmarks.mirror)
         self._average = jax.jit(
@@ -83,15 +94,17 @@ class LiteRTEngine:
         self._number = jax.jit(number)
 
         @jax.jit
-        def admit(state: TrackState, found: Detections, ran: Array | int) -> TrackState:
+        def admit(state: TrackState, found: Candidates, ran: Array | int) -> TrackState:
             state = state.replace(detector_runs=state.detector_runs + ran)
             return associate(state, found, settings=settings)
 
-        @jax.jit
-        def read_poses(outputs: PoseOutputs, roi: ROI) -> Poses:
+        @partial(jax.jit, static_argnames="settings")
+        def read_poses(
+            outputs: PoseOutputs, roi: ROI, settings: Settings = settings
+        ) -> tuple[Poses, ROI]:
             count = roi.side.shape[0]
             active, ids = jnp.ones(count, bool), jnp.arange(count)
-            return steps.read_poses(body, outputs, roi, active, ids, settings)[0]
+            return steps.read_poses(body, outputs, roi, active, ids, settings)
 
         self._admit, self._read_poses = admit, read_poses
 
@@ -113,9 +126,9 @@ class LiteRTEngine:
             check_squares(first, "first", slots)
             state = self._start(state, first)
         elif not np.asarray(state.active).all():
-            state = self._admit(state, self.detect(frame), 1)
+            state = self._admit(state, self._find(state, frame), 1)
         elif slots > 1:
-            state = self._admit(state, no_detections(slots), 0)
+            state = self._admit(state, no_candidates(slots), 0)
         crops = np.asarray(self._crop(frame, state.roi))
         outputs = self._run_pose(crops, np.asarray(state.active))
         state, poses = self._follow(state, outputs, np.asarray(elapsed, np.float32))
@@ -131,7 +144,43 @@ class LiteRTEngine:
         """Poses in (N,) ROIs, as ``inference.estimate``."""
         check_squares(roi, "roi")
         crops = np.asarray(self._crop(as_frame(frame), roi))
-        return self._read_poses(self._run_pose(crops, np.ones(len(crops), bool)), roi)
+        return self._read_poses(self._run_pose(crops, np.ones(len(crops), bool)), roi)[0]
+
+    def find(self, frame: Frame | Array) -> Candidates:
+        """Where people may be, as ``inference.find_people``."""
+        state = initial_state(self.skeleton, self._settings.max_people)
+        return self._find(state, as_frame(frame))
+
+    def _find(self, state: TrackState, frame: Frame) -> Candidates:
+        """Where new people may be."""
+        if self._settings.search == "none":
+            return self._candidates(self.detect(frame))
+        wide = search_settings(self._settings)
+
+        def detect_turned(turn: int) -> Detections:
+            outputs = self.detector(np.asarray(self._letterbox(frame, turn)))
+            return self._read_turned(outputs, frame, turn)
+
+        def look(roi: ROI, active: Array) -> tuple[Poses, ROI]:
+            active = np.asarray(active)
+            # Where there is nobody: any answer, which nobody reads.
+            chosen = np.flatnonzero(active) if active.any() else np.arange(1)
+            seen = [look_into(jax.tree.map(lambda a, i=i: a[i : i + 1], roi)) for i in chosen]
+
+            def spread(*rows: Array) -> np.ndarray:
+                out = np.zeros((len(active), *rows[0].shape[1:]), rows[0].dtype)
+                out[chosen] = np.concatenate(rows)
+                return out
+
+            return jax.tree.map(spread, *seen)
+
+        def look_into(square: ROI) -> tuple[Poses, ROI]:
+            outputs = self._needed(self._pose(np.asarray(self._crop(frame, square))))
+            return jax.device_get(self._read_poses(outputs, square, settings=wide))
+
+        turned = [detect_turned(turn) for turn in range(TURNS[self._settings.search])]
+        found = jax.tree.map(lambda *rows: jnp.stack(rows), *turned)
+        return find(look, found, state, frame.size, self.skeleton, self._settings)
 
     def _run_pose(self, crops: np.ndarray, active: np.ndarray) -> PoseOutputs:
         """The pose net on the crops of active slots; the others get zeros."""
@@ -156,7 +205,6 @@ class LiteRTEngine:
         return outputs.replace(
             mask=outputs.mask if self._settings.mask else None,
             world=outputs.world if self._settings.world else None,
-            heatmap=None if self._settings.decode == "regression" else outputs.heatmap,
         )
 
 

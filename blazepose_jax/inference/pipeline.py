@@ -13,12 +13,25 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from blazepose_jax.inference.association import associate, no_detections, number, start
-from blazepose_jax.inference.requirements import check_squares, required, settings_by_name
+from blazepose_jax.inference.association import (
+    associate,
+    candidates,
+    no_candidates,
+    number,
+    start,
+)
+from blazepose_jax.inference.requirements import (
+    check_squares,
+    required,
+    required_skeleton,
+    settings_by_name,
+)
+from blazepose_jax.inference.search import TURNS, find, search_settings
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.steps import (
     detector_input,
     follow,
+    map_active,
     pose_input,
     read_detections,
     read_poses,
@@ -29,6 +42,7 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
     ROI,
     Array,
+    Candidates,
     Detections,
     Frame,
     LowPass,
@@ -121,8 +135,8 @@ def _track(
     """With a detector."""
     found = lax.cond(
         state.active.all(),
-        lambda: no_detections(settings.max_people),
-        lambda: _detect(detector, frame, settings=settings),
+        lambda: no_candidates(settings.max_people),
+        lambda: _find(detector, pose, state, frame, settings),
     )
     state = associate(
         state.replace(detector_runs=state.detector_runs + ~state.active.all()),
@@ -130,6 +144,33 @@ def _track(
         settings=settings,
     )
     return _look(pose, state, frame, elapsed, settings)
+
+
+def _find(
+    detector: Network, pose: Network, state: TrackState, frame: Frame, settings: Settings
+) -> Candidates:
+    """Where new people may be."""
+    if settings.search == "none":
+        return candidates(_detect(detector, frame, settings=settings))
+    wide = search_settings(settings)
+
+    def detect_turned(turn: Array) -> Detections:
+        outputs = detector(detector_input(detector, frame, turn, rounding=wide.rounding))
+        return read_detections(detector, outputs, frame, turn, settings=wide)
+
+    def look(roi: ROI, active: Array) -> tuple[Poses, ROI]:
+        def one(square: ROI, is_active: Array) -> tuple[Poses, ROI]:
+            square, is_active = jax.tree.map(lambda a: a[None], (square, is_active))
+            crops = pose_input(pose, frame, square, rounding=wide.rounding)
+            outputs = run_pose(pose, crops, is_active, wide)
+            ids = jnp.zeros(1, jnp.int32)
+            seen = read_poses(pose, outputs, square, is_active, ids, wide)
+            return jax.tree.map(lambda a: a[0], seen)
+
+        return map_active(one, roi, active)
+
+    found = lax.map(detect_turned, jnp.arange(TURNS[settings.search]))
+    return find(look, found, state, frame.size, required_skeleton(pose), settings)
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -181,6 +222,36 @@ def detect(
 def _detect(detector: Network, frame: Frame, *, settings: Settings) -> Detections:
     outputs = detector(detector_input(detector, frame, rounding=settings.rounding))
     return read_detections(detector, outputs, frame, settings=settings)
+
+
+@settings_by_name
+def find_people(
+    detector: Network, pose: Network, frame: Frame | Array, *, settings: Settings = Settings()
+) -> Candidates:
+    """Find people by ``settings.search``, without memory: the squares to estimate their poses in.
+
+    Args:
+      detector: a detector network.
+      pose: a pose network with a skeleton, which judges what the detector found.
+      frame: the image; a Frame, or a picture as ``to_frame`` takes it.
+      settings: static.
+
+    Returns:
+      Candidates in image px, N rows, best first.
+
+    Raises:
+      BlazePoseError: no image, a missing network, or settings by position.
+    """
+    detector, pose = required(detector, "detector"), required(pose, "pose net")
+    return _find_people(detector, pose, as_frame(frame), settings=settings)
+
+
+@partial(jax.jit, static_argnames="settings")
+def _find_people(
+    detector: Network, pose: Network, frame: Frame, *, settings: Settings
+) -> Candidates:
+    state = initial_state(required_skeleton(pose), settings.max_people)
+    return _find(detector, pose, state, frame, settings)
 
 
 @settings_by_name

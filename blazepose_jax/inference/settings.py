@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from blazepose_jax.codecs.landmarks import DECODES
+from blazepose_jax.codecs.landmarks import BEST, DECODES
 from blazepose_jax.errors import BlazePoseError, check_name
 
 
@@ -34,6 +34,14 @@ class SmoothingConfig:
     derivative_cutoff: float = 1.0
 
 
+# Name -> what it does, for help texts.
+SEARCHES = {
+    "none": "the best detections, as in MediaPipe",
+    "quick": "more detections, at a lower score, each looked at twice and judged by its pose",
+    "thorough": "the same in the image turned by 90, 180 and 270 degrees, too; for stills",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What to look for, and how; fixed at compile time.
@@ -44,7 +52,9 @@ class Settings:
       min_presence_confidence: probability of a person below which a slot is lost.
       nms_threshold: IoU above which two faces are one person.
       association_threshold: IoU above which a detection is a person who is tracked already.
-      decode: one of ``codecs.landmarks.DECODES``.
+      decode: one of ``codecs.landmarks.DECODES``; or ``video`` or ``stills``, the best that the net
+        has for them.
+      search: one of ``SEARCHES``: how people are found, and whether a pose of low quality is lost.
       flip: average with the mirrored crop; twice the work, for stills.
       smoothing: One-Euro filter on points, low pass on visibility.
       world: return world landmarks where the net has them.
@@ -59,7 +69,8 @@ class Settings:
     min_presence_confidence: float = 0.5
     nms_threshold: float = 0.5
     association_threshold: float = 0.5
-    decode: str = "refine"
+    decode: str = "video"
+    search: str = "quick"
     flip: bool = False
     smoothing: bool = True
     world: bool = True
@@ -75,7 +86,8 @@ def check_settings(settings: Settings) -> None:
       BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode, a
         filter's constant that is not finite, not positive or, for a weight, above 1.
     """
-    check_name(settings.decode, DECODES, "decode")
+    check_name(settings.decode, (*DECODES, *BEST), "decode")
+    check_name(settings.search, SEARCHES, "search")
     if settings.max_people < 1:
         raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
     for field in dataclasses.fields(settings):
@@ -90,3 +102,7 @@ def check_settings(settings: Settings) -> None:
             f"visibility_alpha is {settings.filters.visibility_alpha}: it must be at most 1, where"
             " nothing is averaged"
         )
+
+
+# What MediaPipe does: its decode, and its best detection.
+MEDIAPIPE = Settings(decode="refine", search="none")

@@ -3,7 +3,9 @@
 ``pipeline.track`` composes them in one program; the LiteRT runtime jits them one by one.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from jax import lax
 from blazepose_jax.codecs import anchors, landmarks
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference import smoothing
+from blazepose_jax.inference.quality import MIN_QUALITY, assess
 from blazepose_jax.inference.requirements import required_skeleton
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.structs import (
@@ -26,24 +29,34 @@ from blazepose_jax.structs import (
     TrackState,
 )
 
+Rows = TypeVar("Rows")
 
-def detector_input(detector: Network, frame: Frame, *, rounding: bool = True) -> jax.Array:
+
+def detector_input(
+    detector: Network, frame: Frame, turn: Array | int = 0, *, rounding: bool = True
+) -> jax.Array:
     """The letterboxed image, (1, S, S, 3) float32, normalised; outside of the image it is black.
 
     Args:
       detector: gives the side, and what is normal.
       frame: the image.
+      turn: () quarters by which the letterbox is turned, clockwise on screen.
       rounding: as for ``warp.crop``.
     """
-    affine = rois.to_affine(rois.whole_image(frame.size), detector.side)
+    affine = rois.to_affine(rois.whole_image(frame.size, turn), detector.side)
     pixels = warp.crop(frame, affine, detector.side, border="zero", rounding=rounding)
     return (pixels[None] - detector.mean) / detector.std
 
 
 def read_detections(
-    detector: Network, outputs: DetectorOutputs, frame: Frame, *, settings: Settings
+    detector: Network,
+    outputs: DetectorOutputs,
+    frame: Frame,
+    turn: Array | int = 0,
+    *,
+    settings: Settings,
 ) -> Detections:
-    """Raw detector tensors to Detections in image px."""
+    """Raw detector tensors to Detections in image px; ``turn`` as for ``detector_input``."""
     found = anchors.decode(
         outputs,
         detector.side,
@@ -51,11 +64,12 @@ def read_detections(
         min_score=settings.min_detection_confidence,
         nms_threshold=settings.nms_threshold,
     )
-    box = rois.whole_image(frame.size)
-    # The letterbox is not rotated.
-    corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)
+    box = rois.whole_image(frame.size, turn)
+    # Opposite corners remain opposite when the letterbox is turned by quarters.
+    corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)  # (N, 2, 2)
     return found.replace(
-        boxes_xyxy=corners.reshape(-1, 4), keypoints=rois.crop_to_image(found.keypoints, box)
+        boxes_xyxy=jnp.concatenate([corners.min(1), corners.max(1)], -1),
+        keypoints=rois.crop_to_image(found.keypoints, box),
     )
 
 
@@ -101,16 +115,33 @@ def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> 
     if crops.shape[0] == 1:
         return run(crops)
 
-    def one(slot: tuple[Array, Array]) -> PoseOutputs:
-        crop, is_active = slot
-        shapes = jax.eval_shape(run, crop[None])
-        nothing = partial(jax.tree.map, lambda s: jnp.zeros(s.shape, s.dtype))
-        return jax.tree.map(
-            lambda a: a[0], lax.cond(is_active, lambda: run(crop[None]), lambda: nothing(shapes))
-        )
+    def one(crop: Array, is_active: Array) -> PoseOutputs:
+        return jax.tree.map(lambda a: a[0], run(crop[None]))
 
-    # One by one: an empty slot costs nothing, where a batch would always pay for N.
-    return lax.map(one, (crops, active))
+    return map_active(one, crops, active)
+
+
+def map_active(function: Callable[..., Rows], rows: object, active: Array) -> Rows:
+    """Call a function for active slots, one by one; the rest get zeros.
+
+    An empty slot costs nothing, where a batch would always pay for N.
+
+    Args:
+      function: (a slot of ``rows``, () bool) -> a pytree of arrays.
+      rows: a pytree of (N, ...) arrays.
+      active: (N,) bool.
+
+    Returns:
+      What ``function`` returns, with a leading axis N.
+    """
+
+    def one(slot: tuple[object, Array]) -> Rows:
+        row, is_active = slot
+        shapes = jax.eval_shape(function, row, is_active)
+        nothing = partial(jax.tree.map, lambda s: jnp.zeros(s.shape, s.dtype))
+        return lax.cond(is_active, lambda: function(row, is_active), lambda: nothing(shapes))
+
+    return lax.map(one, (rows, active))
 
 
 def read_poses(
@@ -137,7 +168,10 @@ def read_poses(
     xy = rois.crop_to_image(decoded.points[..., :2], roi)  # (N, K', 2)
     points = jnp.concatenate([xy, decoded.points[..., 2:] * roi.side[:, None, None]], -1)
     presence = jax.nn.sigmoid(outputs.presence[:, 0])
+    confidence, quality = assess(pose, outputs)
     present = active & (presence >= settings.min_presence_confidence)
+    if settings.search != "none":
+        present &= quality >= MIN_QUALITY
     world = mask = None
     if settings.world and outputs.world is not None:
         world = rois.rotate_world(outputs.world[:, :body], roi)
@@ -151,6 +185,8 @@ def read_poses(
         decoded.visibility[:, :body],
         decoded.presence[:, :body],
         roi,
+        jnp.where(active, quality, 0),
+        jnp.where(active[:, None], confidence, 0),
         world,
         mask,
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference import steps
-from blazepose_jax.inference.association import associate
+from blazepose_jax.inference.association import associate, candidates
 from blazepose_jax.inference.engine import RUNTIMES
 from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.requirements import required_skeleton
@@ -63,9 +63,9 @@ def stage_times(
     seen = letterbox(frame)
     read_detections = jax.jit(partial(steps.read_detections, detector, settings=settings))
     raw = run_detector(seen)
-    admit = jax.jit(partial(associate, settings=settings))
+    first, admit = jax.jit(candidates), jax.jit(partial(associate, settings=settings))
     state = initial_state(required_skeleton(pose), settings.max_people)
-    state = admit(state, read_detections(raw, frame))
+    state = admit(state, first(read_detections(raw, frame)))
     crop = jax.jit(partial(steps.pose_input, pose, rounding=settings.rounding))
     crops = crop(frame, state.roi)
     outputs = run_pose(crops)
@@ -76,7 +76,7 @@ def stage_times(
         "copy the frame": median_ms(lambda: to_frame(image).pixels),
         "letterbox": median_ms(lambda: letterbox(frame)),
         "detector net": median_ms(lambda: run_detector(seen)),
-        "decode, NMS": median_ms(lambda: admit(state, read_detections(raw, frame))),
+        "decode, NMS": median_ms(lambda: admit(state, first(read_detections(raw, frame)))),
         "crop": median_ms(lambda: crop(frame, state.roi)),
         "pose net": median_ms(lambda: run_pose(crops)),
         "decode, smooth": median_ms(lambda: follow(state, outputs, 1 / 30)),
