@@ -12,6 +12,7 @@ from blazepose_jax.cli.options import (
     add_runtime,
     add_weights,
     experiment_of,
+    locate_weights,
     names_help,
 )
 from blazepose_jax.cli.people_lists import add_people_lists, choose_people
@@ -73,6 +74,7 @@ def run(args: Namespace) -> None:
     # Several detections, of which one is chosen; the pose net looks at one square all the same.
     settings = Settings(decode=args.decode, flip=args.flip, max_people=CANDIDATES)
     check_settings(settings)
+    locate_weights(args)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
     if args.pictures:
         check_picture_name(Path(args.pictures))
