@@ -43,7 +43,8 @@ def test_models_as_json_and_as_a_table(capsys):
     [
         (["trakc"], "did you mean 'track'"),
         (["track", "x", "--wieghts", "y"], "did you mean --weights"),
-        (["track", "x"], "--weights"),
+        (["track", "x"], "'x' does not exist"),
+        (["track", "x", "--weights"], "expected one argument"),
         (["track", "x", "--weights", "y", "--max-people", "two"], "invalid int value: 'two'"),
         ([], "COMMAND"),
         (["import", "gone.task", "--output", "w"], "is no file"),
