@@ -49,21 +49,26 @@ def add_weights(parser: ArgumentParser) -> None:
 
 
 def locate(weights: str) -> str:
-    """The path of weights, fetched where they are named and not on this machine.
+    """The path of named weights, fetched where they are not on this machine.
+
+    Returns:
+      That path; what is no name as it is, which is checked when it is read.
 
     Raises:
-      BlazePoseError: as for ``find_weights``.
+      BlazePoseError: weights that cannot be fetched.
     """
-    if weights in NAMES and os.path.exists(weights):
+    if weights not in NAMES:
+        return weights
+    if os.path.exists(weights):
         say(f"{weights} stands for {permanent_name(weights)}; the path is {os.curdir}/{weights}")
     return str(find_weights(weights, download=True, say=say, progress=progress))
 
 
 def locate_weights(args: Namespace) -> None:
-    """Put paths into ``args.weights`` and ``args.detector``, of ``add_weights``.
+    """Put paths for names into ``args.weights`` and ``args.detector``, of ``add_weights``.
 
     Raises:
-      BlazePoseError: as for ``find_weights``.
+      BlazePoseError: as for ``locate``.
     """
     args.weights = locate(args.weights)
     if args.detector is not None:

@@ -9,7 +9,7 @@ from blazepose_jax.training.config import configure
 from blazepose_jax.training.experiments import read_own_parts
 from blazepose_jax.training.loop import train
 from blazepose_jax.training.processes import together
-from blazepose_jax.weights.names import NAMES, permanent_name
+from blazepose_jax.weights.names import permanent_name
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def at_hand(weights: str | None) -> str | None:
     Returns:
       That name, which a run keeps; what is no name as it is.
     """
-    if weights not in NAMES:
-        return weights
+    if weights is None:
+        return None
     locate(weights)
     return permanent_name(weights)
