@@ -9,10 +9,11 @@ LINES = (ROOT / "blazepose_jax" / "__init__.py").read_text("utf-8").splitlines()
 VERSION = next(line.split('"')[1] for line in LINES if line.startswith("__version__"))
 CORE = ["jax>=0.10", "flax>=0.12", "optax>=0.2.5", "numpy>=2.0", "safetensors>=0.5"]
 EXTRAS = {
-    # Video and image files in and out (pi-heif: pictures of iPhones), progress bars.
-    "video": ["av>=15", "pillow>=11.3", "pi-heif>=1.1", "tqdm>=4.66"],
-    # Reading .tflite files and running them.
-    "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24"],
+    # Video and image files in and out (pi-heif: pictures of iPhones), progress bars; the system's
+    # cache folder.
+    "video": ["av>=15", "pillow>=11.3", "pi-heif>=1.1", "tqdm>=4.66", "platformdirs>=4"],
+    # Reading .tflite files, Google's released nets among them, and running them.
+    "litert": ["ai-edge-litert>=2.1", "flatbuffers>=24", "platformdirs>=4"],
     # The photograph that `blazepose demo` is made of, and what its training writes.
     "demo": ["scikit-image>=0.25", "orbax-checkpoint>=0.12", "filelock>=3.20", "matplotlib>=3.10"],
     "train": [

@@ -5,9 +5,8 @@ better one. Steps, rates and augmentation suit the number of people (``SIZES``).
 
 Commands, the same for ``full``:
 
-    blazepose import pose_detection.tflite pose_landmark_lite.tflite --output weights/lite
     blazepose data prepare coco_keypoints --source DIR --leave-out held_out.txt --output records/lsp
-    blazepose train finetune:lite --init weights/lite --workdir runs/finetune_lite
+    blazepose train finetune:lite --init released-lite --workdir runs/finetune_lite
     blazepose evaluate --weights runs/finetune_lite/weights --data DIR
 
 Data: photographs of people in COCO's format; of LSP without the 500 people of
@@ -20,7 +19,7 @@ Results:
   held out 74.6 / 49.5, 74.4 / 50.8 and 73.6 / 49.2, where Google's Lite has 68.3 / 44.9; on 20
   people 71.8 / 45.3. docs/own_keypoints.md has the commands and more sets.
 - ``lite`` on all of LSP and LSP Extended's training people, 6,812 of them, of whom 200 were held
-  out, with Google's Full as teacher (``teacher.weights=weights/full``): 58 minutes on two x86-64
+  out, with Google's Full as teacher (``teacher.weights=released-full``): 58 minutes on two x86-64
   CPU cores with other work beside it (commit 40f59de, jax 0.10.2, seed 0). On LSP's test half
   (1,000 people, ROI from the truth), PCK@0.2 / @0.1 of 12 joints: 82.3 / 55.2 by regression
   (Google's Lite as released 81.5 / 54.4), 83.6 / 62.5 by refine (as released 83.4 / 63.3). The

@@ -40,6 +40,16 @@ def pytest_collection_modifyitems(items):
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_users(tmp_path_factory):
+    """A cache of the tests' own, and package managers without network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLAZEPOSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("npm_config_offline", "true")
+        yield
+
+
 @pytest.fixture(scope="session")
 def released(tmp_path_factory):
     """A weights directory with Google's detector and Full."""

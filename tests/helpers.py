@@ -12,11 +12,13 @@ from PIL import Image
 
 from blazepose_jax import training
 from blazepose_jax.cli.main import main
+from blazepose_jax.io.cache import weights_cache
 from blazepose_jax.io.video_writer import VideoWriter
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseBatch, PoseOutputs
 
 ROOT = Path(__file__).resolve().parent.parent
+USERS_WEIGHTS = weights_cache()  # before the tests have a cache of their own
 
 
 def shared(*parts: str) -> Path:
@@ -29,6 +31,14 @@ def shared(*parts: str) -> Path:
             " and data/"
         )
     return path
+
+
+def google_file(name: str) -> Path:
+    """A .tflite of Google's; Heavy may lie in the user's cache. Skips the test without it."""
+    cached = USERS_WEIGHTS / "released-heavy" / "pose.tflite"
+    if name == "pose_landmark_heavy" and cached.is_file():
+        return cached
+    return shared("models", f"{name}.tflite")
 
 
 def blob_image(width, height, *centers, radius=12):

@@ -2,13 +2,14 @@
 
 import os
 import sys
+import types
 
 import pytest
 
 from blazepose_jax.cli import web_runtime
 from blazepose_jax.data.readers import DataConfig, open_readers
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.io.cache import cache_folder
+from blazepose_jax.io.cache import cache_folder, graphs_cache, weights_cache, xla_cache
 from blazepose_jax.io.shipped import CHECKOUT, shipped
 from blazepose_jax.training.config import Config, load_experiment
 from blazepose_jax.training.experiments import ALIASES, families, split_name
@@ -94,9 +95,20 @@ def test_smoke_needs_no_data_and_takes_records_alone(records):
 def test_the_cache_has_a_place(monkeypatch, tmp_path):
     monkeypatch.delenv("BLAZEPOSE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
     assert cache_folder() == tmp_path / "blazepose_jax"
+    known = types.ModuleType("platformdirs")
+    known.user_cache_path = lambda name, appauthor: tmp_path / "system" / name
+    monkeypatch.setitem(sys.modules, "platformdirs", known)
+    assert cache_folder() == tmp_path / "system" / "blazepose_jax"
     monkeypatch.setenv("BLAZEPOSE_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
+    folders = (weights_cache(), xla_cache(), graphs_cache())
+    assert [path.relative_to(tmp_path / "mine").as_posix() for path in folders] == [
+        "weights",
+        "xla",
+        "graphs",
+    ]
 
 
 @pytest.fixture

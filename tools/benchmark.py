@@ -2,8 +2,7 @@
 
     make bench
 
-The networks have random parameters, which cost the same time; stage times need real weights, as
-`make demo` leaves.
+The networks have random parameters, which cost the same time; stage times need real weights.
 """
 
 import argparse
@@ -17,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.cli.demo.clip import read_photograph
+from blazepose_jax.cli.options import locate
 from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import Rendered, rendered_rows
 from blazepose_jax.data.resident import read_records
@@ -127,11 +128,11 @@ def main() -> None:
     )
     parser.add_argument(
         "--weights",
-        type=Path,
-        default=Path("demo/weights"),
-        help="a weights directory with Google's .tflite files (default: what `make demo` left)",
+        default="released-full",
+        help="weights with Google's .tflite files (default: released-full)",
     )
     args = parser.parse_args()
+    weights = locate(args.weights)
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__},"
         f" {jax.default_backend()}\n"
@@ -154,15 +155,12 @@ def main() -> None:
     )
     for name, ms in data_times().items():
         print(f"| {name} | {ms:.2f} | {steps['cpu'] / ms:.1f} |")
-    if args.weights.is_dir():
-        from blazepose_jax.cli.demo.clip import read_photograph
-
-        print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
-        jax_ms, litert_ms = (
-            stage_times(args.weights, read_photograph(), runtime) for runtime in ("jax", "litert")
-        )
-        for stage, value in jax_ms.items():
-            print(f"| {stage} | {value:.2f} | {litert_ms[stage]:.2f} |")
+    print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
+    jax_ms, litert_ms = (
+        stage_times(weights, read_photograph(), runtime) for runtime in ("jax", "litert")
+    )
+    for stage, value in jax_ms.items():
+        print(f"| {stage} | {value:.2f} | {litert_ms[stage]:.2f} |")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ EXTRAS = [
     "tensorflow_datasets",
     "filelock",
     "matplotlib",
+    "platformdirs",
 ]
 # A TFDS builder is a class of TFDS.
 NEEDS_EXTRAS = ["blazepose_jax.data.tfds_builders"]

@@ -80,6 +80,7 @@ def make_photograph(folder: Path) -> None:
 def check_released(folder: Path) -> None:
     """``released``: Google's nets, or a detector in their place that is trained here."""
     assert "paper_lite" in run(folder, "models")
+    assert "released-full" in run(folder, "weights")
     run(folder, "demo", "--help")
     if has_google():
         run(folder, "import", *map(str, GOOGLE), "--output", "released")

@@ -1,7 +1,7 @@
 """Track one input with MediaPipe Tasks and with this package, on the same decoded frames, in
 alternating passes.
 
-    make demo peers
+    make setup peers
     .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7]
     [--json F]
 
@@ -258,8 +258,8 @@ def main() -> None:
     parser.add_argument("input")
     parser.add_argument(
         "--weights",
-        default=ROOT / "demo" / "weights",
-        help="a weights directory with Google's .tflite files (default: what `make demo` left)",
+        default="released-full",
+        help="weights with Google's .tflite files (default: released-full)",
     )
     parser.add_argument(
         "--peer", default=ROOT / ".venv-mediapipe-1.2.2", help="virtual environment with mediapipe"
@@ -268,6 +268,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
     parser.add_argument("--json", help="write the report here too")
     args = parser.parse_args()
+    # Here, as workers run in environments without this package.
+    from blazepose_jax.cli.options import locate
+
+    args.weights = locate(args.weights)
     report = compare(args)
     text = json.dumps(report, indent=2)
     print(text)

@@ -24,7 +24,7 @@ from blazepose_jax.weights import TFLiteFile
 from blazepose_jax.weights.mediapipe import import_tflite
 
 Tensors = dict[str, np.ndarray]
-FILES = ("pose_detection", "pose_landmark_lite", "pose_landmark_full")
+FILES = ("pose_detection", "pose_landmark_lite", "pose_landmark_full", "pose_landmark_heavy")
 
 
 def real_crops(shared: Path, side: int, mean: float, std: float, count: int) -> list[np.ndarray]:
@@ -121,7 +121,11 @@ def main() -> None:
     print("| file | output | ours to LiteRT | ours to float64 | LiteRT to float64 |")
     print("|---|---|---|---|---|")
     for file in FILES:
-        data = (args.shared / "models" / f"{file}.tflite").read_bytes()
+        path = args.shared / "models" / f"{file}.tflite"
+        if not path.is_file():
+            print(f"| {file} | not in {path.parent} | | | |")
+            continue
+        data = path.read_bytes()
         spec = MODELS[import_tflite(data, file).name]
         rows = compare(
             data, file, real_crops(args.shared, spec.side, spec.mean, spec.std, args.crops)

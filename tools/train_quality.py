@@ -505,7 +505,9 @@ def fit(args: argparse.Namespace) -> None:
             parameters[name] = parameters[name] / divisor
     groups = [hypotheses(looks, data, parameters, turns) for turns in TURNS.values()]
     parameters |= fit_judge(groups, args.judge_steps, 0)
-    save_file({name: np.asarray(table, np.float32) for name, table in parameters.items()}, args.output)
+    save_file(
+        {name: np.asarray(table, np.float32) for name, table in parameters.items()}, args.output
+    )
     print(f"wrote {args.output}: {sum(table.size for table in parameters.values()):,} parameters")
 
 

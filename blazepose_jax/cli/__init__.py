@@ -7,6 +7,7 @@ A command is a module with ``add_arguments(parser)`` and ``run(args)``, and a ro
 # what another one does.
 COMMANDS = {
     "models": ("blazepose_jax.cli.models", "list the networks"),
+    "weights": ("blazepose_jax.cli.weights", "list weights by name, fetch or remove them"),
     "import": ("blazepose_jax.cli.import_files", "turn Google's files into a weights directory"),
     "track": ("blazepose_jax.cli.track", "track people in a video, image, folder or camera"),
     "evaluate": ("blazepose_jax.cli.evaluate", "measure a pose net on annotated photographs"),

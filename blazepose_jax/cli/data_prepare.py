@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from blazepose_jax.cli.data_skeleton import check_names, load_skeleton, with_pairs_of
 from blazepose_jax.cli.data_teacher import teacher_rois
+from blazepose_jax.cli.options import locate
 from blazepose_jax.cli.people_lists import choose_people
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.data.annotations import (
@@ -165,7 +166,7 @@ def annotated(args: Namespace, skeleton: Skeleton, data: Annotations) -> Prepare
         scenes = progress(found.items(), len(found), args.name, "scenes")
         rows = encode_scenes(data, scenes, args.size, groups, skeleton)
     else:
-        circles = teacher_rois(args.teacher, data, skeleton) if args.teacher else {}
+        circles = teacher_rois(locate(args.teacher), data, skeleton) if args.teacher else {}
         people = progress(data.people, len(data.people), args.name, "people")
         rows = encode_people(data, skeleton, people, args.size, circles, groups)
     changed = {reason: len(ids) for reason, ids in data.changed.items()}

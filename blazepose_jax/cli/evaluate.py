@@ -13,6 +13,7 @@ from blazepose_jax.cli.options import (
     add_search,
     add_weights,
     experiment_of,
+    locate_weights,
     names_help,
 )
 from blazepose_jax.cli.people_lists import add_people_lists, choose_people
@@ -76,6 +77,7 @@ def run(args: Namespace) -> None:
     count = CANDIDATES if args.search == "none" or args.roi != "detector" else 1
     settings = Settings(decode=args.decode, flip=args.flip, search=args.search, max_people=count)
     check_settings(settings)
+    locate_weights(args)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
     if args.pictures:
         check_picture_name(Path(args.pictures))

@@ -8,7 +8,7 @@ from pathlib import Path
 from blazepose_jax.cli.export_formats import FORMATS, Format, Networks
 from blazepose_jax.cli.export_report import as_json, print_report
 from blazepose_jax.cli.export_request import ExportRequest
-from blazepose_jax.cli.options import add_weights, experiment_of, names_help
+from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights, names_help
 from blazepose_jax.errors import BlazePoseError, ParityError, check_name
 from blazepose_jax.export.calibration import read_calibration_set
 from blazepose_jax.export.convert import BACKENDS, Backend
@@ -103,6 +103,8 @@ def request_from(args: Namespace) -> ExportRequest:
             f" {', '.join(name for name in FORMATS if name)},"
             " and a new path without suffix for a SavedModel"
         )
+    batch = _batch_from(args.batch)
+    locate_weights(args)
     request = ExportRequest(
         weights=args.weights,
         detector=args.detector,
@@ -113,7 +115,7 @@ def request_from(args: Namespace) -> ExportRequest:
         backend=args.backend,
         calibration=args.calibration,
         images=args.images,
-        batch=_batch_from(args.batch),
+        batch=batch,
         json=args.json,
         experiment=experiment_of(args),
         decode=args.decode,

@@ -4,8 +4,11 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from blazepose_jax.cli.options import names_help
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.weights import import_weights
+from blazepose_jax.weights.archive import NPM_MEMBERS
+from blazepose_jax.weights.mediapipe import DEFAULT_POSE
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -14,10 +17,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help=".task, .tflite or mediapipe wheel file, or the word mediapipe",
+        help=(
+            ".task, .tflite, mediapipe wheel or .tgz of the npm package @mediapipe/pose; or the"
+            " word mediapipe"
+        ),
     )
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="the weights directory to write"
+    )
+    parser.add_argument(
+        "--pose",
+        default=DEFAULT_POSE,
+        metavar="NAME",
+        help=f"of a .tgz, which holds several: {names_help(NPM_MEMBERS.keys(), DEFAULT_POSE)}",
     )
 
 
@@ -31,6 +43,6 @@ def run(args: Namespace) -> None:
                 f"output {args.output!r} holds the input {source!r}, which would be lost: name "
                 "another"
             )
-    for kind, net in import_weights(args.sources, args.output).items():
+    for kind, net in import_weights(args.sources, args.output, pose=args.pose).items():
         print(f"{kind}: {net.model} from {net.source}")
     print(f"wrote {args.output}")

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from blazepose_jax.cli import COMMANDS
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
-from blazepose_jax.io.cache import cache_folder
+from blazepose_jax.io.cache import xla_cache
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,7 +99,7 @@ def use_compilation_cache() -> None:
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(xla_cache()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

@@ -1,13 +1,18 @@
 """Options that several commands have, and help texts from the dicts that they describe."""
 
+import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from blazepose_jax.cli.progress import progress
 from blazepose_jax.codecs.landmarks import BEST, DECODES
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import RUNTIMES
 from blazepose_jax.inference.settings import SEARCHES, Settings
+from blazepose_jax.weights import find_weights
+from blazepose_jax.weights.names import ALIASES, NAMES, permanent_name
 from blazepose_jax.weights.own import ExperimentFile
 
 
@@ -33,9 +38,47 @@ def names_help(names: Iterable[str], default: str = "") -> str:
 
 def add_weights(parser: ArgumentParser) -> None:
     """``--weights W``, ``--detector W``, and the file of networks that are none of the zoo."""
-    parser.add_argument("--weights", required=True, metavar="W", help="weights directory or .task")
+    parser.add_argument(
+        "--weights",
+        default="full",
+        metavar="W",
+        help=f"{names_help(ALIASES.keys(), 'full')}, which are fetched once; a weights directory;"
+        " or a .task",
+    )
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     add_experiment(parser)
+
+
+def locate(weights: str) -> str:
+    """The path of named weights, fetched where they are not on this machine.
+
+    Returns:
+      That path; what is no name as it is, which is checked when it is read.
+
+    Raises:
+      BlazePoseError: weights that cannot be fetched.
+    """
+    if weights not in NAMES:
+        return weights
+    if os.path.exists(weights):
+        say(f"{weights} stands for {permanent_name(weights)}; the path is {os.curdir}/{weights}")
+    return str(find_weights(weights, download=True, say=say, progress=progress))
+
+
+def locate_weights(args: Namespace) -> None:
+    """Put paths for names into ``args.weights`` and ``args.detector``, of ``add_weights``.
+
+    Raises:
+      BlazePoseError: as for ``locate``.
+    """
+    args.weights = locate(args.weights)
+    if args.detector is not None:
+        args.detector = locate(args.detector)
+
+
+def say(line: str) -> None:
+    """Print to standard error."""
+    print(f"blazepose: {line}", file=sys.stderr, flush=True)
 
 
 def add_experiment(parser: ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from blazepose_jax.cli.options import (
     add_search,
     add_weights,
     experiment_of,
+    locate_weights,
 )
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
@@ -141,6 +142,7 @@ def run(args: Namespace) -> None:
     """``blazepose track``."""
     media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
     files = (args.json, args.csv, args.video)
+    locate_weights(args)
     check_outputs(files, (*media.files, args.weights, args.detector))
     check_mask_folder(args.mask, files)
     tracker = Tracker(

@@ -1,13 +1,15 @@
 """``blazepose train``: an experiment to checkpoints, metrics and weights."""
 
+import dataclasses
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from blazepose_jax.cli.options import add_overrides
+from blazepose_jax.cli.options import add_overrides, locate
 from blazepose_jax.training.config import configure
 from blazepose_jax.training.experiments import read_own_parts
 from blazepose_jax.training.loop import train
 from blazepose_jax.training.processes import together
+from blazepose_jax.weights.names import permanent_name
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,7 +23,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workdir", required=True, metavar="DIR", help="checkpoints, metrics and weights go here"
     )
-    parser.add_argument("--init", metavar="W", help="weights directory to start from")
+    parser.add_argument(
+        "--init", metavar="W", help="weights to start from: a directory or a name, like full"
+    )
     parser.add_argument(
         "--allow-changes",
         action="store_true",
@@ -41,6 +45,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """``blazepose train``."""
     config = configure(args.experiment, args.overrides)
+    init, teacher = at_hand(args.init), at_hand(config.teacher.weights)
+    config = dataclasses.replace(
+        config, teacher=dataclasses.replace(config.teacher, weights=teacher)
+    )
     own, workdir = read_own_parts(args.experiment), Path(args.workdir)
     with together(args.coordinator, args.processes, args.process, workdir):
-        train(config, workdir, init=args.init, allow_changes=args.allow_changes, own=own)
+        train(config, workdir, init=init, allow_changes=args.allow_changes, own=own)
+
+
+def at_hand(weights: str | None) -> str | None:
+    """The permanent name of named weights, fetched where they are not on this machine.
+
+    Returns:
+      That name, which a run keeps; what is no name as it is.
+    """
+    if weights is None:
+        return None
+    locate(weights)
+    return permanent_name(weights)

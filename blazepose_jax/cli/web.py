@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blazepose_jax.cli.options import add_weights, experiment_of
+from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
 from blazepose_jax.cli.web_runtime import fetch_runtime, runtime_folder
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.bundle import task_bytes
@@ -47,6 +47,7 @@ def run(args: Namespace) -> None:
         raise BlazePoseError(f"image {args.image!r} is no file: give a photograph")
     if not 0 <= args.port <= 65535:
         raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
+    locate_weights(args)
     if not VISION.is_dir():
         fetch_runtime(PAGE, VISION)
     model = task_of(args.weights, args.detector, experiment_of(args))

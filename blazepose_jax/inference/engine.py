@@ -19,7 +19,7 @@ from blazepose_jax.structs import (
     Poses,
     TrackState,
 )
-from blazepose_jax.weights import Weights, load_weights, read_tflite_files
+from blazepose_jax.weights import Weights, find_weights, load_weights, read_tflite_files
 from blazepose_jax.weights.own import ExperimentFile
 
 
@@ -70,16 +70,18 @@ def load_engine(
     threads: int | None = None,
     *,
     experiment: ExperimentFile | str | Path | None = None,
+    download: bool = False,
 ) -> Engine:
     """Load networks.
 
     Args:
-      weights: a weights directory, a .task, or what ``load_weights`` gave.
-      detector: another directory or .task to take the detector from.
+      weights: a name like ``full``, a weights directory, a .task, or what ``load_weights`` gave.
+      detector: another name, directory or .task to take the detector from.
       settings: static.
       runtime: one of ``RUNTIMES``.
       threads: of LiteRT; None for as many as there are cores.
       experiment: the file that brings networks which are none of the zoo, as for ``load_weights``.
+      download: fetch what is named and not on this machine, once.
 
     Returns:
       An engine.
@@ -88,6 +90,10 @@ def load_engine(
       BlazePoseError: bad weights, no pose net, an unknown runtime.
     """
     check_name(runtime, RUNTIMES, "runtime")
+    if not isinstance(weights, Weights):
+        weights = find_weights(weights, download=download)
+    if detector is not None:
+        detector = find_weights(detector, download=download)
     return RUNTIMES[runtime](weights, detector, settings, threads, experiment)
 
 

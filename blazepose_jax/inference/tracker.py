@@ -26,7 +26,7 @@ class Tracker:
     """Follows people through a video.
 
     Examples:
-      >>> tracker = Tracker("weights/")
+      >>> tracker = Tracker("full", download=True)
       >>> for frame in read_media("clip.mp4"):
       ...     poses = tracker(frame.image, frame.time)
 
@@ -47,12 +47,14 @@ class Tracker:
         threads: int | None = None,
         roi: ROI | Sequence[float] | str = DETECTOR,
         experiment: ExperimentFile | str | Path | None = None,
+        download: bool = False,
     ):
         """Load networks and start with an empty memory.
 
         Args:
-          weights: a weights directory, a .task, or what ``load_weights`` gave.
-          detector: another directory or .task to take the detector from.
+          weights: a name (``full``, ``lite``, ``heavy``), a weights directory, a .task, or what
+            ``load_weights`` gave.
+          detector: another name, directory or .task to take the detector from.
           settings: see ``inference.Settings``.
           runtime: ``jax``, or ``litert`` for the .tflite files.
           threads: of LiteRT; None for as many as there are cores.
@@ -61,6 +63,7 @@ class Tracker:
             smallest square round it; or an ROI, for several people with a row for each.
           experiment: the file that brings networks which are none of the zoo, as for
             ``load_weights``.
+          download: fetch what is named and not on this machine, once.
 
         Raises:
           BlazePoseError: bad weights, a missing network, an unknown runtime or setting, no square.
@@ -69,7 +72,13 @@ class Tracker:
         by_detector = isinstance(roi, str) and roi == DETECTOR
         self._first = None if by_detector else FirstSquares(roi, settings.max_people)
         self._engine = load_engine(
-            weights, detector, settings, runtime, threads, experiment=experiment
+            weights,
+            detector,
+            settings,
+            runtime,
+            threads,
+            experiment=experiment,
+            download=download,
         )
         self.skeleton: Skeleton = self._engine.skeleton
         self.model, self.settings = self._engine.model, settings

@@ -22,7 +22,7 @@ class TeacherConfig:
     world and mask have no human label.
     """
 
-    # Weights directory or .task; "init" for what --init names, "" for no teacher.
+    # A name, weights directory or .task; "init" for what --init names, "" for no teacher.
     weights: str = ""
     # x and y of unlabelled points; z of all.
     points: float = 1.0

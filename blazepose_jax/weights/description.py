@@ -28,6 +28,7 @@ TEXTS = {
     "tflite_sha256": False,
     "source": False,
     "licence": False,
+    "changes": False,
 }
 # A network's description: the texts above, and ``arguments``, ``skeleton`` and, for a network of an
 # experiment file, ``experiment`` as objects.

@@ -37,6 +37,7 @@ class StoredNetwork:
       skeleton: of a pose net.
       tflite: the file it was imported from, for the LiteRT runtime.
       own: the network of an experiment file; None for one of the zoo.
+      changes: what was changed of the source's files.
     """
 
     model: str
@@ -48,6 +49,7 @@ class StoredNetwork:
     skeleton: Skeleton | None = None
     tflite: bytes | None = None
     own: OwnNetwork | None = None
+    changes: str = ""
 
     @property
     def spec(self) -> ModelSpec:
@@ -108,6 +110,8 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
         "file": path.name,
         "sha256": _sha256(path.read_bytes()),
     }
+    if net.changes:
+        entry["changes"] = net.changes
     if net.skeleton is not None:
         entry["skeleton"] = net.skeleton.to_dict()
     if net.own is not None:
@@ -168,6 +172,7 @@ def read_network(
         Skeleton.from_dict(entry["skeleton"]) if "skeleton" in entry else None,
         tflite,
         own,
+        entry.get("changes", ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""Networks loaded from weights directories and .task bundles, for JAX or for LiteRT."""
+"""Networks loaded by name, from weights directories and .task bundles, for JAX or for LiteRT."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights.archive import read_task
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.directory import StoredNetwork, read_network
+from blazepose_jax.weights.find import cached_name, find_weights
 from blazepose_jax.weights.mediapipe import decode_of, import_files
 from blazepose_jax.weights.own import ExperimentFile
 
@@ -66,16 +67,21 @@ class TFLiteFile:
 
 
 def load_weights(
-    path: str | Path, detector: str | Path | None = None, *, experiment: Experiment = None
+    path: str | Path,
+    detector: str | Path | None = None,
+    *,
+    experiment: Experiment = None,
+    download: bool = False,
 ) -> Weights:
     """Load networks for JAX, batch normalisation folded.
 
     Args:
-      path: a weights directory or a .task.
+      path: a name like ``full``, as for ``find_weights``; a weights directory; or a .task.
       detector: another one to take the detector from.
       experiment: the Python file that brings networks which are none of the zoo; it is run where
         the weights refer to it, and unless it is an ``ExperimentFile`` of any version only if it is
         the one that they were trained with.
+      download: fetch what is named and not on this machine, once.
 
     Returns:
       Weights.
@@ -83,7 +89,7 @@ def load_weights(
     Raises:
       BlazePoseError: missing, damaged, or weights of another network.
     """
-    stored = read_stored(path, detector, experiment=experiment)
+    stored = read_stored(path, detector, experiment=experiment, download=download)
     networks = {kind: _bind(net) for kind, net in stored.items()}
     return Weights(
         networks.get("detector"),
@@ -95,12 +101,13 @@ def load_weights(
 def _with_detector(
     path: str | Path,
     detector: str | Path | None,
-    read: Callable[[str | Path], dict[str, Item]],
+    read: Callable[[Path], dict[str, Item]],
+    download: bool,
 ) -> dict[str, Item]:
     """Read ``path``, and its detector from ``detector`` where that is given."""
-    found = read(path)
+    found = read(find_weights(path, download=download))
     if detector is not None:
-        other = read(detector)
+        other = read(find_weights(detector, download=download))
         if "detector" not in other:
             raise BlazePoseError(
                 f"{detector} holds no detector: give a directory or .task that does"
@@ -117,14 +124,19 @@ def _bind(net: StoredNetwork) -> Network:
 
 
 def read_stored(
-    path: str | Path, detector: str | Path | None = None, *, experiment: Experiment = None
+    path: str | Path,
+    detector: str | Path | None = None,
+    *,
+    experiment: Experiment = None,
+    download: bool = False,
 ) -> dict[str, StoredNetwork]:
-    """Read a weights directory or a .task as it is stored.
+    """Read weights as they are stored.
 
     Args:
-      path: a weights directory or a .task.
+      path: as for ``load_weights``.
       detector: another one to take the detector from.
       experiment: as for ``load_weights``.
+      download: as for ``load_weights``.
 
     Returns:
       {kind: StoredNetwork}.
@@ -132,24 +144,28 @@ def read_stored(
     Raises:
       BlazePoseError: as for ``load_weights``.
     """
-    return _with_detector(path, detector, partial(_read_stored, experiment=experiment))
+    return _with_detector(path, detector, partial(_read_stored, experiment=experiment), download)
 
 
-def _read_stored(path: str | Path, experiment: Experiment) -> dict[str, StoredNetwork]:
-    path = Path(path)
+def _read_stored(path: Path, experiment: Experiment) -> dict[str, StoredNetwork]:
     if path.is_dir():
         return _read_directory(path, experiment)
-    if not path.exists():
-        raise BlazePoseError(
-            f"weights {str(path)!r} do not exist: give a weights directory (blazepose import makes "
-            "one) or a .task"
-        )
     return import_files({f"{path.name}:{kind}": data for kind, data in read_task(path).items()})
 
 
 def _read_directory(path: Path, experiment: Experiment) -> dict[str, StoredNetwork]:
-    entries = read_description(path)
-    return {kind: read_network(path, kind, entry, experiment) for kind, entry in entries.items()}
+    try:
+        entries = read_description(path)
+        return {
+            kind: read_network(path, kind, entry, experiment) for kind, entry in entries.items()
+        }
+    except BlazePoseError as error:
+        if (name := cached_name(path)) is None:
+            raise
+        fault = str(error).rpartition(": ")[0]
+        raise BlazePoseError(
+            f"{fault}: run `blazepose weights remove {name}`, and the next use fetches them again"
+        ) from error
 
 
 def read_tflite_files(
@@ -158,14 +174,16 @@ def read_tflite_files(
     convert: Callable[[StoredNetwork], bytes] | None = None,
     *,
     experiment: Experiment = None,
+    download: bool = False,
 ) -> dict[str, TFLiteFile]:
-    """The .tflite files of a weights directory or a .task, for the LiteRT runtime.
+    """The .tflite files of weights, for the LiteRT runtime.
 
     Args:
-      path: a weights directory or a .task.
+      path: as for ``load_weights``.
       detector: another one to take the detector from.
       convert: makes the .tflite of a network that has none, such as a trained one.
       experiment: as for ``load_weights``.
+      download: as for ``load_weights``.
 
     Returns:
       {kind: TFLiteFile}.
@@ -182,18 +200,13 @@ def read_tflite_files(
             data = convert(net)
         return TFLiteFile(data, net.skeleton, tuple(net.arguments.get("fields", FIELDS)))
 
-    def read(where: str | Path) -> dict[str, TFLiteFile]:
-        where = Path(where)
+    def read(where: Path) -> dict[str, TFLiteFile]:
         if where.is_dir():
             nets = _read_directory(where, experiment)
             return {kind: one(where, kind, net) for kind, net in nets.items()}
-        if not where.exists():
-            raise BlazePoseError(
-                f"weights {str(where)!r} do not exist: give a weights directory or a .task"
-            )
         return {
             kind: TFLiteFile(data, BLAZEPOSE if kind == "pose" else None)
             for kind, data in read_task(where).items()
         }
 
-    return _with_detector(path, detector, read)
+    return _with_detector(path, detector, read, download)

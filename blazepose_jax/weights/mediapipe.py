@@ -6,25 +6,37 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import MODELS, LayerConfig, create_model
 from blazepose_jax.models.summary import ConvCall, conv_calls
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Variables
-from blazepose_jax.weights.archive import WHEEL_MEMBERS, read_task, read_wheel
+from blazepose_jax.weights.archive import (
+    NPM_MEMBERS,
+    WHEEL_MEMBERS,
+    read_npm,
+    read_task,
+    read_wheel,
+)
 from blazepose_jax.weights.description import KINDS
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
+from blazepose_jax.weights.names import LICENCE
 from blazepose_jax.weights.tflite import Convolution, read_tflite
 
 # In the .tflite files of blazepose export (export/description.py).
 EXPORT_DESCRIPTION = "blazepose.json"
 MAX_DESCRIPTION, MAX_TEXT = 2**20, 2000  # bytes; characters of a source or licence
-LICENCE = "Apache-2.0 (Google, MediaPipe)"
+# What Apache-2.0 wants said of changed files.
+CHANGES = (
+    "the .tflite is as it came; the .safetensors holds its constants as dense float32, renamed"
+)
+DEFAULT_POSE = next(iter(NPM_MEMBERS))
 # Output shapes in index order, by which MediaPipe Tasks bind (docs/mediapipe.md, 4.2 and 4.3).
 DETECTOR_OUTPUTS = ((1, 2254, 12), (1, 2254, 1))
 POSE_OUTPUTS = ((1, 195), (1, 1), (1, 256, 256, 1), (1, 64, 64, 39), (1, 117))
@@ -111,14 +123,15 @@ def _assemble(calls: list[ConvCall], convolutions: list[Convolution]) -> Variabl
 
 
 def import_weights(
-    sources: Sequence[str | Path], directory: str | Path
+    sources: Sequence[str | Path], directory: str | Path, *, pose: str = DEFAULT_POSE
 ) -> dict[str, StoredNetwork]:
     """Turn Google's files into a weights directory.
 
     Args:
-      sources: .task, .tflite and mediapipe wheel files, or the word ``mediapipe`` for the installed
-        package.
+      sources: .task, .tflite, mediapipe wheel and npm package (.tgz) files, or the word
+        ``mediapipe`` for the installed package.
       directory: where to write.
+      pose: which pose net of a .tgz, which has several: ``heavy``, ``full`` or ``lite``.
 
     Returns:
       What was written, by kind.
@@ -126,9 +139,10 @@ def import_weights(
     Raises:
       BlazePoseError: unreadable, unknown, or two networks of one kind.
     """
+    check_name(pose, NPM_MEMBERS, "pose net")
     files: dict[str, bytes] = {}
     for source in sources:
-        files |= _read_source(source)
+        files |= _read_source(source, pose)
     networks = import_files(files)
     save_weights(Path(directory), networks)
     return networks
@@ -164,6 +178,7 @@ def import_files(files: dict[str, bytes]) -> dict[str, StoredNetwork]:
             licence or LICENCE,
             BLAZEPOSE if net.kind == "pose" else None,
             data,
+            changes=CHANGES,
         )
     return networks
 
@@ -200,22 +215,22 @@ def _description(data: bytes) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _read_source(source: str | Path) -> dict[str, bytes]:
+def _read_source(source: str | Path, pose: str) -> dict[str, bytes]:
     path = Path(source)
     if str(source) == "mediapipe" and not path.exists():
         return _read_installed()
     if not path.is_file():
         raise BlazePoseError(
-            f"source {str(source)!r} is no file: give a .task, a .tflite, a mediapipe wheel, or the"
-            " word mediapipe for the installed package"
+            f"source {str(source)!r} is no file: give a .task, a .tflite, a mediapipe wheel, the"
+            " .tgz of @mediapipe/pose, or the word mediapipe for the installed package"
         )
-    readers = {".task": read_task, ".whl": read_wheel}
+    readers = {".task": read_task, ".whl": read_wheel, ".tgz": partial(read_npm, pose=pose)}
     if path.suffix in readers:
         return {f"{path.name}:{kind}": data for kind, data in readers[path.suffix](path).items()}
     if path.suffix == ".tflite":
         return {path.name: path.read_bytes()}
     raise BlazePoseError(
-        f"source {str(source)!r} ends in {path.suffix!r}: known are .task, .tflite and .whl"
+        f"source {str(source)!r} ends in {path.suffix!r}: known are .task, .tflite, .whl and .tgz"
     )
 
 

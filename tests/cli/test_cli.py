@@ -43,7 +43,8 @@ def test_models_as_json_and_as_a_table(capsys):
     [
         (["trakc"], "did you mean 'track'"),
         (["track", "x", "--wieghts", "y"], "did you mean --weights"),
-        (["track", "x"], "--weights"),
+        (["track", "x"], "'x' does not exist"),
+        (["track", "x", "--weights"], "expected one argument"),
         (["track", "x", "--weights", "y", "--max-people", "two"], "invalid int value: 'two'"),
         ([], "COMMAND"),
         (["import", "gone.task", "--output", "w"], "is no file"),
@@ -293,15 +294,19 @@ def test_an_image_can_become_an_image(random_weights, tmp_path):
         assert image.size == (30, 40)
 
 
-def test_demo_without_network_says_which_file_to_give(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+@pytest.mark.parametrize("words", [["demo", "--output", "demo"], ["track", "clip.mp4"]])
+def test_without_network_one_line_says_what_to_copy_where(
+    capsys, clip, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(clip.parent)
+    monkeypatch.setenv("BLAZEPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    assert main(["demo", "--output", str(tmp_path / "demo")]) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert "blazepose demo --source mediapipe-0.10.21-*.whl" in err
+    assert main(words) == 2
+    told, error = capsys.readouterr().err.splitlines()
+    assert "released-full is not on this machine: fetching mediapipe==0.10.21 by pip" in told
+    assert "`pip download mediapipe==0.10.21" in error
+    assert f"copy mediapipe-0.10.21-*.whl to {tmp_path / 'cache' / 'weights'}" in error
 
 
 def test_demo_writes_a_page_a_video_and_points(released, tmp_path, monkeypatch):

@@ -11,11 +11,13 @@ inputs. ``make fuzz`` runs this; the suite runs a few inputs a parser.
 
 import argparse
 import copy
+import gzip
 import io
 import json
 import multiprocessing
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import traceback
@@ -235,6 +237,16 @@ def task_files() -> list[bytes]:
     return [buffer.getvalue()]
 
 
+def npm_files() -> list[bytes]:
+    """A .tgz of one pose net, as it is named."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("package/pose_landmark_heavy.tflite")
+        member.size = 200
+        archive.addfile(member, io.BytesIO(bytes(200)))
+    return [buffer.getvalue(), gzip.decompress(buffer.getvalue())]
+
+
 def tensor_files() -> list[bytes]:
     """Weights of nothing in particular."""
     from safetensors.numpy import save
@@ -380,6 +392,15 @@ def _read_task(path: Path) -> object:
     return read_task(path)
 
 
+def _read_npm(path: Path) -> object:
+    from blazepose_jax.weights.archive import read_npm
+
+    data = path.read_bytes()
+    if data[:2] != b"\x1f\x8b":  # else hardly any damage would get past gzip's checksum
+        path.write_bytes(gzip.compress(data, 1))
+    return read_npm(path, "heavy")
+
+
 def _read_archive(path: Path) -> object:
     from blazepose_jax.data.lsp import unpack
 
@@ -399,6 +420,7 @@ PARSERS = {
         Parser("tensors", tensor_files, _read_labels, ".safetensors"),
         Parser("joints.mat", matrix_files, _read_matrix, ".mat"),
         Parser("task", task_files, _read_task, ".task"),
+        Parser("npm", npm_files, _read_npm, ".tgz"),
         Parser("archive", task_files, _read_archive, ".zip"),
         Parser("tflite", tflite_files, _read_tflite, ".tflite"),
     )

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from helpers import ROOT, shared
+from helpers import ROOT, google_file, shared
 from tensor_equality import compare, real_crops
 
 from blazepose_jax.data.coco import read_annotations
@@ -26,10 +26,15 @@ REFERENCE = json.loads((ROOT / "tests" / "weights" / "astronaut_mediapipe.json")
 )
 @pytest.mark.parametrize(
     ("file", "outputs"),
-    [("pose_detection", 2), ("pose_landmark_lite", 5), ("pose_landmark_full", 5)],
+    [
+        ("pose_detection", 2),
+        ("pose_landmark_lite", 5),
+        ("pose_landmark_full", 5),
+        ("pose_landmark_heavy", 5),
+    ],
 )
 def test_every_output_equals_litert(file, outputs, config):
-    data = shared("models", f"{file}.tflite").read_bytes()
+    data = google_file(file).read_bytes()
     spec = MODELS[import_tflite(data, file).name]
     crops = real_crops(shared("data").parent, spec.side, spec.mean, spec.std, 4)
     rows = compare(data, file, crops, config)

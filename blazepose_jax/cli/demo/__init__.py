@@ -16,10 +16,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source",
-        metavar="FILE",
+        metavar="W",
         help=(
-            "a mediapipe 0.10.21 wheel, a .task or a weights directory, "
-            "where there is no network to fetch the wheel"
+            "weights to take: a name, a weights directory, a .task or a mediapipe wheel (default:"
+            " released-full)"
         ),
     )
 
@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     # Here, as the options need none of these.
     from blazepose_jax.cli.demo.clip import read_photograph, track_clip
     from blazepose_jax.cli.demo.page import write_page
-    from blazepose_jax.cli.demo.released import find_weights
+    from blazepose_jax.cli.demo.released import demo_weights
     from blazepose_jax.cli.demo.training import train_demo
     from blazepose_jax.inference.timing import stage_times
     from blazepose_jax.inference.tracker import Tracker
@@ -39,7 +39,7 @@ def run(args: Namespace) -> None:
         raise BlazePoseError(f"output {args.output!r} is a file: name a folder")
     photograph = read_photograph()
     output.mkdir(parents=True, exist_ok=True)
-    weights = find_weights(args.source, output)
+    weights = demo_weights(args.source, output)
     began = time.perf_counter()
     tracker = Tracker(weights)
     tracked = track_clip(tracker, photograph, output)
