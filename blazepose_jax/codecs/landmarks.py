@@ -5,8 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from blazepose_jax.codecs import heatmaps
-from blazepose_jax.codecs.soft_argmax import soft_argmax
+from blazepose_jax.codecs import heatmaps, soft_argmax
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.structs import Array, PoseOutputs
 
@@ -37,9 +36,7 @@ def _refine(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> 
 
 def _heatmap(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:
     logits = _needed(heatmap_logits, "heatmap")
-    x, y = (column[None, None, None] for column in points_crop.T)
-    steps = jnp.stack(soft_argmax(x, y, logits[None]), -1)[0, 0, 0]
-    return _moved(points_crop, points_crop + steps, logits, body)
+    return _moved(points_crop, soft_argmax.decode(points_crop, logits), logits, body)
 
 
 def _peaks(points_crop: jax.Array, heatmap_logits: Array | None, body: int) -> jax.Array:

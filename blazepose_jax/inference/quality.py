@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
-from blazepose_jax.codecs.soft_argmax import REACH
+from blazepose_jax.codecs.soft_argmax import REACH, windows
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Array, Network, PoseOutputs
 
@@ -68,25 +68,48 @@ def summarise(points_crop: Array, heatmap_logits: Array) -> HeatmapSummary:
       points_crop: (K', 2) regressed, crop frame.
       heatmap_logits: (G, G, K'), G even.
     """
-    grid = heatmap_logits.shape[0] // 2
-    pooled = jnp.asarray(heatmap_logits).reshape(grid, 2, grid, 2, -1).mean((1, 3))
-    p = jax.nn.sigmoid(pooled)
-    p4 = (p * p) ** 2
-    places = (jnp.arange(grid) + 0.25) / grid
-    apart = (places[:, None, None] - points_crop) / REACH  # (G/2, K', 2)
+    points_crop, grid = jnp.asarray(points_crop), heatmap_logits.shape[0] // 2
+    places = (jnp.arange(grid, dtype=jnp.float32) + 0.25) / grid
+    maps = jnp.asarray(heatmap_logits)
+    pooled = 0.25 * sum(maps[y::2, x::2] for y in (0, 1) for x in (0, 1))
+    mass, sharp, center = _sums(pooled, jnp.ones(()))
+    # Beyond the reach the bump is 0.
+    cells = min(grid, 2 * (int(REACH * grid) + 1))
+    near, start = windows(points_crop, pooled, cells)
+    step = start / grid
+    apart = (places[:cells, None, None] + step - points_crop) / REACH  # (cells, K', 2)
     bump = jnp.maximum(1 - apart**2, 0) ** 2
-    near = bump[None, :, :, 0] * bump[:, None, :, 1]
+    bump = bump[None, ..., 0] * bump[:, None, :, 1]
+    _, near_sharp, near_center = _sums(near, bump)
 
-    def moments(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-        total = weights.sum((0, 1))
-        sums = jnp.stack([places @ weights.sum(0), places @ weights.sum(1)], -1)
-        return total, (sums + SMALL * points_crop) / (total + SMALL)[:, None]
+    def mean(total: jax.Array, moment: jax.Array) -> jax.Array:
+        return (moment + SMALL * points_crop) / (total + SMALL)[:, None]
 
-    sharp, center = moments(p4)
-    near_sharp, near_center = moments(p4 * near)
     return HeatmapSummary(
-        p.max((0, 1)), p.sum((0, 1)), sharp, (p * near).max((0, 1)), near_sharp, center, near_center
+        jax.nn.sigmoid(pooled.max((0, 1))),
+        mass,
+        sharp,
+        (jax.nn.sigmoid(near) * bump).max((0, 1)),
+        near_sharp,
+        mean(sharp, center / grid + 0.25 / grid * sharp[:, None]),
+        mean(near_sharp, near_center / grid + (step + 0.25 / grid) * near_sharp[:, None]),
     )
+
+
+def _sums(logits: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sums over (h, w, K') logits as probabilities, weighted.
+
+    As matrix products, whose operands XLA's CPU backend computes but once.
+
+    Returns:
+      (K',) of probabilities, (K',) of their 4th powers, (K', 2) of these times column and row.
+    """
+    height, width, count = logits.shape
+    p = jax.nn.sigmoid(logits)
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    sums = np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)
+    total, x, y = sums @ ((p * p) ** 2 * weights).reshape(-1, count)
+    return (sums[:1] @ (p * weights).reshape(-1, count))[0], total, jnp.stack([x, y], -1)
 
 
 def _logit(p: jax.Array) -> jax.Array:
