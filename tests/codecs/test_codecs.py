@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from blazepose_jax.codecs import anchors, heatmaps, landmarks
+from blazepose_jax.codecs import anchors, heatmaps, landmarks, soft_argmax
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.structs import DetectorOutputs, PoseOutputs
 
@@ -105,7 +105,7 @@ def outputs(rows, heat=None):
     return PoseOutputs(jnp.asarray(rows, jnp.float32), jnp.zeros(1), heatmap=heat)
 
 
-def test_the_three_decodes():
+def test_the_decodes():
     rows = np.zeros((3, 5))
     rows[:, :2] = 128
     peaks = jnp.array([[0.52, 0.5], [0.1, 0.1], [0.1, 0.1]])
@@ -119,17 +119,94 @@ def test_the_three_decodes():
     np.testing.assert_allclose(decode("regression"), [0.5, 0.5, 0.5])
     np.testing.assert_allclose(decode("refine"), [0.52, 0.5, 0.5], atol=0.005)
     # The third row is auxiliary: it steers the tracker and never jumps to a far peak.
-    np.testing.assert_allclose(decode("heatmap"), [0.52, 0.1, 0.5], atol=0.005)
+    np.testing.assert_allclose(decode("peaks"), [0.52, 0.1, 0.5], atol=0.005)
+    # The mean of what lies near: a far peak does not count.
+    np.testing.assert_allclose(decode("heatmap"), [0.52, 0.5, 0.5], atol=0.005)
+    np.testing.assert_array_equal(decode("video"), decode("heatmap"))
+    np.testing.assert_array_equal(decode("stills"), decode("peaks"))
+
+
+def test_the_best_decode_of_a_net_without_heatmaps_is_regression():
+    rows = outputs(np.full((3, 5), 64.0))
+    for name in landmarks.BEST:
+        found = landmarks.decode(rows, FIELDS, 256, name, 3).points
+        np.testing.assert_array_equal(found[:, :2], 0.25)
+
+
+def test_what_a_graph_has_decoded_is_not_decoded_again():
+    rows = np.full((3, 5), 128.0)
+    heat = logits(heatmaps.encode(jnp.full((3, 2), 0.55), 64, 1.0))
+    again, once = (
+        np.asarray(landmarks.decode(outputs(rows, heat), FIELDS, 256, "heatmap", 3, held).points)
+        for held in ("regression", "heatmap")
+    )
+    np.testing.assert_allclose(again[:, :2], 0.55, atol=0.01)
+    np.testing.assert_array_equal(once[:, :2], 0.5)
+
+
+def reference_soft_argmax(point, map_logits):
+    """The formula, cell by cell, in float64."""
+    grid = len(map_logits)
+    weights = (1 / (1 + np.exp(-map_logits.astype(np.float64)))) ** 4
+    weights = weights.reshape(grid // 2, 2, grid // 2, 2).sum((1, 3))
+    places = (2 * np.arange(grid // 2) + 0.5) / grid
+    bump_x, bump_y = (
+        np.maximum(1 - ((places - at) / soft_argmax.REACH) ** 2, 0) ** 2 for at in point
+    )
+    weights = weights * bump_x * bump_y[:, None]
+    mean = np.array([(weights * places).sum(), (weights * places[:, None]).sum()])
+    return (mean + soft_argmax.FLOOR * point) / (weights.sum() + soft_argmax.FLOOR)
+
+
+def soft_argmax_maps():
+    rng = np.random.default_rng(5)
+    points = rng.uniform(-0.3, 1.3, (40, 2)).astype(np.float32)
+    maps = rng.normal(-3, 1.5, (64, 64, 40)).astype(np.float32)
+    maps += 8 * np.asarray(heatmaps.encode(points + rng.normal(0, 0.05, (40, 2)), 64, 2.0))
+    return points, maps
+
+
+def test_soft_argmax_is_its_formula():
+    points, maps = soft_argmax_maps()
+    found = soft_argmax.decode(points, maps)
+    for k in range(40):
+        expected = reference_soft_argmax(points[k].astype(np.float64), maps[..., k])
+        np.testing.assert_allclose(found[k], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("grid", [16, 32, 64])
+def test_soft_argmax_of_windows_is_that_of_the_whole_maps(grid):
+    points, maps = soft_argmax_maps()
+    maps = maps[:grid, :grid]
+    x, y = (column[None, None, None] for column in points.T)
+    steps = jnp.stack(soft_argmax.soft_argmax(x, y, maps[None]), -1)[0, 0, 0]
+    np.testing.assert_allclose(soft_argmax.decode(points, maps), points + steps, atol=2e-6)
+
+
+def test_soft_argmax_stays_where_the_map_says_nothing():
+    points = jnp.array([[0.4, 0.6], [-0.1, 0.5], [1.6, 0.2]])
+    silent = jnp.full((64, 64, 3), -4.0)  # 0.02
+    np.testing.assert_allclose(soft_argmax.decode(points, silent), points, atol=0.003)
+    # Far outside not even a loud map is within reach.
+    loud = jnp.full((64, 64, 3), 5.0)
+    np.testing.assert_array_equal(soft_argmax.decode(points, loud)[2], points[2])
+
+
+def test_soft_argmax_has_gradients():
+    points, maps = soft_argmax_maps()
+    slopes = jax.grad(lambda p, m: soft_argmax.decode(p, m).sum(), (0, 1))(points, maps)
+    assert all(np.isfinite(slope).all() and np.any(slope) for slope in slopes)
 
 
 def test_every_decode_is_described_in_a_line():
-    assert list(landmarks.DECODES) == ["refine", "regression", "heatmap"]
+    assert list(landmarks.DECODES) == ["refine", "regression", "heatmap", "peaks"]
     assert all(text and "\n" not in text for text in landmarks.DECODES.values())
 
 
-def test_heatmap_decode_needs_a_heatmap():
-    with pytest.raises(BlazePoseError, match="use 'regression'"):
-        landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, "heatmap", 3)
+def test_decodes_of_heatmaps_need_a_heatmap():
+    for decode in ("heatmap", "peaks"):
+        with pytest.raises(BlazePoseError, match="use 'regression'"):
+            landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, decode, 3)
     with pytest.raises(BlazePoseError, match="did you mean 'refine'"):
         landmarks.decode(outputs(np.zeros((3, 5))), FIELDS, 256, "refin", 3)
 
