@@ -10,7 +10,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 from blazepose_jax.io.frames import as_rgb
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Poses
+from blazepose_jax.structs import Array, Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
 # Of the rings round the keypoints: twelve people can be distinguished.
@@ -28,9 +28,9 @@ RINGS = (
     (0, 121, 107),
     (194, 24, 91),
 )
-# What is this confident is opaque, and as transparent as the second figure what is that or less so.
+# Confidences of points that are drawn in full and as faint as any; alpha grows evenly between them.
 OPAQUE_FROM, FAINT_UNTIL = 0.8, 0.2
-FAINTEST = 0.2  # alpha
+FAINTEST = 0.3  # alpha; on busy pictures less is not seen
 
 
 def draw_poses(
@@ -48,7 +48,7 @@ def draw_poses(
       poses: of this image.
       skeleton: names and bones.
       min_visibility: points that are less likely visible, and their bones, are left out.
-      fade: draw points of little confidence transparent, a bone as its less confident end.
+      fade: points fade with their confidence, and bones with that of the less confident end.
 
     Returns:
       (H, W, 3) uint8, a copy.
@@ -86,8 +86,8 @@ def draw_poses(
     return np.array(canvas)
 
 
-def _alphas(confidence: np.ndarray) -> list[int]:
-    """(K,) probabilities to opacities, 255 for points that are as good as sure."""
+def _alphas(confidence: Array) -> list[int]:
+    """(K,) probabilities to opacities of 255 at most."""
     share = (np.nan_to_num(confidence) - FAINT_UNTIL) / (OPAQUE_FROM - FAINT_UNTIL)
     alpha = FAINTEST + (1 - FAINTEST) * np.clip(share, 0, 1)
     return np.rint(255 * alpha).astype(int).tolist()
