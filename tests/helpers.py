@@ -15,7 +15,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.io.cache import weights_cache
 from blazepose_jax.io.video_writer import VideoWriter
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
-from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseBatch, PoseOutputs
+from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseBatch, PoseOutputs, Poses
 
 ROOT = Path(__file__).resolve().parent.parent
 USERS_WEIGHTS = weights_cache()  # before the tests have a cache of their own
@@ -96,6 +96,29 @@ def drawn_weights(name):
     return StoredNetwork(
         name, "folded", random_variables(create_model(name, FOLDED), shapes), {}, "drawn", ""
     )
+
+
+def made_up_poses(present=(True,), ids=None, **changes):
+    """Poses of BlazePose's points all over 100 x 100 px; every number differs from the others."""
+    rng = np.random.default_rng(0)
+    people, points = len(present), len(BLAZEPOSE.keypoints)
+
+    def draw(*shape, low=0.0, high=1.0):
+        return rng.uniform(low, high, shape).astype(np.float32)
+
+    poses = Poses(
+        present=np.array(present),
+        ids=np.arange(people, dtype=np.int32) if ids is None else np.array(ids, np.int32),
+        presence=draw(people),
+        keypoints=draw(people, points, 3, high=100),
+        visibility=draw(people, points, low=0.5),
+        point_presence=draw(people, points),
+        roi=ROI(draw(people, 2, high=100), draw(people, low=50, high=100), draw(people)),
+        quality=draw(people),
+        confidence=draw(people, points),
+        world=draw(people, points, 3, low=-1),
+    )
+    return poses.replace(**changes)
 
 
 NAMES = COCO.keypoints

@@ -10,7 +10,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 from blazepose_jax.io.frames import as_rgb
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Poses
+from blazepose_jax.structs import Array, Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
 # Of the rings round the keypoints: twelve people can be distinguished.
@@ -28,10 +28,18 @@ RINGS = (
     (0, 121, 107),
     (194, 24, 91),
 )
+# Confidences of points that are drawn in full and as faint as any; alpha grows evenly between them.
+OPAQUE_FROM, FAINT_UNTIL = 0.8, 0.2
+FAINTEST = 0.3  # alpha; on busy pictures less is not seen
 
 
 def draw_poses(
-    image: np.ndarray, poses: Poses, skeleton: Skeleton, *, min_visibility: float = 0.5
+    image: np.ndarray,
+    poses: Poses,
+    skeleton: Skeleton,
+    *,
+    min_visibility: float = 0.5,
+    fade: bool = True,
 ) -> np.ndarray:
     """Draw skeletons: left orange, right cyan, as the person's own sides.
 
@@ -40,6 +48,7 @@ def draw_poses(
       poses: of this image.
       skeleton: names and bones.
       min_visibility: points that are less likely visible, and their bones, are left out.
+      fade: points fade with their confidence, and bones with that of the less confident end.
 
     Returns:
       (H, W, 3) uint8, a copy.
@@ -58,20 +67,30 @@ def draw_poses(
     # To the host at once, rather than number by number.
     poses = jax.device_get(poses)
     canvas = Image.fromarray(image)
-    pen = ImageDraw.Draw(canvas)
+    pen = ImageDraw.Draw(canvas, "RGBA")  # onto RGB: colours with alpha are blended
     size = max(2, round(min(image.shape[:2]) / 180))
     for slot in np.flatnonzero(poses.present):
         keypoints = np.asarray(poses.keypoints[slot])
         points = [(x, y) for x, y in keypoints[:, :2].tolist()]
         shown = (poses.visibility[slot] >= min_visibility) & np.isfinite(keypoints).all(-1)
+        alphas = _alphas(poses.confidence[slot]) if fade else [255] * count
         for a, b in skeleton.bone_indices:
             if shown[a] and shown[b]:
-                pen.line([points[a], points[b]], fill=_colour(skeleton, a, b), width=size)
+                colour = (*_colour(skeleton, a, b), min(alphas[a], alphas[b]))
+                pen.line([points[a], points[b]], fill=colour, width=size)
         ring = RINGS[int(poses.ids[slot]) % len(RINGS)]
-        for (x, y), visible in zip(points, shown, strict=True):
+        for (x, y), visible, alpha in zip(points, shown, alphas, strict=True):
             if visible:
-                pen.ellipse([x - size, y - size, x + size, y + size], fill=MIDDLE, outline=ring)
+                box = [x - size, y - size, x + size, y + size]
+                pen.ellipse(box, fill=(*MIDDLE, alpha), outline=(*ring, alpha))
     return np.array(canvas)
+
+
+def _alphas(confidence: Array) -> list[int]:
+    """(K,) probabilities to opacities of 255 at most."""
+    share = (np.nan_to_num(confidence) - FAINT_UNTIL) / (OPAQUE_FROM - FAINT_UNTIL)
+    alpha = FAINTEST + (1 - FAINTEST) * np.clip(share, 0, 1)
+    return np.rint(255 * alpha).astype(int).tolist()
 
 
 def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:

@@ -30,14 +30,17 @@ COLUMNS = (
     "presence",
 )
 WORLD_COLUMNS = ("world_x", "world_y", "world_z")
+# After all others, so that those keep their positions.
+QUALITY_COLUMNS = ("person_quality", "confidence")
 
 
 def people(poses: Poses) -> list[dict[str, Json]]:
     """Convert the people of one frame to plain data.
 
     Returns:
-      By growing id: ``id``, ``presence``, ``keypoints`` (rows of x, y, z in px, visibility,
-      presence) and, where the net gives it, ``world`` (rows of x, y, z in metres).
+      By growing id: ``id``, ``presence``, ``quality``, ``keypoints`` (rows of x, y, z in px,
+      visibility, presence), ``confidence`` (a number a keypoint) and, where the net gives it,
+      ``world`` (rows of x, y, z in metres).
     """
     found = []
     for slot in np.flatnonzero(poses.present):
@@ -51,8 +54,10 @@ def people(poses: Poses) -> list[dict[str, Json]]:
         )
         person = {
             "id": int(poses.ids[slot]),
-            "presence": round(float(poses.presence[slot]), DECIMALS),
+            "presence": _rounded(poses.presence[slot]),
+            "quality": _rounded(poses.quality[slot]),
             "keypoints": _rounded(rows),
+            "confidence": _rounded(poses.confidence[slot]),
         }
         if poses.world is not None:
             person["world"] = _rounded(poses.world[slot])
@@ -60,8 +65,11 @@ def people(poses: Poses) -> list[dict[str, Json]]:
     return sorted(found, key=lambda person: person["id"])
 
 
-def _rounded(rows: Array) -> list[list[float]]:
-    return [[round(float(v), DECIMALS) for v in row] for row in np.asarray(rows)]
+def _rounded(values: Array) -> Json:
+    """Numbers in lists as deep as the array."""
+    if np.ndim(values) == 0:
+        return round(float(values), DECIMALS)
+    return [_rounded(row) for row in np.asarray(values)]
 
 
 def _abandon(file: IO[str], out: Output) -> None:
@@ -142,13 +150,15 @@ class CsvWriter:
         self._names, self._world = skeleton.keypoints, world
         self._file: IO[str] = self._out.open()
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow([*COLUMNS, *(WORLD_COLUMNS if world else ())])
+        self._rows.writerow([*COLUMNS, *(WORLD_COLUMNS if world else ()), *QUALITY_COLUMNS])
 
     def write(self, picture: Picture, poses: Poses) -> None:
         """Append one frame."""
         for person in people(poses):
             world = person.get("world", [["", "", ""]] * len(self._names))
-            for name, point, metres in zip(self._names, person["keypoints"], world, strict=True):
+            for name, point, metres, confidence in zip(
+                self._names, person["keypoints"], world, person["confidence"], strict=True
+            ):
                 self._rows.writerow(
                     [
                         picture.index,
@@ -159,6 +169,8 @@ class CsvWriter:
                         name,
                         *point,
                         *(metres if self._world else []),
+                        person["quality"],
+                        confidence,
                     ]
                 )
 

@@ -173,6 +173,8 @@ def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
                 "0",
                 "--min-presence-confidence",
                 "0",
+                "--search",
+                "none",
             ]
         )
         == 0
@@ -192,12 +194,16 @@ def test_everything_that_track_writes(capsys, clip, random_weights, tmp_path):
     for frame in data["frames"]:
         (person,) = frame["people"]
         assert np.shape(person["keypoints"]) == (33, 5)
+        assert 0 <= person["quality"] <= 1
+        assert np.shape(person["confidence"]) == (33,)
         assert "world" not in person  # the paper's net has no such head
     with out["o.csv"].open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 6 * 33
-    first = data["frames"][0]["people"][0]["keypoints"][0]
-    assert [float(rows[0][c]) for c in ("x", "y", "z", "visibility", "presence")] == first
+    person = data["frames"][0]["people"][0]
+    columns = ("x", "y", "z", "visibility", "presence", "confidence", "person_quality")
+    first = [*person["keypoints"][0], person["confidence"][0], person["quality"]]
+    assert [float(rows[0][c]) for c in columns] == first
     assert [p.image.shape for p in read_media(out["o.mp4"])] == [(48, 64, 3)] * 6
     assert sorted(p.name for p in out["masks"].iterdir()) == [f"{i:06d}.png" for i in range(6)]
     with Image.open(out["masks"] / "000000.png") as mask:

@@ -93,7 +93,7 @@ def predict(weights: Path, test: PoseBatch, picture: Path) -> np.ndarray:
         poses = jax.device_get(engine.estimate(to_frame(square), roi))
         points.append(poses.keypoints[0, :, :2])
         if i < SHOWN:
-            tiles.append(draw_poses(square, poses, BLAZEPOSE, min_visibility=0.0))
+            tiles.append(draw_poses(square, poses, BLAZEPOSE, min_visibility=0.0, fade=False))
     save_image(contact_sheet(tiles, COLUMNS), picture)
     return np.stack(points)
 
