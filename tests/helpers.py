@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from blazepose_jax import training
+from blazepose_jax.batches import PoseBatch
 from blazepose_jax.cli.main import main
 from blazepose_jax.io.cache import weights_cache
 from blazepose_jax.io.video_writer import VideoWriter
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
-from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseBatch, PoseOutputs, Poses
+from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseOutputs, Poses
 
 ROOT = Path(__file__).resolve().parent.parent
 USERS_WEIGHTS = weights_cache()  # before the tests have a cache of their own

@@ -19,6 +19,7 @@ ORDER = (
     "skeleton_file",
     "skeleton",
     "structs",
+    "batches",
     "geometry",
     "io",
     "codecs",
@@ -34,6 +35,7 @@ ORDER = (
 )
 PURE = (
     "structs",
+    "batches",
     "sides",
     "body_names",
     "skeleton",

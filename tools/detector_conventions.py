@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.batches import SceneBatch
 from blazepose_jax.codecs import anchors
 from blazepose_jax.data.annotations import Annotations
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_scenes import MOST, by_image, encode_scenes
 from blazepose_jax.data.jpeg import decode_jpeg
-from blazepose_jax.structs import DetectorOutputs, Network, SceneBatch
+from blazepose_jax.structs import DetectorOutputs, Network
 from blazepose_jax.training import DetectorConfig, detector_objective
 from blazepose_jax.weights import load_weights
 

@@ -29,6 +29,7 @@ import optax
 from safetensors.numpy import load_file, save_file
 
 from blazepose_jax.codecs import landmarks
+from blazepose_jax.codecs.heatmap_summary import HeatmapSummary, summarise
 from blazepose_jax.data.annotations import Person, true_roi
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.geometry import rois
@@ -50,7 +51,7 @@ SEED = 5
 DETECTED, SECOND_LOOK, TRUTH, DISTURBED, BACKGROUND = range(5)
 DISTURBANCES = 2  # a picture
 BODY, SIDE = len(BLAZEPOSE.keypoints), 256
-JOINT_ROWS = BLAZEPOSE.indices(quality.JOINTS)
+JOINT_ROWS = np.array(BLAZEPOSE.indices(quality.JOINTS))
 UNLABELLED = 0.3  # weight of points that no human has labelled
 SOMEBODY_ELSE = 0.4  # sides of the truth's ROI between hips from which a look is at another person
 HIDDEN, JUDGE_HIDDEN = 32, 12
@@ -105,7 +106,7 @@ def read_hypothesis(pose: Network, outputs: PoseOutputs, roi: ROI) -> tuple[dict
     """What one look gives, and where to look next, as the tracker does."""
     one = jax.tree.map(lambda a: a[0], outputs)
     body = len(BLAZEPOSE.keypoints)
-    found = quality.summarise(one.landmarks[:, :2] / pose.side, one.heatmap)
+    found = summarise(one.landmarks[:, :2] / pose.side, one.heatmap)
     points = {
         decode: rois.crop_to_image(
             landmarks.decode(one, pose.fields, pose.side, decode, body).points[:, :2], roi
@@ -146,10 +147,10 @@ def other_squares(truth: ROI, rng: np.random.Generator) -> list[tuple[int, ROI]]
     for _ in range(DISTURBANCES):
         center = truth.center + rng.uniform(-0.3, 0.3, 2) * truth.side
         side = truth.side * np.exp(rng.uniform(-0.5, 0.5))
-        found.append((DISTURBED, ROI(center, side, truth.angle + rng.normal() * 0.7)))
+        found.append((DISTURBED, ROI(center, side, np.asarray(truth.angle + rng.normal() * 0.7))))
     way, side = rng.uniform(0, 2 * np.pi), truth.side * np.exp(rng.uniform(-1.2, 0.3))
     center = truth.center + np.array([np.cos(way), np.sin(way)]) * truth.side * rng.uniform(0.4, 1)
-    return [*found, (BACKGROUND, ROI(center, side, rng.uniform(-np.pi, np.pi)))]
+    return [*found, (BACKGROUND, ROI(center, side, np.asarray(rng.uniform(-np.pi, np.pi))))]
 
 
 def choose_people(source: Path, held_out: bool) -> tuple[list[Person], tuple[str, ...]]:
@@ -177,7 +178,7 @@ def collect(args: argparse.Namespace) -> None:
     people, names = choose_people(Path(args.source), args.held_out)
     people = people[args.first : args.first + args.count]
     rng, looks = np.random.default_rng(SEED + args.first), Collector(args.weights, args.threads)
-    truths: list[Rows] = []
+    truths: list[dict[str, Any]] = []
     began = time.perf_counter()
     for number, person in enumerate(people):
         image, flags = read_image(person.image), person.visibility_flags
@@ -280,20 +281,17 @@ def features(looks: Rows) -> tuple[jax.Array, jax.Array]:
     @jax.jit
     @jax.vmap
     def one(
-        landmarks: jax.Array, presence: jax.Array, found: quality.HeatmapSummary
+        landmarks: jax.Array, presence: jax.Array, found: HeatmapSummary
     ) -> tuple[jax.Array, jax.Array]:
         xy = landmarks[:, :2] / SIDE
         body, joints = (
-            jax.tree.map(lambda a, rows=rows: a[rows], found)
-            for rows in (slice(BODY), np.array(JOINT_ROWS))
+            jax.tree.map(lambda a, rows=rows: a[rows], found) for rows in (slice(BODY), JOINT_ROWS)
         )
-        pose = quality.pose_features(
-            xy[np.array(JOINT_ROWS)], xy[BODY : BODY + 2], presence, joints
-        )
+        pose = quality.pose_features(xy[JOINT_ROWS], xy[BODY : BODY + 2], presence, joints)
         return quality.point_features(xy[:BODY], landmarks[:BODY, 3:5], body), pose
 
-    names = [field.name for field in dataclasses.fields(quality.HeatmapSummary)]
-    found = quality.HeatmapSummary(**{name: looks[name] for name in names})
+    names = [field.name for field in dataclasses.fields(HeatmapSummary)]
+    found = HeatmapSummary(**{name: looks[name] for name in names})
     return one(looks["landmarks"], looks["presence"], found)
 
 
@@ -329,7 +327,7 @@ def run_function(
 
     def one(point_rows: jax.Array, pose_row: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = quality.confidence_logits(parameters, np.arange(BODY), point_rows, pose_row)
-        joints = jax.lax.stop_gradient(logits[np.array(JOINT_ROWS)])
+        joints = jax.lax.stop_gradient(logits[JOINT_ROWS])
         return logits, quality.quality_logit(parameters, joints, pose_row)
 
     return jax.vmap(one)(points, pose)
@@ -548,8 +546,8 @@ def _report_points(looks: Rows, data: Rows, logits: np.ndarray) -> None:
         "presence": jax.nn.sigmoid(landmarks[..., 4]),
     }
     print(f"  {'AUC / calibration error':24}" + "".join(f"{name:>16}" for name in scores))
-    joints = {name: [row] for name, row in zip(quality.JOINTS, JOINT_ROWS, strict=True)}
-    for name, rows in {"all joints": list(JOINT_ROWS), **joints}.items():
+    joints = {name: [row] for name, row in zip(quality.JOINTS, JOINT_ROWS.tolist(), strict=True)}
+    for name, rows in {"all joints": JOINT_ROWS.tolist(), **joints}.items():
         known = data["weights"][:, rows] > 0
         labels, cells = data["right"][:, rows][known], []
         for score in scores.values():

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.codecs.anchors import anchor_centers
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
@@ -13,7 +14,6 @@ from blazepose_jax.io.draw_labels import draw_labels, legend
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import PoseBatch, SceneBatch
 from blazepose_jax.training import AugmentConfig, DetectorConfig, sample_targets, scene_targets
 from blazepose_jax.training.config import configure
 from blazepose_jax.training.experiments import read_own_parts

@@ -85,10 +85,8 @@ def soft_argmax(
     total = depthwise(by_column, ones[None])  # (B, 1, 1, K)
     sum_x = depthwise(by_column, apart[None])
     sum_y = depthwise(depthwise(weights, apart[:, None]) * bump_x, ones[None])
-    return tuple(
-        (moment - (point - 0.5) * total) / (total + FLOOR)
-        for moment, point in ((sum_x, x), (sum_y, y))
-    )
+    weight = total + FLOOR
+    return (sum_x - (x - 0.5) * total) / weight, (sum_y - (y - 0.5) * total) / weight
 
 
 def _bump(places: np.ndarray, points: Array, reach: float) -> jax.Array:

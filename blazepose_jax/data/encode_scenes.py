@@ -22,7 +22,7 @@ from blazepose_jax.structs import ROI
 # People in a scene. Photographs of more are dropped: whoever were left out would be learned as
 # background.
 MOST = 12
-# As in structs.SceneBatch.
+# As in batches.SceneBatch.
 PERSON, IGNORED = 1, 2
 
 _letterbox = jax.jit(

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, PoseBatch, SceneBatch
+from blazepose_jax.structs import ROI
 
 Batch = PoseBatch | SceneBatch
 # Names on disk -> arrays of one row per record.

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import Reader
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import PoseBatch, SceneBatch
 
 
 @dataclasses.dataclass(frozen=True)

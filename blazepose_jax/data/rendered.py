@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.data.jpeg import encode_jpeg
 from blazepose_jax.data.labels import Row, from_rendered
 from blazepose_jax.data.resident import Resident
 from blazepose_jax.rendering.scene import render_records, render_scenes
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
-from blazepose_jax.structs import PoseBatch, SceneBatch
 
 # Records of one chunk: on accelerators, where they are rendered together, and on CPU.
 AT_ONCE = 32

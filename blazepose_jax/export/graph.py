@@ -192,14 +192,11 @@ def _pose_graph(
     fields = tuple(net.arguments.get("fields", FIELDS))
     decode = _checked_decode(decode, net.model, shapes.heatmap is not None and fields[:2] == XY)
     moved = body if mediapipe else list(range(len(skeleton.keypoints)))
+    circle = body if computes_roi else []
 
     def estimate(images: Array) -> tuple[Array, ...]:
         found = cast(PoseOutputs, module.apply(net.variables, images, train=False))
-        rows = found.landmarks
-        if decode == "heatmap":
-            rows = with_heatmap_points(rows, cast(Array, found.heatmap), moved, side)
-        if computes_roi:
-            rows = with_roi_rows(rows, body, side)
+        rows = _placed(found, moved if decode == "heatmap" else [], circle, side)
         values = {
             "landmarks": rows.reshape(batch, -1),
             "presence": jax.nn.sigmoid(found.presence),
@@ -232,6 +229,21 @@ def _pose_graph(
         constant=tuple(n for n in outputs if n in constants and getattr(shapes, n) is None),
         decode=decode,
     )
+
+
+def _placed(found: PoseOutputs, moved: list[int], circle: list[int], side: int) -> Array:
+    """The landmarks, (B, K', F), as readers get them.
+
+    Args:
+      found: raw tensors.
+      moved: rows that go to where their heatmaps say.
+      circle: rows whose farthest places the next crop; none where the net predicts it.
+      side: of the crop, px.
+    """
+    rows = found.landmarks
+    if moved:
+        rows = with_heatmap_points(rows, cast(Array, found.heatmap), moved, side)
+    return with_roi_rows(rows, circle, side) if circle else rows
 
 
 def _checked_decode(decode: str | None, model: str, has_heatmap: bool) -> str:

@@ -34,7 +34,7 @@ def with_heatmap_points(
       (B, K', F).
     """
     batch, rows, width = landmarks.shape
-    flat = landmarks.reshape(batch, 1, 1, rows * width)
+    flat = jnp.asarray(landmarks).reshape(batch, 1, 1, rows * width)
     # [row, x or y] -> its channel
     pick = np.eye(rows * width, dtype=np.float32).reshape(rows, width, -1)[:, :2]
     moved = np.zeros((rows, 1, 1), np.float32)

@@ -4,7 +4,6 @@ A small network looks at what a forward pass gives anyway. tools/train_quality.p
 people of LSP's training half; docs/quality.md is its model card.
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
-from blazepose_jax.codecs.soft_argmax import REACH, windows
+from blazepose_jax.codecs.heatmap_summary import SMALL, HeatmapSummary, summarise
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Array, Network, PoseOutputs
 
@@ -28,88 +27,8 @@ SIDES = ("left", "right")
 JOINTS = tuple(f"{side}_{joint}" for limb in LIMBS for joint in limb for side in SIDES)
 FLAGS = ("visibility", "presence")
 UNPREDICTED = 5.0  # logit
-SMALL = 1e-4
 POINT_FEATURES, POSE_FEATURES = 12, 34
 Parameters = Mapping[str, Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class HeatmapSummary:
-    """What is taken from K' heatmaps, averaged over 2 x 2 cells; all probabilities.
-
-    Attributes:
-      peak: (K',) the largest.
-      mass: (K',) the sum.
-      sharp: (K',) the sum of 4th powers.
-      near_peak: (K',) the largest near the regressed point (a bump of ``soft_argmax.REACH``).
-      near_sharp: (K',) the sum of 4th powers there.
-      center: (K', 2) crop frame, the mean place weighted by the 4th powers.
-      near_center: (K', 2) likewise near the regressed point.
-    """
-
-    peak: jax.Array
-    mass: jax.Array
-    sharp: jax.Array
-    near_peak: jax.Array
-    near_sharp: jax.Array
-    center: jax.Array
-    near_center: jax.Array
-
-
-jax.tree_util.register_dataclass(
-    HeatmapSummary, [field.name for field in dataclasses.fields(HeatmapSummary)], []
-)
-
-
-def summarise(points_crop: Array, heatmap_logits: Array) -> HeatmapSummary:
-    """Summarise heatmaps.
-
-    Args:
-      points_crop: (K', 2) regressed, crop frame.
-      heatmap_logits: (G, G, K'), G even.
-    """
-    points_crop, grid = jnp.asarray(points_crop), heatmap_logits.shape[0] // 2
-    places = (jnp.arange(grid, dtype=jnp.float32) + 0.25) / grid
-    maps = jnp.asarray(heatmap_logits)
-    pooled = 0.25 * sum(maps[y::2, x::2] for y in (0, 1) for x in (0, 1))
-    mass, sharp, center = _sums(pooled, jnp.ones(()))
-    # Beyond the reach the bump is 0.
-    cells = min(grid, 2 * (int(REACH * grid) + 1))
-    near, start = windows(points_crop, pooled, cells)
-    step = start / grid
-    apart = (places[:cells, None, None] + step - points_crop) / REACH  # (cells, K', 2)
-    bump = jnp.maximum(1 - apart**2, 0) ** 2
-    bump = bump[None, ..., 0] * bump[:, None, :, 1]
-    _, near_sharp, near_center = _sums(near, bump)
-
-    def mean(total: jax.Array, moment: jax.Array) -> jax.Array:
-        return (moment + SMALL * points_crop) / (total + SMALL)[:, None]
-
-    return HeatmapSummary(
-        jax.nn.sigmoid(pooled.max((0, 1))),
-        mass,
-        sharp,
-        (jax.nn.sigmoid(near) * bump).max((0, 1)),
-        near_sharp,
-        mean(sharp, center / grid + 0.25 / grid * sharp[:, None]),
-        mean(near_sharp, near_center / grid + (step + 0.25 / grid) * near_sharp[:, None]),
-    )
-
-
-def _sums(logits: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Sums over (h, w, K') logits as probabilities, weighted.
-
-    As matrix products, whose operands XLA's CPU backend computes but once.
-
-    Returns:
-      (K',) of probabilities, (K',) of their 4th powers, (K', 2) of these times column and row.
-    """
-    height, width, count = logits.shape
-    p = jax.nn.sigmoid(logits)
-    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
-    sums = np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)
-    total, x, y = sums @ ((p * p) ** 2 * weights).reshape(-1, count)
-    return (sums[:1] @ (p * weights).reshape(-1, count))[0], total, jnp.stack([x, y], -1)
 
 
 def _logit(p: jax.Array) -> jax.Array:
@@ -250,7 +169,7 @@ def assess(pose: Network, outputs: PoseOutputs) -> tuple[jax.Array, jax.Array]:
             return jax.nn.sigmoid(jnp.asarray(outputs.landmarks)[:, :body, column]), presence
         return jnp.broadcast_to(presence[:, None], (count, body)), presence
     rows, joints = known
-    return jax.vmap(partial(_assess_one, pose, rows, joints))(outputs)
+    return jax.vmap(partial(_assess_one, pose, rows, joints))(outputs, outputs.heatmap)
 
 
 @functools.cache
@@ -270,7 +189,11 @@ def known_rows(skeleton: Skeleton) -> tuple[tuple[int, ...], tuple[int, ...]] | 
 
 
 def _assess_one(
-    pose: Network, rows: tuple[int, ...], joints: tuple[int, ...], outputs: PoseOutputs
+    pose: Network,
+    rows: tuple[int, ...],
+    joints: tuple[int, ...],
+    outputs: PoseOutputs,
+    heatmap: Array,
 ) -> tuple[jax.Array, jax.Array]:
     """One person, without batch axis."""
     parameters, body, of_joints = load_parameters(), len(rows), np.array(joints)
@@ -283,7 +206,7 @@ def _assess_one(
         + [jnp.full(body, UNPREDICTED)] * (len(FLAGS) - len(columns)),
         -1,
     )
-    found = summarise(points, outputs.heatmap)
+    found = summarise(points, heatmap)
     of_body, of_limbs = (
         jax.tree.map(lambda a, which=which: a[which], found) for which in (slice(body), of_joints)
     )

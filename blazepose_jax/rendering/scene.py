@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.codecs import alignment
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.rendering.person import Person, render, smooth_noise
-from blazepose_jax.structs import ROI, Frame, PoseBatch, SceneBatch
+from blazepose_jax.structs import ROI, Frame
 
 
 def background(key: jax.Array, side: int) -> jax.Array:

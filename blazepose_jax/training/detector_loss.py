@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from blazepose_jax.batches import SceneBatch
 from blazepose_jax.codecs import anchors
-from blazepose_jax.structs import Array, DetectorOutputs, SceneBatch, Variables
+from blazepose_jax.structs import Array, DetectorOutputs, Variables
 from blazepose_jax.training import losses
 from blazepose_jax.training.detector_targets import DetectorConfig, SceneTargets, scene_targets
 

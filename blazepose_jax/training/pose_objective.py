@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from blazepose_jax.batches import PoseBatch
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.evaluation.metrics import LSP_TORSO
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, PoseBatch, PoseOutputs, Variables
+from blazepose_jax.structs import Array, PoseOutputs, Variables
 from blazepose_jax.training import distillation, losses, pose_loss
 from blazepose_jax.training.augment import NO_AUGMENTATION, AugmentConfig
 from blazepose_jax.training.distillation import Teacher

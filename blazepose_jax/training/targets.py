@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from blazepose_jax.batches import PoseBatch
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Array, Frame, PoseBatch
+from blazepose_jax.structs import ROI, Array, Frame
 from blazepose_jax.training import augment
 from blazepose_jax.training.augment import AugmentConfig, disturbed_roi
 

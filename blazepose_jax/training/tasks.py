@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.data.protocols import Reader
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, PoseBatch, SceneBatch, Variables
+from blazepose_jax.structs import Array, Variables
 from blazepose_jax.training.augment import NO_AUGMENTATION
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.detector_loss import detector_hits, detector_objective

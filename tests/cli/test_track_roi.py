@@ -9,7 +9,7 @@ from PIL import Image
 
 from blazepose_jax.cli.main import main
 
-ALWAYS = ("--min-presence-confidence", "0")
+ALWAYS = ("--min-presence-confidence", "0", "--search", "none")
 
 
 @pytest.fixture(scope="module")

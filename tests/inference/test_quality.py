@@ -1,11 +1,14 @@
 """How likely points and poses are right."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import blob_networks, shared
 
+from blazepose_jax.codecs import heatmap_summary
 from blazepose_jax.codecs.soft_argmax import REACH
 from blazepose_jax.inference import Settings, estimate, quality
 from blazepose_jax.inference.tracker import Tracker
@@ -41,7 +44,7 @@ def test_the_shipped_parameters_are_small_and_whole():
 def test_a_summary_is_its_formulas():
     one = jax.tree.map(lambda a: a[0], outputs())
     points = one.landmarks[:, :2] / 256
-    found = quality.summarise(points, one.heatmap)
+    found = heatmap_summary.summarise(points, one.heatmap)
     pooled = one.heatmap.reshape(32, 2, 32, 2, -1).mean((1, 3)).astype(np.float64)
     p = 1 / (1 + np.exp(-pooled))
     places = (np.arange(32) + 0.25) / 32
@@ -49,12 +52,12 @@ def test_a_summary_is_its_formulas():
     near = bump[None, ..., 0] * bump[:, None, :, 1]
 
     def mean(weights):
-        total = weights.sum((0, 1))[:, None] + quality.SMALL
+        total = weights.sum((0, 1))[:, None] + heatmap_summary.SMALL
         x = (weights * places[None, :, None]).sum((0, 1))
         y = (weights * places[:, None, None]).sum((0, 1))
-        return (np.stack([x, y], -1) + quality.SMALL * points) / total
+        return (np.stack([x, y], -1) + heatmap_summary.SMALL * points) / total
 
-    expected = quality.HeatmapSummary(
+    expected = heatmap_summary.HeatmapSummary(
         p.max((0, 1)),
         p.sum((0, 1)),
         (p**4).sum((0, 1)),
@@ -73,15 +76,7 @@ def test_points_are_assessed_by_what_they_are_and_not_by_their_place():
     seen = outputs()
     order = np.random.default_rng(1).permutation(len(BLAZEPOSE.keypoints))
     names = tuple(BLAZEPOSE.keypoints[i] for i in order)
-    shuffled = BLAZEPOSE.__class__(
-        name="shuffled",
-        keypoints=names,
-        bones=(),
-        left_right=BLAZEPOSE.left_right,
-        center=BLAZEPOSE.center,
-        up=BLAZEPOSE.up,
-        auxiliary=BLAZEPOSE.auxiliary,
-    )
+    shuffled = dataclasses.replace(BLAZEPOSE, name="shuffled", keypoints=names, bones=())
     rows = np.concatenate([order, np.arange(33, 39)])
     moved = seen.replace(landmarks=seen.landmarks[:, rows], heatmap=seen.heatmap[..., rows])
     confidence, whole = quality.assess(network(BLAZEPOSE), seen)

@@ -73,7 +73,7 @@ def test_a_steady_person_is_searched_for_once_under_scan():
 
 
 def test_unknown_searches_are_refused():
-    with pytest.raises(BlazePoseError, match="search 'fast' is none of"):
+    with pytest.raises(BlazePoseError, match="unknown search 'fast'"):
         check_settings(Settings(search="fast"))
 
 
@@ -110,7 +110,7 @@ def test_a_lying_person_is_found_by_turning(released, astronaut):
     upright = Tracker(released, settings=settings, runtime="litert")(astronaut)
     shoulders = list(BLAZEPOSE.indices(("left_shoulder", "right_shoulder", "nose")))
     there = upright.keypoints[0, shoulders, :2]
-    np.testing.assert_allclose(511 - poses.keypoints[0, shoulders, :2], there, atol=12)
+    np.testing.assert_allclose(511 - poses.keypoints[0, shoulders, :2], there, atol=40)
 
 
 def clip(name, kind, count=40):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.batches import PoseBatch
 from blazepose_jax.data.readers import HELD_OUT_SEED
 from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.evaluation import metrics
@@ -20,7 +21,6 @@ from blazepose_jax.io.draw import contact_sheet, draw_poses, save_image
 from blazepose_jax.io.files import write_text
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import PoseBatch
 from blazepose_jax.training.config import load_experiment, override
 from blazepose_jax.training.loop import train
 

@@ -1,0 +1,58 @@
+"""Batches: the frozen pytrees that networks are trained on.
+
+B records of R px, N people, K keypoints.
+"""
+
+from flax import struct
+
+from blazepose_jax.structs import ROI, Array
+
+
+class PoseBatch(struct.PyTreeNode):
+    """What a pose net is trained on: B person-centred squares of R px, each its own image frame.
+
+    Attributes:
+      pixels: (B, R, R, 3) uint8.
+      keypoints: (B, K, 2) float32, record px; anything where unlabelled.
+      visibility_flags: (B, K) int32: 2 visible, 1 labelled but occluded, 0 unlabelled.
+      roi: (B,) the truth, record px.
+      has_occlusion_labels: (B,) bool: flag 2 means visible, not just labelled.
+      weight: (B,) float32.
+      ids: (B,) int32, for error messages.
+      has_3d_labels: (B,) bool: the three below are true of this record. All four are None where no
+        record of the batch is of a rendered person, as nobody else has such labels.
+      depth: (B, K) float32, record px, 0 at the mid-hip, smaller is nearer.
+      world: (B, K, 3) float32, metres, origin at the mid-hip, record axes.
+      mask: (B, R, R) uint8, 255 where the person is seen.
+    """
+
+    pixels: Array
+    keypoints: Array
+    visibility_flags: Array
+    roi: ROI
+    has_occlusion_labels: Array
+    weight: Array
+    ids: Array
+    has_3d_labels: Array | None = None
+    depth: Array | None = None
+    world: Array | None = None
+    mask: Array | None = None
+
+
+class SceneBatch(struct.PyTreeNode):
+    """What a detector is trained on: B square scenes of R px with up to N people.
+
+    Attributes:
+      pixels: (B, R, R, 3) uint8.
+      points: (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box.
+      status: (B, N) int32: 1 a person; 2 somebody labelled too badly to be positive or negative; 0
+        nobody.
+      weight: (B,) float32.
+      ids: (B,) int32, for error messages.
+    """
+
+    pixels: Array
+    points: Array
+    status: Array
+    weight: Array
+    ids: Array
