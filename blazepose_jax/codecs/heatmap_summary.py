@@ -26,13 +26,13 @@ class HeatmapSummary:
       near_center: (K', 2) likewise near the regressed point.
     """
 
-    peak: jax.Array
-    mass: jax.Array
-    sharp: jax.Array
-    near_peak: jax.Array
-    near_sharp: jax.Array
-    center: jax.Array
-    near_center: jax.Array
+    peak: Array
+    mass: Array
+    sharp: Array
+    near_peak: Array
+    near_sharp: Array
+    center: Array
+    near_center: Array
 
 
 jax.tree_util.register_dataclass(

@@ -172,10 +172,8 @@ def _pose_graph(
     own_names = skeleton.keypoints + skeleton.auxiliary
     known, computes_roi = known_rows(skeleton), mediapipe and not skeleton.has_roi_points
     if mediapipe:
-        net = to_mediapipe_rows(net)
-        placed = {row: own_names[point] for row, point in known.items()}
-        own_names = tuple(placed.get(row, "") for row in range(len(ROWS)))
-        skeleton = net.skeleton or BLAZEPOSE
+        net, skeleton = to_mediapipe_rows(net), BLAZEPOSE
+        own_names = tuple(own_names[known[i]] if i in known else "" for i in range(len(ROWS)))
     body = [row for row in known if row < len(BLAZEPOSE.keypoints)]
     module = create_model(net.spec, config, **net.arguments)
     side = net.arguments.get("side", spec.side)
@@ -183,22 +181,20 @@ def _pose_graph(
         lambda x: module.apply(net.variables, x, train=False),
         jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32),
     )
-    outputs = tuple(
-        name for name in OUTPUTS["pose"] if mediapipe or getattr(shapes, name) is not None
-    )
+    present = [name for name in OUTPUTS["pose"] if getattr(shapes, name) is not None]
+    outputs = OUTPUTS["pose"] if mediapipe else tuple(present)
     # A .task has no place for others.
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     constants = missing_heads(side)
     fields = tuple(net.arguments.get("fields", FIELDS))
     decode = _checked_decode(decode, net.model, shapes.heatmap is not None and fields[:2] == XY)
-    moved = body if mediapipe else list(range(len(skeleton.keypoints)))
-    circle = body if computes_roi else []
+    keypoints = body if mediapipe else list(range(len(skeleton.keypoints)))
+    moved, circle = keypoints if decode == "heatmap" else [], body if computes_roi else []
 
     def estimate(images: Array) -> tuple[Array, ...]:
         found = cast(PoseOutputs, module.apply(net.variables, images, train=False))
-        rows = _placed(found, moved if decode == "heatmap" else [], circle, side)
         values = {
-            "landmarks": rows.reshape(batch, -1),
+            "landmarks": _placed(found, moved, circle, side).reshape(batch, -1),
             "presence": jax.nn.sigmoid(found.presence),
             "mask": found.mask,
             "heatmap": found.heatmap,
@@ -226,7 +222,7 @@ def _pose_graph(
         own_names=own_names,
         source=net.source,
         licence=net.licence,
-        constant=tuple(n for n in outputs if n in constants and getattr(shapes, n) is None),
+        constant=tuple(n for n in outputs if n in constants and n not in present),
         decode=decode,
     )
 

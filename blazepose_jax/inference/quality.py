@@ -1,6 +1,6 @@
 """Quality: how likely each point, and the pose as a whole, are right.
 
-A small network looks at what a forward pass gives anyway. tools/train_quality.py trained it on
+A small network looks at what a forward pass gives anyway. tools/quality trained it on
 people of LSP's training half; docs/quality.md is its model card.
 """
 
@@ -31,7 +31,7 @@ POINT_FEATURES, POSE_FEATURES = 12, 34
 Parameters = Mapping[str, Array]
 
 
-def _logit(p: jax.Array) -> jax.Array:
+def _logit(p: Array) -> jax.Array:
     p = jnp.clip(p, 1e-3, 1 - 1e-3)
     return jnp.log(p) - jnp.log1p(-p)
 
