@@ -29,7 +29,7 @@ def teacher_rois(weights: str, data: Annotations, skeleton: Skeleton) -> dict[in
     """
     lacking = [person for person in data.people if true_roi(person, data.names, skeleton) is None]
     engine = load_engine(
-        weights, None, Settings(decode="heatmap", smoothing=False, max_people=CANDIDATES)
+        weights, None, Settings(decode="peaks", smoothing=False, max_people=CANDIDATES)
     )
     check_teacher(engine, skeleton, data.names)
     if not lacking:

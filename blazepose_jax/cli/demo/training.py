@@ -86,7 +86,7 @@ def predict(weights: Path, test: PoseBatch, picture: Path) -> np.ndarray:
     Returns:
       (B, 33, 2) record px.
     """
-    engine = load_engine(weights, None, Settings(decode="heatmap", flip=True))
+    engine = load_engine(weights, None, Settings(decode="peaks", flip=True))
     points, tiles = [], []
     for i, square in enumerate(np.asarray(test.pixels)):
         roi = jax.tree.map(lambda a, i=i: a[i : i + 1], test.roi)
