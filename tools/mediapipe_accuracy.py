@@ -127,7 +127,7 @@ def person_free(args: Namespace) -> dict[str, list]:
     everybody = read_annotations(args.data, images=args.images).people
     corners = choose_corners(everybody, args.person_free // 2, args.seed)
     rendered = rendered_backgrounds(args.person_free - len(corners), args.seed)
-    return {RENDERED: list(rendered), CORNERS: corners}
+    return {RENDERED: rendered, CORNERS: corners}
 
 
 def describe(data: Annotations, nobody: dict[str, list], args: Namespace) -> dict[str, Any]:

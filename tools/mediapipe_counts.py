@@ -22,15 +22,17 @@ MEDIAPIPE = "MediaPipe, Google's files"
 SHOWN = {"MediaPipe": MEDIAPIPE, "ours": "ours, search quick"}
 LARGEST = 10
 NOTES = """\
-{people} people with {points} labelled points in {photographs} photographs; hits lie within 0.2 and
-0.1 of {torso}. Nobody found: all points missed. People found: in whose picture
-somebody is found. Pictures of nobody: {rendered} rendered, {corners} corners of photographs, at
-least {clear} of a person's size from every labelled point; others may stand in the corners: an
-upper bound. Signed: the difference from MediaPipe with Google's files and its 95 % interval, a
-bootstrap over people (or pictures of nobody). Times: medians over the photographs, all in turns; of
-all threads in brackets; LiteRT with threads: {litert_threads}, MediaPipe computes with one.
-What MediaPipe apps get are the graph's answers: the first line, and with our .task the second, of
-the same weights. The search is our pipeline's alone."""
+{people} people, {points} labelled points, {photographs} photographs. A hit lies within 0.2 or
+0.1 of the torso, {torso}; where nobody is found, all points are missed.
+Found: people in whose picture somebody is found.
+False detections: pictures of nobody in which somebody is found. Corners of photographs lie at least
+{clear} of a person's size from every labelled point; others may stand there: an upper bound.
+Signed: the difference from MediaPipe with Google's files, and its 95 % interval by a bootstrap over
+people, or over the pictures of nobody.
+Times: medians over the photographs, all in turns; in brackets the processor time of all threads.
+LiteRT with threads: {litert_threads}. MediaPipe computes with one.
+MediaPipe apps get the graph's answers: the first line, and with our .task, which holds the same
+weights, the second. The search is our pipeline's alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +54,8 @@ class Counts:
     def rates(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """By name: what there is of each person or picture, and how much there could be."""
         rates = {name: (hits, self.labelled) for name, hits in self.hits.items()}
-        rates["people_found"] = self.found, np.ones(len(self.found))
-        false = np.concatenate([np.zeros(0, bool), *self.false.values()])
-        if len(false):
-            rates["false_detections"] = false, np.ones(len(false))
-        return rates
+        found = {"people_found": self.found, **self.false}
+        return rates | {name: (one, np.ones(len(one))) for name, one in found.items() if len(one)}
 
 
 def photographs(data: Annotations) -> list[Path]:
@@ -118,7 +117,7 @@ def sum_up(
         rows[name] = {
             **{key: float(100 * hits.sum() / one.labelled.sum()) for key, hits in one.hits.items()},
             "people_found": int(one.found.sum()),
-            "false_detections": {kind: int(false.sum()) for kind, false in one.false.items()},
+            **{kind: int(false.sum()) for kind, false in one.false.items()},
             "ms": 1000 * float(np.median(answers[name].seconds[:images])),
             "processor_ms": 1000 * float(np.median(answers[name].processor[:images])),
         }
@@ -132,44 +131,43 @@ def sum_up(
 
 def table(report: dict[str, Any]) -> str:
     """The report as a table in Markdown, and how to read it."""
-    nobody = report["person_free"]
+    numbers = {"people_found": report["people"], **report["person_free"]}
     titles = (
         "net",
         "what runs",
         "PCK@0.2",
         "PCK@0.1",
         f"found, of {report['people']}",
-        f"false detections, of {' + '.join(map(str, nobody.values()))}",
+        *(f"false detections, of {of} {kind}" for kind, of in report["person_free"].items()),
         "ms a picture",
     )
     lines = [titles, ["---"] * len(titles)]
     for net, rows in report["nets"].items():
         for name, row in rows.items():
-            wide = row.get("difference", {})
-            false = row["false_detections"].values()
+            difference = row.get("difference", {})
             cells = [
-                *(f"{row[key]:.1f}{signed(wide.get(key), 1)}" for key in FRACTIONS),
-                f"{row['people_found']}{signed(wide.get('people_found'), report['people'])}",
-                f"{' + '.join(map(str, false))}"
-                f"{signed(wide.get('false_detections'), sum(nobody.values()))}",
+                *(f"{row[key]:.1f}{signed(difference.get(key))}" for key in FRACTIONS),
+                *(f"{row[key]}{signed(difference.get(key), of)}" for key, of in numbers.items()),
                 f"{row['ms']:.0f} ({row['processor_ms']:.0f})",
             ]
             lines.append([net if name == MEDIAPIPE else "", name, *cells])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{text}\n\n{NOTES.format(**report, **nobody)}"
+    return f"{text}\n\n{NOTES.format(**report)}"
 
 
-def signed(difference: tuple[float, float, float] | None, of: int) -> str:
+def signed(difference: tuple[float, float, float] | None, of: int | None = None) -> str:
     """A difference and its interval; "" for none.
 
     Args:
       difference: of ``paired_difference``.
-      of: 1 for points of percent; else how many make 100 percent, to write it in these.
+      of: how many are 100 percent, to write it in these; None for points of percent.
     """
     if difference is None:
         return ""
-    values = difference if of == 1 else [round(of * value / 100) for value in difference]
-    gain, low, high = (f"{value:+.1f}" if of == 1 else f"{value:+d}" for value in values)
+    if of is None:
+        gain, low, high = (f"{value:+.1f}" for value in difference)
+    else:
+        gain, low, high = (f"{round(of * value / 100):+d}" for value in difference)
     return f", {gain} ({low} to {high})"
 
 

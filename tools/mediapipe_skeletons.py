@@ -9,12 +9,14 @@ from blazepose_jax.io.draw import contact_sheet
 from blazepose_jax.skeleton import BLAZEPOSE
 
 COLUMNS, TILE, HEAD = 5, 240, 24  # px of a tile, and of a line of text
+FINE = 3  # lines are drawn so many times larger
 GROUND, PAPER, INK = (40, 42, 46), (255, 255, 255), (20, 20, 20)
-# Whose skeleton -> the colours of the person's left and right (the middle takes the left's).
+# Whose skeleton -> the colours of the person's left, which the middle takes too, and right; and px of
+# a line, so that each shows beside those over it.
 COLOURS = {
-    "labels": ((255, 255, 255), (150, 150, 150)),
-    "MediaPipe": ((255, 120, 60), (170, 60, 20)),
-    "ours": ((70, 200, 255), (20, 110, 190)),
+    "labels": ((255, 255, 255), (150, 150, 150), 5),
+    "MediaPipe": ((255, 120, 60), (190, 60, 20), 3),
+    "ours": ((70, 200, 255), (30, 110, 220), 1.5),
 }
 LEGEND = "white: labels; orange: MediaPipe, Google's files; blue: ours, search quick. "
 LEGEND += "The person's right side is darker; hits of the labelled points below"
@@ -70,11 +72,12 @@ def draw_example(example: Example) -> np.ndarray:
     tile = Image.new("RGB", (TILE, TILE), PAPER)
     scale = (TILE - HEAD) / max(example.size)
     width, height = (round(scale * length) for length in example.size)
-    frame = Image.new("RGB", (width, height), GROUND)
-    pen = ImageDraw.Draw(frame)
+    large = Image.new("RGB", (FINE * width, FINE * height), GROUND)
+    pen = ImageDraw.Draw(large)
     for whose, points in example.skeletons.items():
         if points is not None:
-            draw_skeleton(pen, scale * points, example.names, COLOURS[whose])
+            draw_skeleton(pen, FINE * scale * points, example.names, *COLOURS[whose])
+    frame = large.resize((width, height), Image.Resampling.BOX)
     tile.paste(frame, ((TILE - width) // 2, (TILE - HEAD - height) // 2))
     font = ImageFont.load_default(12)
     ImageDraw.Draw(tile).text((6, TILE - HEAD + 4), example.text, fill=INK, font=font)
@@ -85,7 +88,9 @@ def draw_skeleton(
     pen: ImageDraw.ImageDraw,
     points: np.ndarray,
     names: tuple[str, ...],
-    colours: tuple[tuple[int, int, int], tuple[int, int, int]],
+    left: tuple[int, int, int],
+    right: tuple[int, int, int],
+    width: float,
 ) -> None:
     """Draw the bones between points that are known, and the points.
 
@@ -93,18 +98,20 @@ def draw_skeleton(
       pen: of the picture.
       points: (K, 2) px.
       names: of the points.
-      colours: of the left and the right.
+      left: colour of the person's left.
+      right: colour of their right.
+      width: of a line, px of the tile.
     """
     known = {
         name: tuple(point.tolist())
         for name, point in zip(names, points, strict=True)
         if np.isfinite(point).all()
     }
-    left, right = colours
+    thick = round(FINE * width)
     for a, b in BLAZEPOSE.bones:
         if a in known and b in known:
             both_right = a.startswith("right_") and b.startswith("right_")
-            pen.line([known[a], known[b]], fill=right if both_right else left, width=2)
+            pen.line([known[a], known[b]], fill=right if both_right else left, width=thick)
     for name, (x, y) in known.items():
         colour = right if name.startswith("right_") else left
-        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
+        pen.ellipse([x - thick, y - thick, x + thick, y + thick], fill=colour)

@@ -191,7 +191,7 @@ def compare(before: str, after: str, data: Path, images: Path | None, decode: st
         )
         hits.append(one)
     assert labelled is not None
-    gain, low, high = paired_difference(*hits, labelled)
+    gain, low, high = paired_difference(hits[0], hits[1], labelled)
     rates = [100 * one.sum() / labelled.sum() for one in hits]
     print(
         f"{len(labelled)} people, decode {decode}: PCK@0.2 {rates[0]:.2f} and {rates[1]:.2f},"

@@ -1,7 +1,7 @@
 """Pictures of nobody: rendered backgrounds, and corners cut out of photographs."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -42,9 +42,9 @@ class Corner:
         return np.ascontiguousarray(read_image(self.image)[rows, columns])
 
 
-def rendered_backgrounds(count: int, seed: int) -> Sequence[np.ndarray]:
+def rendered_backgrounds(count: int, seed: int) -> list[np.ndarray]:
     """(S, S, 3) uint8 each."""
-    return np.asarray(render_backgrounds(jax.random.key(seed), np.arange(count), side=SIDE))
+    return list(np.asarray(render_backgrounds(jax.random.key(seed), np.arange(count), side=SIDE)))
 
 
 def choose_corners(people: Iterable[Person], count: int, seed: int) -> list[Corner]:
@@ -78,9 +78,10 @@ def free_corner(image: Path, right: bool, low: bool, people: list[Person]) -> Co
     """The largest square in one corner that keeps clear of people; None if it is too small."""
     width, height = picture_size(image)
     for side in range(int(LARGEST * min(width, height)), SMALLEST - 1, -STEP):
-        start = np.array([right * (width - side), low * (height - side)])
+        x, y = right * (width - side), low * (height - side)
+        start = np.array([x, y])
         if all(distance(person, start, side) >= CLEAR * size_of(person) for person in people):
-            return Corner(image, *start.tolist(), side)
+            return Corner(image, x, y, side)
     return None
 
 
