@@ -202,7 +202,8 @@ def example(
     person, names = data.people[i], shared_names(data)
     at, columns = photographs(data).index(person.image), [data.names.index(n) for n in names]
     known = person.visibility_flags[columns, None] > 0
-    skeletons = {"labels": np.where(known, person.keypoints[columns], np.nan)}
+    labels = np.where(known, person.keypoints[columns], np.nan)
+    skeletons: dict[str, np.ndarray | None] = {"labels": labels}
     texts = []
     for whose, row in SHOWN.items():
         points = answers[row].points[at]

@@ -1,6 +1,7 @@
 """Skeletons of the labels, of MediaPipe and of this package over each other, without any pixels."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,11 +12,11 @@ from blazepose_jax.skeleton import BLAZEPOSE
 COLUMNS, TILE, HEAD = 5, 240, 24  # px of a tile, and of a line of text
 FINE = 3  # lines are drawn so many times larger
 GROUND, PAPER, INK = (40, 42, 46), (255, 255, 255), (20, 20, 20)
-# Whose skeleton -> the colours of the person's left, which the middle takes too, and right; and px of
-# a line, so that each shows beside those over it.
+# Whose skeleton -> the colours of the person's left, which the middle takes too, and right; and px
+# of a line, so that each shows beside those over it.
 COLOURS = {
-    "labels": ((255, 255, 255), (150, 150, 150), 5),
-    "MediaPipe": ((255, 120, 60), (190, 60, 20), 3),
+    "labels": ((255, 255, 255), (150, 150, 150), 4),
+    "MediaPipe": ((255, 120, 60), (190, 60, 20), 2.5),
     "ours": ((70, 200, 255), (30, 110, 220), 1.5),
 }
 LEGEND = "white: labels; orange: MediaPipe, Google's files; blue: ours, search quick. "
@@ -34,7 +35,7 @@ class Example:
       text: a line below.
     """
 
-    skeletons: dict[str, np.ndarray | None]
+    skeletons: Mapping[str, np.ndarray | None]
     names: tuple[str, ...]
     size: tuple[int, int]
     text: str
