@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 from blazepose_jax import BLAZEPOSE
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.evaluation.predict import predict, shared_keypoints
-from blazepose_jax.evaluation.report import choose_torso, hits_by_person
+from blazepose_jax.evaluation.report import choose_torso, hits_by_person, paired_difference
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.known_points import BONES_14, HIPS, SHOULDERS
@@ -191,14 +191,11 @@ def compare(before: str, after: str, data: Path, images: Path | None, decode: st
         )
         hits.append(one)
     assert labelled is not None
-    rng, count = np.random.default_rng(SEED), len(labelled)
-    draws = rng.integers(0, count, (10_000, count))
-    gain = 100 * (hits[1] - hits[0])[draws].sum(1) / labelled[draws].sum(1)
-    low, high = np.percentile(gain, (2.5, 97.5))
+    gain, low, high = paired_difference(hits[0], hits[1], labelled)
     rates = [100 * one.sum() / labelled.sum() for one in hits]
     print(
-        f"{count} people, decode {decode}: PCK@0.2 {rates[0]:.2f} and {rates[1]:.2f}, difference "
-        f"{rates[1] - rates[0]:+.2f} (95 % {low:+.2f} to {high:+.2f}, bootstrap over people)"
+        f"{len(labelled)} people, decode {decode}: PCK@0.2 {rates[0]:.2f} and {rates[1]:.2f},"
+        f" difference {gain:+.2f} (95 % {low:+.2f} to {high:+.2f}, bootstrap over people)"
     )
 
 

@@ -21,6 +21,7 @@ TORSOS: dict[str, Ends] = {
 CENTER = "center"  # the torso of a set without those points: from its centre to its up points
 BOX = "box"  # in place of a torso: ``annotations.size_of``
 NOWHERE = 1e9  # px; farther from any point than any share of a torso
+DRAWS, SEED = 10_000, 1  # of the bootstrap
 
 
 def choose_torso(
@@ -128,11 +129,15 @@ def _lengths(people: list[Person], names: tuple[str, ...], torso: Ends | None) -
 
 
 def hits_by_person(
-    predictions: list[Prediction], data: Annotations, names: tuple[str, ...], torso: Ends | None
+    predictions: list[Prediction],
+    data: Annotations,
+    names: tuple[str, ...],
+    torso: Ends | None,
+    fraction: float = 0.2,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many points of each person lie within 0.2 torso, and how many are labelled.
+    """How many points of each person lie within a fraction of the torso, and how many are labelled.
 
-    Args: as for ``report``.
+    Args: as for ``report``, and the fraction.
 
     Returns:
       (N,) int and (N,) int.
@@ -140,7 +145,28 @@ def hits_by_person(
     rows = _rows(predictions, data, names, torso)
     distance = np.linalg.norm(rows.predicted - rows.true, axis=-1)
     labelled = rows.flags > 0
-    return ((distance < 0.2 * rows.torso[:, None]) & labelled).sum(1), labelled.sum(1)
+    return ((distance < fraction * rows.torso[:, None]) & labelled).sum(1), labelled.sum(1)
+
+
+def paired_difference(
+    before: np.ndarray, after: np.ndarray, counted: np.ndarray
+) -> tuple[float, float, float]:
+    """The difference of two rates on the same people, and its 95 % interval.
+
+    The interval is that of a bootstrap over people, both of whose hits are drawn together.
+
+    Args:
+      before: (N,) hits of each person.
+      after: (N,) hits of each person, by something else.
+      counted: (N,) how many each of them could have.
+
+    Returns:
+      The difference, and the ends of the interval, in points of percent.
+    """
+    draws = np.random.default_rng(SEED).integers(0, len(counted), (DRAWS, len(counted)))
+    gain = np.asarray(after).astype(float) - np.asarray(before)
+    low, high = np.percentile(100 * gain[draws].sum(1) / counted[draws].sum(1), (2.5, 97.5))
+    return 100 * float(gain.sum() / counted.sum()), float(low), float(high)
 
 
 def report(

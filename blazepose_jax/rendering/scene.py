@@ -1,4 +1,4 @@
-"""Records of rendered people: before backgrounds, among others and behind things."""
+"""Records of rendered people: before backgrounds, among others and behind things; and nobody."""
 
 from functools import partial
 
@@ -234,3 +234,18 @@ def render_scenes(
     return SceneBatch(
         pixels=_photographed(drawn.pop("pixels")), **drawn, weight=jnp.ones(ids.shape[0]), ids=ids
     )
+
+
+@partial(jax.jit, static_argnames="side")
+def render_backgrounds(key: jax.Array, ids: jax.Array, *, side: int) -> jax.Array:
+    """Pictures of nobody: what stands behind the people of records and scenes.
+
+    Args:
+      key: random key of the whole series.
+      ids: (B,) int32; a picture is a function of the key and its id.
+      side: S, px.
+
+    Returns:
+      (B, S, S, 3) uint8.
+    """
+    return _photographed(lax.map(lambda i: background(jax.random.fold_in(key, i), side), ids))
