@@ -96,8 +96,8 @@ def track(
     """Follow people from one frame to the next; the detector runs only while a slot is free.
 
     A video is a Python loop or a ``lax.scan`` over this function. For many streams write a batched
-    function rather than ``vmap``, which would run detector and search on every frame. Same input, same
-    machine, same versions: same bits.
+    function rather than ``vmap``, which would run detector and search on every frame. Same input,
+    same machine, same versions: same bits.
 
     Args:
       detector: a detector network; None is enough where ``first`` is given.

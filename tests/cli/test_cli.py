@@ -16,7 +16,7 @@ from blazepose_jax.cli import COMMANDS
 from blazepose_jax.cli.demo import clip as demo_clip
 from blazepose_jax.cli.main import build_parsers, main
 from blazepose_jax.cli.track import settings_of
-from blazepose_jax.inference import SmoothingConfig
+from blazepose_jax.inference import Settings, SmoothingConfig
 from blazepose_jax.io.media import read_media
 from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
@@ -88,12 +88,15 @@ def test_the_filters_constants_are_options():
     words = ["track", "x", "--weights", "y"]
 
     def settings(*options):
-        return settings_of(build_parsers("track")[0].parse_args([*words, *options]))
+        return settings_of(build_parsers("track")[0].parse_args([*words, *options]), True)
 
     assert settings().filters == SmoothingConfig()
     found = settings("--min-cutoff", "1.5", "--beta", "3")
     assert found.smoothing
     assert found.filters == SmoothingConfig(keypoints_min_cutoff=1.5, keypoints_beta=3.0)
+    assert settings() == Settings()
+    args = build_parsers("track")[0].parse_args(words)
+    assert settings_of(args, False).decode == "stills"
 
 
 def test_help_lists_the_commands_without_importing_them(capsys):

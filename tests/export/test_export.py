@@ -23,6 +23,7 @@ from helpers import (
 
 from blazepose_jax.cli.export_formats import FORMATS
 from blazepose_jax.cli.main import main
+from blazepose_jax.codecs import soft_argmax
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
 from blazepose_jax.export.convert import BACKENDS, to_native_tflite, to_tflite
@@ -42,6 +43,7 @@ from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.resize import upsample2x
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP, Skeleton
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
+from blazepose_jax.weights.mediapipe import decode_of, import_tflite
 from blazepose_jax.weights.tflite import load_schema
 
 GOOGLE = {"full": "pose_landmark_full.tflite", "lite": "pose_landmark_lite.tflite"}
@@ -161,12 +163,10 @@ def test_a_mark_never_leaves_the_exporter():
 
 @pytest.mark.parametrize("name", ["full", "lite"])
 def test_released_nets_have_googles_operators_and_bits(name):
-    from blazepose_jax.weights.mediapipe import import_tflite
-
     original = shared("models", GOOGLE[name]).read_bytes()
     imported = import_tflite(original, name)
     stored = StoredNetwork(name, "folded", imported.variables, {}, "", "", BLAZEPOSE)
-    graph = make_graph(stored)
+    graph = make_graph(stored, decode="regression")
     data = to_tflite(graph)
     ours, theirs = flatbuffer.histogram(data), flatbuffer.histogram(original)
     for kind in ("DEQUANTIZE", "PAD"):
@@ -182,6 +182,43 @@ def test_released_nets_have_googles_operators_and_bits(name):
     again = import_tflite(data, "exported")
     assert again.name == name
     jax.tree.map(np.testing.assert_array_equal, again.variables, imported.variables)
+
+
+def test_the_heatmaps_answer_stands_in_the_file_and_the_network_comes_back():
+    stored = scattered_pose_net("lite", BLAZEPOSE)
+    graph = make_graph(stored)
+    assert graph.decode == "heatmap"
+    data = to_tflite(graph, backend="litert")
+    assert decode_of(data) == "heatmap"
+    assert decode_of(to_tflite(make_graph(stored, decode="regression"), backend="litert")) == (
+        "regression"
+    )
+    images = crops(1, 256)
+    ((rows, _, _, heat, _),) = parity.run_tflite(data, graph, images)
+    plain = make_graph(stored, decode="regression", convolution="auto")
+    ((regressed, *_),) = parity.run_jax(plain, images)
+    expected = soft_argmax.decode(regressed.reshape(39, 5)[:, :2] / 256, heat[0]) * 256
+    found, regressed = rows.reshape(39, 5), regressed.reshape(39, 5)
+    np.testing.assert_allclose(found[:33, :2], expected[:33], atol=0.02)
+    # z, flags and the rows that place the next crop stay.
+    np.testing.assert_allclose(found[:33, 2:], regressed[:33, 2:], atol=2e-3)
+    np.testing.assert_allclose(found[33:], regressed[33:], atol=2e-3)
+    again = import_tflite(data, "exported")
+    assert again.name == "lite"
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+        again.variables["params"],
+        stored.folded().variables["params"],
+    )
+
+
+def test_a_net_without_heatmaps_has_no_answer_of_theirs():
+    stored = scattered_pose_net("paper_lite", BLAZEPOSE)
+    assert make_graph(stored).decode == "regression"
+    with pytest.raises(BlazePoseError, match="needs a net with a heatmap head"):
+        make_graph(stored, decode="heatmap")
+    with pytest.raises(BlazePoseError, match="unknown decode 'peaks'"):
+        make_graph(stored, decode="peaks")
 
 
 class TestOwnKeypointSets:
