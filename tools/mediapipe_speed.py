@@ -76,10 +76,12 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
 def own_pass(kind: str, job: dict, folder: Path):
     """This package's Tracker, reset per pass; kind is the runtime."""
     from blazepose_jax.cli.main import use_compilation_cache
+    from blazepose_jax.inference import MEDIAPIPE
     from blazepose_jax.inference.tracker import Tracker
 
     use_compilation_cache()
-    tracker = Tracker(job["weights"], runtime=kind)
+    # The same work on both sides; our own defaults decode and search otherwise.
+    tracker = Tracker(job["weights"], runtime=kind, settings=MEDIAPIPE)
 
     def one_pass(frames):
         tracker.reset()

