@@ -1,6 +1,6 @@
 """The pipeline from frames to poses: pure functions, and a tracker that keeps the state."""
 
-from blazepose_jax.inference.association import associate, no_candidates
+from blazepose_jax.inference.association import associate, candidates, no_candidates
 from blazepose_jax.inference.pipeline import detect, estimate, find_people, initial_state, track
 from blazepose_jax.inference.settings import MEDIAPIPE, Settings, SmoothingConfig, check_settings
 from blazepose_jax.inference.steps import (
@@ -19,6 +19,7 @@ __all__ = [
     "SmoothingConfig",
     "Tracker",
     "associate",
+    "candidates",
     "check_settings",
     "detect",
     "detector_input",
