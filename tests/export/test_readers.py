@@ -72,6 +72,8 @@ def file_of(weights):
     def path_of(name, part="pose"):
         path = weights / f"{name}-{part}.tflite"
         words = ["--output", str(path), "--part", part, "--backend", "litert"]
+        # What the readers do to regressed points is compared.
+        words += ["--decode", "regression"]
         assert main(["export", "--weights", str(weights / name), *words]) == 0
         return path
 

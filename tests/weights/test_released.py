@@ -10,7 +10,7 @@ from helpers import ROOT, google_file, shared
 from tensor_equality import compare, real_crops
 
 from blazepose_jax.data.coco import read_annotations
-from blazepose_jax.inference import Settings
+from blazepose_jax.inference import MEDIAPIPE, Settings
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.media import read_media
 from blazepose_jax.models import FOLDED, MODELS, LayerConfig
@@ -49,7 +49,7 @@ def test_every_output_equals_litert(file, outputs, config):
 
 @pytest.mark.parametrize("runtime", ["jax", "litert"])
 def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime):
-    poses = Tracker(released, runtime=runtime)(astronaut)
+    poses = Tracker(released, runtime=runtime, settings=MEDIAPIPE)(astronaut)
     expected = np.array(REFERENCE["keypoints"])
     distance = np.linalg.norm(poses.keypoints[0, :, :2] - expected[:, :2], axis=-1)
     # What is seen agrees on every processor; where the net is unsure (her hidden hand) it amplifies
@@ -88,7 +88,7 @@ def test_several_people_on_a_street(released):
         assert len(set.union(*ids)) < 15  # people keep their ids
 
 
-@pytest.mark.parametrize("decode", ["refine", "regression", "heatmap"])
+@pytest.mark.parametrize("decode", ["refine", "regression", "heatmap", "peaks"])
 def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
     expected = np.array(REFERENCE["keypoints"])[:11, :2]
     runtime = "jax" if decode == "refine" else "litert"  # which compiles the decode alone
