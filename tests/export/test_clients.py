@@ -3,6 +3,7 @@
 `make clients` installs them; where they are missing these tests are skipped.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from blazepose_jax.cli import web
 from blazepose_jax.cli.main import main
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.metadata import add_normalization
-from blazepose_jax.inference import Settings
+from blazepose_jax.inference import MEDIAPIPE
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.images import read_image
@@ -297,7 +298,8 @@ def points_in(found):
 
 def our_points(task, frames):
     """The pipeline's points by MediaPipe's refinement of what the file says: (33, 2) a frame."""
-    tracker = Tracker(task, settings=Settings(decode="refine", smoothing=False), runtime="litert")
+    settings = dataclasses.replace(MEDIAPIPE, smoothing=False)
+    tracker = Tracker(task, settings=settings, runtime="litert")
     found = []
     for path in frames:
         image = np.load(path)
