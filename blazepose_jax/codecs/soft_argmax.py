@@ -18,8 +18,8 @@ from blazepose_jax.structs import Array
 REACH = 12 / 64  # crop sides; farther from the regressed point a map counts nothing
 # Squarings of the probabilities: to the 4th power, which leaves little of broad tails.
 SQUARINGS = 2
-# Cells a side of the windows that weights are summed over first, for speed. Probabilities averaged
-# before they are raised would quantise the places: points that rest would jitter by a quarter more.
+# Cells a side of the windows that logits are averaged over first. Pooling after the powers would be
+# a little more exact, but MediaPipe's web GPU then refuses the graph ("divide by zero").
 POOL = 2
 # Weight of the regressed point itself: where no cell's probability reaches about 0.1, as of hidden
 # points and those outside of the crop, it stays.
@@ -71,10 +71,10 @@ def soft_argmax(
       (B, 1, 1, K) steps in x, and in y; crop frame.
     """
     cells = heatmap_logits.shape[1] // POOL
-    weights = jax.nn.sigmoid(jnp.asarray(heatmap_logits))  # (B, G, G, K)
+    mean = np.full((POOL, POOL), 1 / POOL**2)
+    weights = jax.nn.sigmoid(depthwise(heatmap_logits, mean))  # (B, G/2, G/2, K)
     for _ in range(SQUARINGS):
         weights = weights * weights
-    weights = depthwise(weights, np.ones((POOL, POOL)))  # (B, G/2, G/2, K)
     # The middle of a pooled cell, as cell i lies at i / G.
     places = ((np.arange(cells) + (POOL - 1) / (2 * POOL)) / cells).astype(np.float32)
     # Places from the middle of the crop are small enough for half precision.

@@ -147,8 +147,8 @@ def test_what_a_graph_has_decoded_is_not_decoded_again():
 def reference_soft_argmax(point, map_logits):
     """The formula, cell by cell, in float64."""
     grid = len(map_logits)
-    weights = (1 / (1 + np.exp(-map_logits.astype(np.float64)))) ** 4
-    weights = weights.reshape(grid // 2, 2, grid // 2, 2).sum((1, 3))
+    pooled = map_logits.astype(np.float64).reshape(grid // 2, 2, grid // 2, 2).mean((1, 3))
+    weights = (1 / (1 + np.exp(-pooled))) ** 4
     places = (2 * np.arange(grid // 2) + 0.5) / grid
     bump_x, bump_y = (
         np.maximum(1 - ((places - at) / soft_argmax.REACH) ** 2, 0) ** 2 for at in point
