@@ -121,7 +121,7 @@ def test_the_decodes():
     # The third row is auxiliary: it steers the tracker and never jumps to a far peak.
     np.testing.assert_allclose(decode("peaks"), [0.52, 0.1, 0.5], atol=0.005)
     # The mean of what lies near: a far peak does not count.
-    np.testing.assert_allclose(decode("heatmap"), [0.52, 0.5, 0.5], atol=0.005)
+    np.testing.assert_allclose(decode("heatmap"), [0.52, 0.5, 0.5], atol=0.016)  # a cell
     np.testing.assert_array_equal(decode("video"), decode("heatmap"))
     np.testing.assert_array_equal(decode("stills"), decode("peaks"))
 
@@ -140,7 +140,7 @@ def test_what_a_graph_has_decoded_is_not_decoded_again():
         np.asarray(landmarks.decode(outputs(rows, heat), FIELDS, 256, "heatmap", 3, held).points)
         for held in ("regression", "heatmap")
     )
-    np.testing.assert_allclose(again[:, :2], 0.55, atol=0.01)
+    np.testing.assert_allclose(again[:, :2], 0.55, atol=0.016)
     np.testing.assert_array_equal(once[:, :2], 0.5)
 
 
