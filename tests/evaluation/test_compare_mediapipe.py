@@ -275,4 +275,5 @@ def test_a_small_run_on_photographs(tmp_path, released, capsys):
         assert row["pck@0.2"] >= row["pck@0.1"] > 0
         assert row["ms"] > 0
         assert (name == MEDIAPIPE) == ("difference" not in row)
-    assert Image.open(picture).width == 5 * TILE
+    with Image.open(picture) as drawn:
+        assert drawn.width == 5 * TILE
