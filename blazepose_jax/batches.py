@@ -8,22 +8,38 @@ from flax import struct
 from blazepose_jax.structs import ROI, Array
 
 
+class TeacherBatch(struct.PyTreeNode):
+    """What a teacher wrote down of B people once (``blazepose data label``).
+
+    Attributes:
+      confidence: (B, K) float32: weight of each keypoint as a label, whoever labelled it; 0 for
+        none.
+      visibility: (B, K) float32, probability that the keypoint is not occluded.
+      roi_points: (B, 2, 2) float32, record px: centre of the ROI, and the point on its circle.
+    """
+
+    confidence: Array
+    visibility: Array
+    roi_points: Array
+
+
 class PoseBatch(struct.PyTreeNode):
     """What a pose net is trained on: B person-centred squares of R px, each its own image frame.
 
     Attributes:
       pixels: (B, R, R, 3) uint8.
       keypoints: (B, K, 2) float32, record px; anything where unlabelled.
-      visibility_flags: (B, K) int32: 2 visible, 1 labelled but occluded, 0 unlabelled.
+      visibility_flags: (B, K) int32, by hand: 2 visible, 1 labelled but occluded, 0 unlabelled.
       roi: (B,) the truth, record px.
       has_occlusion_labels: (B,) bool: flag 2 means visible, not just labelled.
       weight: (B,) float32.
       ids: (B,) int32, for error messages.
       has_3d_labels: (B,) bool: the three below are true of this record. All four are None where no
-        record of the batch is of a rendered person, as nobody else has such labels.
+        record of the batch is of a rendered person or has a teacher's labels.
       depth: (B, K) float32, record px, 0 at the mid-hip, smaller is nearer.
       world: (B, K, 3) float32, metres, origin at the mid-hip, record axes.
       mask: (B, R, R) uint8, 255 where the person is seen.
+      teacher: labels by a teacher; None where no record of the batch has any.
     """
 
     pixels: Array
@@ -37,6 +53,7 @@ class PoseBatch(struct.PyTreeNode):
     depth: Array | None = None
     world: Array | None = None
     mask: Array | None = None
+    teacher: TeacherBatch | None = None
 
 
 class SceneBatch(struct.PyTreeNode):

@@ -2,29 +2,39 @@
 
 from argparse import ArgumentParser, Namespace
 
+from blazepose_jax.cli.data_label import SOURCES, TEACHER, label
 from blazepose_jax.cli.data_prepare import DATA_SETS, FORMATS, prepare
 from blazepose_jax.cli.data_show import show
-from blazepose_jax.cli.options import add_overrides, names_help
+from blazepose_jax.cli.options import add_overrides, add_runtime, names_help
 from blazepose_jax.cli.people_lists import add_people_lists
 from blazepose_jax.data.lsp import SPLITS
 from blazepose_jax.data.tfds_source import CHOICES
 from blazepose_jax.skeleton import SKELETONS
 
-ACTIONS = {"prepare": prepare, "show": show}
+ACTIONS = {"prepare": prepare, "label": label, "show": show}
 OWN_SKELETON = "a JSON file with an own keypoint set"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options."""
-    parser.add_argument("action", choices=ACTIONS, help="prepare NAME, or show EXPERIMENT")
-    parser.add_argument("name", metavar="NAME", help=f"{names_help(DATA_SETS)}; or an experiment")
+    parser.add_argument(
+        "action", choices=ACTIONS, help="prepare NAME, label NAME, or show EXPERIMENT"
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help=(
+            f"of prepare: {names_help(DATA_SETS)}; of label: {names_help(SOURCES)}; of show: an"
+            " experiment"
+        ),
+    )
     add_overrides(parser, "of show: changes to the experiment")
     parser.add_argument(
         "--source",
         metavar="PATH",
         help=(
-            "of prepare: folder with annotations.json; for lsp the original archive or its folder;"
-            " for tfds the set's folder or name"
+            "of prepare and label: folder with annotations.json; for lsp the original archive or"
+            " its folder; for tfds the set's folder or name; for photographs their folder"
         ),
     )
     parser.add_argument(
@@ -49,8 +59,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         metavar="W",
-        help="of prepare: weights that find the ROI of people whose labels give none",
+        help=(
+            "of prepare: weights that find the ROI of people whose labels give none; of label:"
+            f" those that label (default: {TEACHER})"
+        ),
     )
+    parser.add_argument(
+        "--finder",
+        default="released-full",
+        metavar="W",
+        help="of label: weights that search for people (default: released-full)",
+    )
+    add_runtime(parser)
     parser.add_argument(
         "--skeleton",
         default="blazepose",

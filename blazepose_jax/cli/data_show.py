@@ -65,9 +65,13 @@ def show_people(
     )
     count = len(skeleton.keypoints)
     people = [
-        (image.astype(np.uint8), points[:count] * side, labelled[:count], visible[:count])
-        for image, points, labelled, visible in zip(
-            targets.image, targets.keypoints_crop, targets.labelled, targets.visible, strict=True
+        (image.astype(np.uint8), points[:count] * side, labels[:count] > 0, visible[:count] > 0.5)
+        for image, points, labels, visible in zip(
+            targets.image,
+            targets.keypoints_crop,
+            targets.label_weight,
+            targets.visible,
+            strict=True,
         )
     ]
     sheet = contact_sheet([draw_labels(*person, skeleton) for person in people], COLUMNS)

@@ -27,7 +27,11 @@ def teacher_rois(weights: str, data: Annotations, skeleton: Skeleton) -> dict[in
     Raises:
       BlazePoseError: bad weights, or a teacher that can give no ROI for the set.
     """
-    lacking = [person for person in data.people if true_roi(person, data.names, skeleton) is None]
+    lacking = [
+        person
+        for person in data.people
+        if person.teacher is None and true_roi(person, data.names, skeleton) is None
+    ]
     engine = load_engine(
         weights, None, Settings(decode="peaks", smoothing=False, max_people=CANDIDATES)
     )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.data.run_lengths import RunLengths
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI
@@ -18,6 +19,31 @@ Reasons = dict[str, list[object]]
 LSP_EXTENDED = "lspet"
 MAX_LISTED = 10  # ids in one line of a report
 QUOTES = "'\""
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherLabels:
+    """What a trained net says of a person, written down once (``blazepose data label``).
+
+    Attributes:
+      keypoints: (n, 2) float32, image px: the labels by hand, and the teacher's points elsewhere.
+      confidence: (n,) float32, weight of each point as a label, from 0 to 1; 0 for none.
+      visibility: (n,) float32, probability that the point is not occluded.
+      depth: (n,) float32, image px, 0 at the mid-hip, smaller is nearer.
+      world: (n, 3) float32, metres, origin at the mid-hip, image axes.
+      roi: () where the teacher would look next, image px, numpy leaves.
+      quality: the share of its points that is expected to be right (``inference.quality``).
+      mask: of the person, or None.
+    """
+
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    visibility: np.ndarray
+    depth: np.ndarray
+    world: np.ndarray
+    roi: ROI
+    quality: float
+    mask: RunLengths | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +60,7 @@ class Person:
       group: what the file says the person belongs to, such as a film or a subject, or "".
       label: the annotation's id as the file has it, as text.
       box_xyxy: (4,) float32, image px, as annotated; None without one.
+      teacher: labels by a net; None without them. The fields above are labels by hand alone.
     """
 
     id: int
@@ -45,6 +72,7 @@ class Person:
     group: str = ""
     label: str = ""
     box_xyxy: np.ndarray | None = None
+    teacher: TeacherLabels | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +227,11 @@ def size_of(person: Person) -> float:
     """
     boxes = [labelled_box(person), *([] if person.box_xyxy is None else [person.box_xyxy])]
     return next((float(side) for box in boxes if (side := (box[2:] - box[:2]).max()) > 0), 0.0)
+
+
+def labelled_by_hand(person: Person) -> bool:
+    """Whether anything of a person is labelled by hand; not so of whom a net alone labelled."""
+    return bool((person.visibility_flags > 0).any())
 
 
 def labelled_box(person: Person) -> np.ndarray:

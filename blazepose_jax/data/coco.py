@@ -5,7 +5,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from blazepose_jax.data.annotations import Annotations, Person, in_names_of
+from blazepose_jax.data.annotations import (
+    Annotations,
+    Person,
+    in_names_of,
+    labelled_by_hand,
+)
 from blazepose_jax.data.coco_file import choose_category, read_coco_file
 from blazepose_jax.data.coco_people import PeopleReader
 from blazepose_jax.data.coco_pictures import Pictures, annotation_file
@@ -13,9 +18,11 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
 NOT_EVAL_OK = "not marked eval_ok"
+BY_NET = "labelled by a net alone"
 # Reasons that are no fault of the file; they are allowed even under --strict.
 HARMLESS = (
     NOT_EVAL_OK,
+    BY_NET,
     "a box without keypoints",
     "category unknown, without keypoints",
     "of a category without keypoints",
@@ -64,6 +71,8 @@ def read_annotations(
     flagged = evaluation and any(entry.eval_ok is not None for entry in file.entries)
     for entry in file.entries:
         reader.add(entry, NOT_EVAL_OK if flagged and not entry.eval_ok else None)
+    if evaluation:
+        reader.drop(BY_NET, lambda person: not labelled_by_hand(person))
     _check_usable(path, reader, strict)
     found = Annotations(
         category.keypoints,

@@ -74,6 +74,8 @@ class Entry:
       group: as of ImageEntry.
       is_box: nobody labelled keypoints, which COCO writes as num_keypoints = 0 and zeros for all
         points.
+      teacher: the annotation itself, unchecked, where a net has labelled it too
+        (``coco_teacher``); else None.
     """
 
     id: object
@@ -86,6 +88,7 @@ class Entry:
     eval_ok: bool | None
     group: str
     is_box: bool
+    teacher: JsonObject | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +258,7 @@ def _entry(row: JsonObject) -> Entry:
         None if row.get("eval_ok") is None else _is_set(row["eval_ok"]),
         _text(row.get("group")),
         number_of(row.get("num_keypoints")) == 0 and not _any_flag(row.get("keypoints")),
+        row if "teacher" in row else None,
     )
 
 

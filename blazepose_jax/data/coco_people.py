@@ -1,12 +1,14 @@
 """People of a COCO file's entries, with a count of what was dropped or changed, and why."""
 
 import collections
+from collections.abc import Callable
 
 import numpy as np
 
 from blazepose_jax.data.annotations import Person, Reasons
 from blazepose_jax.data.coco_file import Category, CocoFile, Entry, number_of
 from blazepose_jax.data.coco_pictures import Pictures, label_scale
+from blazepose_jax.data.coco_teacher import read_teacher
 
 MAX_AREA = 1e12  # px²
 
@@ -57,6 +59,12 @@ class PeopleReader:
         else:
             self.dropped[found].append(entry.id)
 
+    def drop(self, reason: str, unwanted: Callable[[Person], bool]) -> None:
+        """Drop people who have been read."""
+        if ids := [person.label for person in self.people if unwanted(person)]:
+            self.dropped[reason].extend(ids)
+            self.people = [person for person in self.people if not unwanted(person)]
+
     def _read(self, entry: Entry, changes: list[str]) -> Person | str:
         """The person of an entry, or why there is none; appends to ``changes``."""
         names = self._names(entry)
@@ -89,13 +97,19 @@ class PeopleReader:
         if isinstance(rows, str):
             return rows
         order = [names.index(name) for name in self._category.keypoints]
-        rows = rows[order]
+        rows, teacher = rows[order], None
+        if entry.teacher is not None:
+            try:
+                teacher, by_hand = read_teacher(entry.teacher, rows, order, scale, size)
+                rows = np.where(by_hand[:, None], rows, 0)
+            except ValueError as error:
+                return f"a teacher's labels that are none ({error})"
         labelled = rows[rows[:, 2] > 0]
-        if not len(labelled):
+        if not len(labelled) and teacher is None:
             return "no labelled keypoint"
         stated = entry.area or (entry.box[2] * entry.box[3] if entry.box else 0)
         area = stated * scale[0] * scale[1]
-        if not 0 < area < MAX_AREA:
+        if not 0 < area < MAX_AREA and len(labelled):
             area = float(np.prod(np.ptp(labelled[:, :2], axis=0)))
         return Person(
             0,
@@ -107,6 +121,7 @@ class PeopleReader:
             entry.group or image.group,
             label,
             _box_xyxy(entry, scale, size),
+            teacher,
         )
 
     def _names(self, entry: Entry) -> tuple[str, ...] | str:

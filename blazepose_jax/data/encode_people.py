@@ -1,11 +1,19 @@
 """Records of annotated people: person-centred JPEG squares with labels."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import jax
 import numpy as np
 
-from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations, Person, true_roi
+from blazepose_jax.data import run_lengths
+from blazepose_jax.data.annotations import (
+    LSP_EXTENDED,
+    Annotations,
+    Person,
+    labelled_by_hand,
+    true_roi,
+)
 from blazepose_jax.data.jpeg import encode_jpeg
 from blazepose_jax.data.labels import Row, person_row
 from blazepose_jax.errors import BlazePoseError
@@ -13,7 +21,7 @@ from blazepose_jax.geometry import rois, warp
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, Frame
 
 # The farthest joint may be unlabelled; then the circle is a lower bound, and this much is added.
 PARTIAL_MARGIN = 1.1
@@ -29,10 +37,16 @@ WITHOUT_ROI = {
     "net": "the teacher found nobody where the labels are",
 }
 
-_square = jax.jit(
-    lambda frame, roi, side: warp.crop(frame, rois.to_affine(roi, side), side, border="replicate"),
-    static_argnums=2,
-)
+# Whoever nobody labelled by hand is no record below this quality of the teacher's pose.
+LEAST_QUALITY = 0.6
+# Weight of labels by hand in a set labelled by a teacher, of people whom it saw otherwise or not.
+UNCONFIRMED = 0.5
+POOR = f"labelled by a net alone, of quality below {LEAST_QUALITY}"
+
+
+@partial(jax.jit, static_argnames=("side", "border"))
+def _square(frame: Frame, roi: ROI, side: int, border: str = "replicate") -> jax.Array:
+    return warp.crop(frame, rois.to_affine(roi, side), side, border=border)
 
 
 def encode_people(
@@ -58,13 +72,19 @@ def encode_people(
       Rows of ``labels.person_row``.
     """
     circles, groups = circles or {}, groups or {}
+    has_teacher = any(person.teacher is not None for person in data.people)
     pairs = [(i, data.names.index(n)) for i, n in enumerate(skeleton.keypoints) if n in data.names]
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
     for person in people:
-        roi = true_roi(person, data.names, skeleton)
+        roi, teacher = true_roi(person, data.names, skeleton), person.teacher
+        if teacher is not None and not labelled_by_hand(person) and teacher.quality < LEAST_QUALITY:
+            data.dropped.setdefault(POOR, []).append(person.id)
+            continue
         # The farthest joint may be unlabelled; a box or a teacher has seen the whole body.
         boxed = skeleton.roi == "box" and person.box_xyxy is not None
         margin = 1 if boxed or (person.visibility_flags > 0).all() else PARTIAL_MARGIN
+        if roi is None and teacher is not None:
+            roi, margin = teacher.roi, 1
         if roi is None and person.id in circles:
             roi, margin = circles[person.id], 1
         if roi is None:
@@ -81,15 +101,80 @@ def encode_people(
         scale = size / view.side
         points = np.zeros((len(skeleton.keypoints), 2), np.float32)
         flags = np.zeros(len(skeleton.keypoints), np.int32)
-        points[here] = ((person.keypoints - roi.center) * scale + size / 2)[there]
+        known = person.keypoints if teacher is None else teacher.keypoints
+        points[here] = ((known - roi.center) * scale + size / 2)[there]
         flags[here] = person.visibility_flags[there]
-        yield person_row(
+        of_record = ROI(np.full(2, size / 2, np.float32), side * scale, roi.angle)
+        row = person_row(
             encode_jpeg(square),
             points,
             flags,
-            ROI(np.full(2, size / 2, np.float32), side * scale, roi.angle),
+            of_record,
             number=person.id,
             group=groups.get(person.id, person.id),
-            weight=WEIGHTS.get(person.data_set, 1.0),
-            has_occlusion_labels=person.data_set != LSP_EXTENDED,
+            weight=_weight(person),
+            has_occlusion_labels=teacher is not None or person.data_set != LSP_EXTENDED,
         )
+        if has_teacher:
+            row |= _teacher_labels(person, row, here, there, view, of_record, size)
+        yield row
+
+
+def _weight(person: Person) -> float:
+    """How far a person's labels are trusted; below 1 for whoever nobody labelled by hand."""
+    if person.teacher is not None and not labelled_by_hand(person):
+        return min(person.teacher.quality, 0.99)
+    return WEIGHTS.get(person.data_set, 1.0)
+
+
+def _teacher_labels(
+    person: Person,
+    row: Row,
+    here: list[int],
+    there: list[int],
+    view: ROI,
+    of_record: ROI,
+    size: int,
+) -> Row:
+    """Further labels of a record, of a set in which a teacher labelled anybody.
+
+    Args:
+      person: whom it may not have found: then these are the labels by hand, and no depth.
+      row: of ``person_row``.
+      here: positions of keypoints in the record.
+      there: positions of the same in the data.
+      view: the square that the record shows, image px.
+      of_record: the truth, record px.
+      size: R, px per side.
+    """
+    count, teacher = len(row["flags"]), person.teacher
+    labelled = row["flags"] > 0
+    found = {
+        "confidence": UNCONFIRMED * labelled.astype(np.float32),
+        "seen": (row["flags"] == 2).astype(np.float32),
+        "roi_points": np.asarray(rois.to_alignment(of_record)),
+        "depth": np.zeros(count, np.float32),
+        "world": np.zeros((count, 3), np.float32),
+        "mask": np.zeros(-(-(size**2) // 8), np.uint8),
+        "has_3d": np.bool_(False),
+    }
+    if teacher is None:
+        return found
+    scale = float(size / view.side)
+    found["confidence"][here] = teacher.confidence[there]
+    # A flag of LSP Extended's says no more than labelled.
+    knows = labelled & (person.data_set != LSP_EXTENDED)
+    seen = np.zeros(count, np.float32)
+    seen[here] = teacher.visibility[there]
+    found["seen"] = np.where(knows, found["seen"], seen)
+    found["depth"][here] = (teacher.depth * scale)[there]
+    found["world"][here] = teacher.world[there]
+    roi_points = np.asarray(rois.to_alignment(teacher.roi))
+    found["roi_points"] = (roi_points - np.asarray(view.center)) * scale + size / 2
+    if teacher.mask is not None:
+        grey = np.repeat(255 * run_lengths.decode(teacher.mask)[..., None].astype(np.uint8), 3, -1)
+        mask = np.asarray(_square(to_frame(grey), view, size, border="zero"))[..., 0] >= 128
+        found["mask"] = np.packbits(mask.reshape(-1))
+        # Depth means something where the hips, its origin, are among the record's points.
+        found["has_3d"] = np.bool_(len(here) == count)
+    return found

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.codecs import alignment
-from blazepose_jax.data.annotations import Annotations, Person, true_roi
-from blazepose_jax.data.encode_people import WEIGHTS
+from blazepose_jax.data.annotations import Annotations, Person, labelled_by_hand, true_roi
+from blazepose_jax.data.encode_people import LEAST_QUALITY, WEIGHTS
 from blazepose_jax.data.jpeg import encode_jpeg
 from blazepose_jax.data.labels import Row, scene_row
 from blazepose_jax.errors import BlazePoseError
@@ -99,9 +99,14 @@ def _alignment_points(
     person: Person, names: tuple[str, ...], skeleton: Skeleton
 ) -> tuple[np.ndarray, int]:
     """(5, 2) float32 image px, alignment points and the middle of the box; and the status."""
-    roi = true_roi(person, names, skeleton)
+    roi, teacher = true_roi(person, names, skeleton), person.teacher
+    keypoints, labelled = person.keypoints, person.visibility_flags > 0
+    if teacher is not None:
+        keypoints, labelled = teacher.keypoints, teacher.confidence > 0
+        if roi is None and (labelled_by_hand(person) or teacher.quality >= LEAST_QUALITY):
+            roi = teacher.roi
     if roi is None:
-        known = person.keypoints[person.visibility_flags > 0]
+        known = keypoints[labelled]
         middle = known.mean(0)
         edge = middle + np.array(
             [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
@@ -109,18 +114,18 @@ def _alignment_points(
         return np.stack([middle, edge, middle, edge, middle]), IGNORED
     radius = roi.side / (2 * rois.MARGIN)
     if not is_body(skeleton):
-        circle = roi.center + radius * np.array([np.sin(roi.angle), -np.cos(roi.angle)])
-        up = person.keypoints[[names.index(name) for name in skeleton.up]]
+        circle = np.asarray(rois.to_alignment(roi))[1]
+        up = keypoints[[names.index(name) for name in skeleton.up]]
         middle = up.mean(0) if skeleton.roi == "points" else roi.center
         return np.stack([roi.center, circle, middle, circle, middle]), PERSON
     bodies = dict(zip(skeleton.body_names, skeleton.keypoints, strict=True))
     count = len(BLAZEPOSE.keypoints)
-    points, labelled = np.zeros((count, 2), np.float32), np.zeros(count, bool)
+    points, known = np.zeros((count, 2), np.float32), np.zeros(count, bool)
     for i, body in enumerate(BLAZEPOSE.keypoints):
         name = bodies.get(body)
-        if name in names and person.visibility_flags[names.index(name)] > 0:
-            points[i], labelled[i] = person.keypoints[names.index(name)], True
-    return np.asarray(_alignment(points, labelled, radius)), PERSON
+        if name in names and labelled[names.index(name)]:
+            points[i], known[i] = keypoints[names.index(name)], True
+    return np.asarray(_alignment(points, known, radius)), PERSON
 
 
 def is_body(skeleton: Skeleton) -> bool:

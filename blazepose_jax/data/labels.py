@@ -8,6 +8,8 @@ readable. No other module maps them to fields of structs:
     knows_occlusion  PoseBatch.has_occlusion_labels
     side, angle      PoseBatch.roi, whose centre is the middle of the record
     mask             PoseBatch.mask, as packed bits
+    has_3d           PoseBatch.has_3d_labels; true of all where it is left out
+    confidence, seen, roi_points    PoseBatch.teacher
     kinds            SceneBatch.status
     id               ids of both
     group            none; people of one group are held out together
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.batches import PoseBatch, SceneBatch
+from blazepose_jax.batches import PoseBatch, SceneBatch, TeacherBatch
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI
 
@@ -32,7 +34,7 @@ Fields = dict[str, tuple[tuple[int, ...], type[np.generic]]]
 
 COMMON: Fields = {"id": ((), np.int32), "group": ((), np.int32), "weight": ((), np.float32)}
 # Fields that records may lack.
-OPTIONAL = {"group"}
+OPTIONAL = {"group", "has_3d"}
 
 
 def person_fields(points: int) -> Fields:
@@ -47,12 +49,22 @@ def person_fields(points: int) -> Fields:
     }
 
 
+def teacher_fields(points: int) -> Fields:
+    """Further labels of a person whom a teacher labelled."""
+    return {
+        "confidence": ((points,), np.float32),
+        "seen": ((points,), np.float32),
+        "roi_points": ((2, 2), np.float32),
+    }
+
+
 def body_fields(points: int, size: int) -> Fields:
-    """Further labels of a rendered person in a record of ``size`` px per side."""
+    """Further labels of people whose depth is known, in a record of ``size`` px per side."""
     return {
         "depth": ((points,), np.float32),
         "world": ((points, 3), np.float32),
         "mask": ((-(-(size**2) // 8),), np.uint8),
+        "has_3d": ((), np.bool_),
     }
 
 
@@ -153,11 +165,14 @@ def to_batch(pixels: np.ndarray, labels: Labels) -> Batch:
         weight=labels["weight"],
         ids=labels["id"],
     )
+    if "confidence" in labels:
+        teacher = TeacherBatch(labels["confidence"], labels["seen"], labels["roi_points"])
+        batch = batch.replace(teacher=teacher)
     if "depth" not in labels:
         return batch
     mask = np.unpackbits(labels["mask"], axis=1, count=side * side).reshape(count, side, side)
     return batch.replace(
-        has_3d_labels=np.ones(count, bool),
+        has_3d_labels=labels.get("has_3d", np.ones(count, bool)),
         depth=labels["depth"],
         world=labels["world"],
         mask=255 * mask,
@@ -205,6 +220,8 @@ def check_labels(labels: Labels, skeleton: Skeleton, size: int) -> None:
     fields |= scene_fields(people) if scenes else person_fields(points)
     if "depth" in labels:
         fields |= body_fields(points, size)
+    if "confidence" in labels:
+        fields |= teacher_fields(points)
     if lacking := sorted(fields.keys() - OPTIONAL - labels.keys()):
         raise ValueError(f"labels lack {lacking[0]!r}")
     count = labels["length"].size

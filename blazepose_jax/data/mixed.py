@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.batches import PoseBatch, SceneBatch
+from blazepose_jax.batches import PoseBatch, SceneBatch, TeacherBatch
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import Reader
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import Skeleton
 
 
@@ -72,7 +73,10 @@ class Mixed:
 def _alike(real: Batch, rendered: Batch) -> tuple[Batch, Batch]:
     """Both with the same fields and slots, so that they can be concatenated."""
     if isinstance(real, PoseBatch):
-        return _with_body(real), rendered
+        assert isinstance(rendered, PoseBatch)
+        if real.teacher is not None:
+            rendered = _with_teacher(rendered)
+        return real if real.depth is not None else _with_body(real), rendered
     assert isinstance(rendered, SceneBatch)
     more = real.status.shape[1] - rendered.status.shape[1]
     return real, rendered.replace(
@@ -89,4 +93,16 @@ def _with_body(batch: PoseBatch) -> PoseBatch:
         depth=np.zeros((count, points), np.float32),
         world=np.zeros((count, points, 3), np.float32),
         mask=np.zeros(batch.pixels.shape[:3], np.uint8),
+    )
+
+
+def _with_teacher(batch: PoseBatch) -> PoseBatch:
+    """Rendered people in the form of labels by a teacher: the truth, fully trusted."""
+    flags = np.asarray(batch.visibility_flags)
+    return batch.replace(
+        teacher=TeacherBatch(
+            (flags > 0).astype(np.float32),
+            (flags == 2).astype(np.float32),
+            np.asarray(rois.to_alignment(batch.roi)),
+        )
     )

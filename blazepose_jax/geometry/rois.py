@@ -35,6 +35,21 @@ def from_alignment(center: Array, circle: Array, margin: float = MARGIN) -> ROI:
     return ROI(center, side, wrap_angle(angle))
 
 
+def to_alignment(roi: ROI, margin: float = MARGIN) -> jax.Array:
+    """The inverse of ``from_alignment``.
+
+    Args:
+      roi: (...).
+      margin: as for ``from_alignment``.
+
+    Returns:
+      (..., 2, 2) float32: the centres, and the points on the circles.
+    """
+    radius = jnp.asarray(roi.side)[..., None] / (2 * margin)
+    up = jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)], -1)
+    return jnp.stack([jnp.asarray(roi.center), roi.center + radius * up], -2)
+
+
 def wrap_angle(angle: jax.Array) -> jax.Array:
     """Bring (...,) radians into [-pi, pi)."""
     return angle - 2 * jnp.pi * jnp.floor((angle + jnp.pi) / (2 * jnp.pi))

@@ -164,7 +164,7 @@ def distillation_losses(
     student = {field: outputs.landmarks[..., i] for i, field in enumerate(fields)}
     teacher = {field: teacher_outputs.landmarks[..., i] for i, field in enumerate(fields)}
     present = (targets.is_person * weight)[:, None] * taught  # (B, K')
-    unlabelled = present * (targets.labelled == 0)  # (B, K')
+    unlabelled = present * (targets.label_weight == 0)  # (B, K')
     torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
     error = {f: jnp.abs(student[f] - teacher[f]) / side / torso for f in "xyz" if f in fields}
     points = losses.masked_mean(error["x"] + error["y"], unlabelled)

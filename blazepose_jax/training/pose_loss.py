@@ -89,7 +89,7 @@ def pose_losses(
       PoseLosses.
     """
     column = {field: outputs.landmarks[..., i] for i, field in enumerate(fields)}
-    labels = targets.labelled * trust * weight[:, None]  # (B, K')
+    labels = targets.label_weight * trust * weight[:, None]  # (B, K')
     absent = jnp.float32(0)
     parts = PoseLosses(
         heatmap=heatmap_loss(outputs.heatmap, targets, labels, config),
@@ -197,8 +197,7 @@ def visibility_loss(
     # Where flag 2 says no more than labelled, only what we covered ourselves is known: it is
     # hidden.
     known = labels * (has_occlusion_labels[:, None] | targets.covered) * targets.is_keypoint
-    visible = targets.visible.astype(jnp.float32)
-    return losses.masked_mean(losses.binary_cross_entropy(logits, visible), known)
+    return losses.masked_mean(losses.binary_cross_entropy(logits, targets.visible), known)
 
 
 def presence_loss(logits: Array | None, targets: Targets, labels: Array) -> jax.Array:

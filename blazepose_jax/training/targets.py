@@ -13,7 +13,7 @@ from blazepose_jax.training.augment import AugmentConfig, disturbed_roi
 
 
 class BodyTargets(struct.PyTreeNode):
-    """What only rendered people know."""
+    """What nobody labels by hand: rendered people know it, or a teacher."""
 
     depth: Array  # (K',) float32, in units of the crop, 0 at the mid-hip, smaller is nearer
     world: Array  # (K, 3) float32, metres, crop axes
@@ -26,9 +26,10 @@ class Targets(struct.PyTreeNode):
 
     image: Array  # (S, S, 3) float32, grey levels from 0 to 255
     keypoints_crop: Array  # (K', 2) float32, crop frame
-    labelled: Array  # (K',) bool: the two ROI points are but with a teacher, unused rows are not
+    labelled: Array  # (K',) bool: by hand; ROI points are but with a teacher, unused rows are not
+    label_weight: Array  # (K',) float32: of each label, whoever labelled it; 0 where nobody did
     inside: Array  # (K',) bool: inside of the crop and of what is left of the frame
-    visible: Array  # (K',) bool: labelled as visible, inside, and not covered by us
+    visible: Array  # (K',) float32, probability: labelled as visible, inside, not covered by us
     covered: Array  # (K',) bool: hidden for certain, by what we drew or because it is outside
     is_keypoint: Array  # (K',) bool: one of the skeleton's K, and no auxiliary row
     torso: Array  # () float32, from mid-hip to mid-shoulder, crop frame
@@ -60,13 +61,13 @@ def sample_targets(
     """
     keys = jax.random.split(key, 5)
     seen, is_person = disturbed_roi(keys[0], record.roi, config)
-    keypoints, visibility_flags = labelled_rows(record, skeleton, label_roi)
-    points = rois.image_to_crop(keypoints, seen)  # (K', 2)
+    rows = labelled_rows(record, skeleton, label_roi)
+    points = rois.image_to_crop(rows.keypoints, seen)  # (K', 2)
     affine = rois.to_affine(seen, side)
     flipped = jax.random.bernoulli(keys[1], config.flip if skeleton.mirrors else 0.0)
     affine = jnp.where(flipped, augment.mirror_affine(affine, side), affine)
     order = jnp.where(flipped, jnp.array(skeleton.flip), jnp.arange(len(skeleton.flip)))
-    points, visibility_flags = points[order], visibility_flags[order]
+    points, rows = points[order], jax.tree.map(lambda a: a[order], rows)
     points = jnp.where(flipped, augment.mirror_points(points), points)
 
     layers = warp.crop(record_frame(record), affine, side, border="replicate")  # (S, S, 3 or 4)
@@ -83,37 +84,54 @@ def sample_targets(
     return Targets(
         image=layers[..., :3],
         keypoints_crop=points,
-        labelled=(visibility_flags > 0) & is_person,
+        labelled=rows.by_hand & is_person,
+        label_weight=rows.weight * is_person,
         inside=inside,
-        visible=(visibility_flags == 2) & inside & ~covered,
+        visible=rows.visibility * (inside & ~covered),
         covered=covered | ~inside,
         is_keypoint=jnp.arange(points.shape[0]) < len(skeleton.keypoints),
         torso=torso_of(
-            points, visibility_flags, skeleton, rois.USUAL_TORSO * record.roi.side / seen.side
+            points, rows.weight > 0, skeleton, rois.USUAL_TORSO * record.roi.side / seen.side
         ),
         is_person=is_person,
         body=body_targets(record, seen, flipped, order, layers, is_person),
     )
 
 
-def labelled_rows(
-    record: PoseBatch, skeleton: Skeleton, label_roi: bool
-) -> tuple[jax.Array, jax.Array]:
-    """A record's keypoints with the auxiliary rows: the two ROI points, then unused ones.
+class LabelledRows(struct.PyTreeNode):
+    """A record's labels with the auxiliary rows: the two ROI points, then unused ones."""
 
-    Returns:
-      (K', 2) record px, and (K',) visibility flags: ``label_roi`` for ROI points, 0 for unused
-      rows.
+    keypoints: jax.Array  # (K', 2) float32, record px
+    by_hand: jax.Array  # (K',) bool: labelled by a person, or by the record's ROI
+    weight: jax.Array  # (K',) float32, of each as a label; 0 for none
+    visibility: jax.Array  # (K',) float32, probability; 0 for ROI points and unused rows
+
+
+def labelled_rows(record: PoseBatch, skeleton: Skeleton, label_roi: bool) -> LabelledRows:
+    """The labels of a record without batch axis.
+
+    Args:
+      record: whose teacher's labels, if it has any, are taken with their weights.
+      skeleton: with the auxiliary rows.
+      label_roi: the record labels the ROI points.
     """
-    roi = record.roi
-    circle = roi.side / (2 * rois.MARGIN) * jnp.stack([jnp.sin(roi.angle), -jnp.cos(roi.angle)])
+    by_hand = jnp.asarray(record.visibility_flags) > 0
+    roi_points = rois.to_alignment(record.roi)
+    weight = by_hand.astype(jnp.float32)
+    visibility = (jnp.asarray(record.visibility_flags) == 2).astype(jnp.float32)
+    if record.teacher is not None:
+        weight, visibility = record.teacher.confidence, record.teacher.visibility
+        roi_points = record.teacher.roi_points
     placed = 2 if skeleton.has_roi_points else 0
     unused = len(skeleton.auxiliary) - placed
-    extra = jnp.stack([roi.center, roi.center + circle])[:placed]
-    flags = jnp.asarray(record.visibility_flags)
-    return (
-        jnp.concatenate([jnp.asarray(record.keypoints), extra, jnp.zeros((unused, 2))]),
-        jnp.concatenate([flags, jnp.array([int(label_roi)] * placed + [0] * unused, flags.dtype)]),
+    extra = jnp.array([label_roi] * placed + [False] * unused)
+    return LabelledRows(
+        jnp.concatenate(
+            [jnp.asarray(record.keypoints), roi_points[:placed], jnp.zeros((unused, 2))]
+        ),
+        jnp.concatenate([by_hand, extra]),
+        jnp.concatenate([jnp.asarray(weight), extra.astype(jnp.float32)]),
+        jnp.pad(jnp.asarray(visibility), (0, len(skeleton.auxiliary))),
     )
 
 
@@ -127,7 +145,7 @@ def record_frame(record: PoseBatch) -> Frame:
 
 
 def torso_of(
-    points_crop: jax.Array, visibility_flags: jax.Array, skeleton: Skeleton, usual: Array
+    points_crop: jax.Array, labelled: jax.Array, skeleton: Skeleton, usual: Array
 ) -> jax.Array:
     """() the distance from centre to up points, crop frame; ``usual`` where they are unlabelled.
 
@@ -137,7 +155,7 @@ def torso_of(
         return jnp.asarray(usual)
     ends = [jnp.array(skeleton.indices(names)) for names in (skeleton.center, skeleton.up)]
     hips, shoulders = (points_crop[rows].mean(0) for rows in ends)
-    known = (visibility_flags[jnp.concatenate(ends)] > 0).all()
+    known = labelled[jnp.concatenate(ends)].all()
     return jnp.where(known, jnp.linalg.norm(shoulders - hips), usual)
 
 

@@ -1,0 +1,226 @@
+"""``blazepose data label``: what people did not label in photographs, by a trained net, once."""
+
+import dataclasses
+import json
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from blazepose_jax.cli.data_prepare import source_of
+from blazepose_jax.cli.options import locate
+from blazepose_jax.cli.people_lists import choose_people
+from blazepose_jax.cli.progress import progress
+from blazepose_jax.data.annotations import Annotations, Person, describe_dropped
+from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.coco_file import JsonObject
+from blazepose_jax.data.coco_writer import annotation_row, category_row
+from blazepose_jax.data.encode_scenes import by_image
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.inference.labelling import Labeller, label_picture, load_labeller
+from blazepose_jax.io.files import OutputFolder, write_text
+from blazepose_jax.io.folders import list_pictures
+from blazepose_jax.io.frames import to_frame
+from blazepose_jax.io.images import read_image
+from blazepose_jax.io.json_files import read_json_lines
+from blazepose_jax.skeleton import BLAZEPOSE
+
+TEACHER = "released-heavy"
+FORMAT = "blazepose_jax labels 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Photographs:
+    """What is to be labelled.
+
+    Attributes:
+      people: by their photographs; nobody where nobody labelled a photograph.
+      names: of their keypoints: BlazePose's 33, then others of the source.
+      folder: that the photographs' names start in.
+      taken: ids of annotations that the source has, those of people left out among them.
+    """
+
+    people: Mapping[Path, list[Person]]
+    names: tuple[str, ...]
+    folder: Path
+    taken: frozenset[str]
+
+
+def label(args: Namespace) -> None:
+    """``blazepose data label coco_keypoints|photographs --source DIR --output DIR``."""
+    check_name(args.name, SOURCES, "kind of photographs to label")
+    if args.skeleton != "blazepose":
+        raise BlazePoseError(
+            f"--skeleton {args.skeleton!r}: a teacher labels BlazePose's 33 points; points of your"
+            " own stay in the labels as they are"
+        )
+    output, journal = Path(args.output), Path(f"{args.output}.journal")
+    if output.exists():
+        raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    photographs = SOURCES[args.name](args)
+    teacher = args.teacher or TEACHER
+    made_by = {
+        "format": FORMAT,
+        "teacher": teacher,
+        "finder": args.finder,
+        "runtime": args.runtime,
+        "photographs": len(photographs.people),
+        "names": list(photographs.names),
+    }
+    done = read_journal(journal, made_by)
+    labeller = load_labeller(locate(teacher), locate(args.finder), args.runtime)
+    label_all(labeller, photographs, journal, made_by, done)
+    rows = read_json_lines(journal)[1:]
+    people, others = write_labels(rows, photographs, made_by, output)
+    journal.unlink()
+    print(
+        f"labelled {len(photographs.people)} photographs: {people} people with labels by hand,"
+        f" {others} others\nwrote {args.output}/annotations.json; the pictures stay in"
+        f" {photographs.folder}"
+    )
+
+
+def annotated_photographs(args: Namespace) -> Photographs:
+    """Photographs with annotations in COCO's format, which are kept."""
+    source = source_of(args)
+    data = read_annotations(source, strict=args.strict, images=args.images)
+    ids = {person.label for person in data.people}
+    ids |= {str(i) for dropped in data.dropped.values() for i in dropped}
+    if data.dropped:
+        print(describe_dropped(data.dropped))
+    data, said = choose_people(data, args)
+    print("\n".join(said), end="\n" if said else "")
+    more = tuple(name for name in data.names if name not in BLAZEPOSE.keypoints)
+    data = in_order(data, BLAZEPOSE.keypoints + more)
+    folder = Path(args.images) if args.images else source if source.is_dir() else source.parent
+    return Photographs(by_image(data.people), data.names, folder, frozenset(ids))
+
+
+def in_order(data: Annotations, names: tuple[str, ...]) -> Annotations:
+    """Annotations with these keypoints, unlabelled where the data has none."""
+    rows = [data.names.index(name) if name in data.names else None for name in names]
+    here = np.array([row is not None for row in rows])
+    there = [row for row in rows if row is not None]
+
+    def widened(person: Person) -> Person:
+        points, flags = np.zeros((len(names), 2), np.float32), np.zeros(len(names), np.int32)
+        points[here], flags[here] = person.keypoints[there], person.visibility_flags[there]
+        return dataclasses.replace(person, keypoints=points, visibility_flags=flags)
+
+    people = tuple(map(widened, data.people))
+    return dataclasses.replace(data, names=names, people=people)
+
+
+def plain_photographs(args: Namespace) -> Photographs:
+    """A folder of pictures that nobody labelled."""
+    folder = source_of(args)
+    if not folder.is_dir():
+        raise BlazePoseError(f"source {str(folder)!r} is no folder: name one with photographs")
+    found: dict[Path, list[Person]] = {path: [] for path in list_pictures(folder)}
+    return Photographs(found, BLAZEPOSE.keypoints, folder, frozenset())
+
+
+def read_journal(journal: Path, made_by: JsonObject) -> set[str]:
+    """File names that a run which was stopped has labelled.
+
+    Raises:
+      BlazePoseError: a journal of another run.
+    """
+    rows = read_json_lines(journal) if journal.is_file() else []
+    if not rows:
+        return set()
+    if rows[0] != made_by:
+        other = [key for key in made_by if rows[0].get(key) != made_by[key]]
+        raise BlazePoseError(
+            f"{journal} is of a run that was stopped and had another {', '.join(other)}: give the"
+            " same arguments to go on with it, name another output, or remove it"
+        )
+    print(f"going on with {journal}: {len(rows) - 1} of {made_by['photographs']} photographs")
+    return {str(row["file_name"]) for row in rows[1:]}
+
+
+def label_all(
+    labeller: Labeller,
+    photographs: Photographs,
+    journal: Path,
+    made_by: JsonObject,
+    done: set[str],
+) -> None:
+    """Label photographs, and append each to the journal."""
+    folder = photographs.folder.resolve()
+    with journal.open("a", encoding="utf-8") as file:
+        if not done:
+            file.truncate(0)
+            file.write(json.dumps(made_by) + "\n")
+        todo = photographs.people.items()
+        for path, people in progress(todo, len(todo), "label", "photographs"):
+            name = Path(os.path.relpath(path.resolve(), folder)).as_posix()
+            if name in done:
+                continue
+            row = label_one(labeller, path, people, photographs.names)
+            file.write(json.dumps({"file_name": name, **row}) + "\n")
+            file.flush()
+
+
+def label_one(
+    labeller: Labeller, path: Path, people: list[Person], names: tuple[str, ...]
+) -> JsonObject:
+    """The journal's row of one photograph, without its name."""
+    try:
+        image = read_image(path)
+    except BlazePoseError:
+        return {"broken": True, "annotations": []}
+    labels, others = label_picture(labeller, to_frame(image), people, names)
+    rows = [
+        annotation_row(person.id, 0, person, found)
+        for person, found in zip(people, labels, strict=True)
+    ]
+    rows += [annotation_row(-1, 0, None, found) for found in others]
+    height, width = image.shape[:2]
+    data_set = people[0].data_set if people else ""
+    size = {"width": width, "height": height, **({"dataset": data_set} if data_set else {})}
+    return {**size, "annotations": rows}
+
+
+def write_labels(
+    rows: list[JsonObject], photographs: Photographs, made_by: JsonObject, output: Path
+) -> tuple[int, int]:
+    """Write the folder with ``annotations.json``.
+
+    Returns:
+      How many people have labels by hand, and how many others there are.
+    """
+    images, annotations = [], []
+    numbers = [int(i) for i in photographs.taken if i.isascii() and i.isdecimal()]
+    following = max(
+        [0, *numbers, *(p.id for people in photographs.people.values() for p in people)]
+    )
+    others = 0
+    for number, row in enumerate(rows, 1):
+        found = row.pop("annotations")
+        images.append({"id": number, **row})
+        assert isinstance(found, list)
+        for annotation in found:
+            if annotation["id"] < 0:
+                others += 1
+                annotation["id"] = following + others
+            annotations.append({**annotation, "image_id": number})
+    file = {
+        "info": made_by,
+        "images": images,
+        "annotations": annotations,
+        "categories": [category_row(photographs.names)],
+    }
+    folder = OutputFolder(output)
+    try:
+        write_text(folder.part / "annotations.json", json.dumps(file) + "\n")
+        folder.finish()
+    finally:
+        folder.discard()
+    return len(annotations) - others, others
+
+
+SOURCES = {"coco_keypoints": annotated_photographs, "photographs": plain_photographs}

@@ -1,0 +1,77 @@
+"""A COCO file of people labelled by hand, by a teacher, or by both."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from blazepose_jax.data.annotations import Person, TeacherLabels
+from blazepose_jax.data.coco_file import JsonObject
+from blazepose_jax.data.coco_teacher import rounded, write_teacher
+from blazepose_jax.skeleton import BLAZEPOSE
+
+CATEGORY = 1
+VISIBLE = 0.5  # probability from which a point counts as visible
+
+
+def annotation_row(
+    number: int, image: int, person: Person | None, labels: TeacherLabels | None
+) -> JsonObject:
+    """The annotation of one person.
+
+    Args:
+      number: id of the annotation.
+      image: id of its image.
+      person: labelled by hand, in n keypoints; None for nobody.
+      labels: by a teacher, of n keypoints; None where it did not find the person.
+
+    Raises:
+      ValueError: neither is given.
+    """
+    row: JsonObject = {"id": number, "image_id": image, "category_id": CATEGORY, "iscrowd": 0}
+    if person is not None:
+        points, flags = person.keypoints, person.visibility_flags
+    elif labels is not None:
+        points, flags = labels.keypoints, np.zeros(len(labels.keypoints), int)
+    else:
+        raise ValueError("nobody labelled this person")
+    by_hand = flags > 0
+    if labels is not None:
+        points = labels.keypoints
+        by_net = np.where(labels.visibility >= VISIBLE, 2, 1) * (labels.confidence > 0)
+        flags = np.where(by_hand, flags, by_net)
+    labelled = points[flags > 0]
+    low, high = labelled.min(0), labelled.max(0)
+    box = [*low, *(high - low)] if person is None or person.box_xyxy is None else _xywh(person)
+    rows = np.column_stack([points, flags])
+    rows[flags == 0] = 0
+    row |= {
+        "keypoints": rounded(rows, 2),
+        "num_keypoints": int((flags > 0).sum()),
+        "bbox": rounded(np.array(box), 2),
+        "area": round(float(np.prod(high - low)) if person is None else person.area, 1),
+    }
+    if person is not None and person.group:
+        row["group"] = person.group
+    return row if labels is None else row | write_teacher(labels, by_hand)
+
+
+def _xywh(person: Person) -> np.ndarray:
+    box = person.box_xyxy
+    assert box is not None
+    return np.array([*box[:2], *(box[2:] - box[:2])])
+
+
+def category_row(names: Sequence[str]) -> JsonObject:
+    """The category of people with these keypoints.
+
+    Args:
+      names: that begin with BlazePose's 33.
+    """
+    bones = [[names.index(a) + 1, names.index(b) + 1] for a, b in BLAZEPOSE.bones]
+    return {
+        "id": CATEGORY,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(names),
+        "skeleton": bones,
+    }

@@ -1,0 +1,142 @@
+"""``blazepose data label`` on real photographs, with Google's Full as its own teacher."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import fails, shared
+from PIL import Image
+
+from blazepose_jax.cli import data_label
+from blazepose_jax.cli.main import main
+from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.run_lengths import RunLengths, decode
+from blazepose_jax.skeleton import BLAZEPOSE
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two photographs of two people each, of whom one is labelled; and how the others stand."""
+    source = shared("data", "coco_dev")
+    file = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    people: dict[int, list[dict]] = {}
+    for row in file["annotations"]:
+        people.setdefault(row["image_id"], []).append(row)
+    both = [rows for rows in people.values() if len(rows) == 2 and all(r["eval_ok"] for r in rows)]
+    assert len(both) >= 2
+    chosen = both[:2]
+    images = [i for i in file["images"] if i["id"] in {rows[0]["image_id"] for rows in chosen}]
+    folder = tmp_path_factory.mktemp("photographs")
+    kept = [rows[0] for rows in chosen]
+    (folder / "annotations.json").write_text(
+        json.dumps({**file, "images": images, "annotations": kept}), encoding="utf-8"
+    )
+    return folder, source, chosen
+
+
+def words(photographs, released, output):
+    folder, source, _ = photographs
+    found = ["data", "label", "coco_keypoints", "--source", folder, "--images", source]
+    found += ["--teacher", released, "--finder", released, "--runtime", "litert"]
+    return [str(word) for word in (*found, "--output", output)]
+
+
+def test_everybody_is_labelled_and_a_stopped_run_goes_on(
+    photographs, released, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("ai_edge_litert")
+    output, (_, _, chosen) = tmp_path / "out", photographs
+    label_one, seen = data_label.label_one, []
+
+    def stopping(labeller, path, people, names):
+        if len(seen) == 1:
+            seen.append("")
+            raise KeyboardInterrupt
+        seen.append(path.name)
+        return label_one(labeller, path, people, names)
+
+    monkeypatch.setattr(data_label, "label_one", stopping)
+    assert main(words(photographs, released, output)) == 130
+    assert not output.exists()
+    journal = tmp_path / "out.journal"
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == 2
+    capsys.readouterr()
+    # Another finder would label otherwise.
+    other = [*words(photographs, released, output), "--finder", "full"]
+    assert "had another finder" in fails(capsys, *other)
+    assert main(words(photographs, released, output)) == 0
+    assert "going on with" in capsys.readouterr().out
+    assert not journal.exists()
+    assert len(set(seen) - {""}) == 2  # each photograph once
+
+    data = read_annotations(output, images=photographs[1])
+    by_hand = [one for one in data.people if (one.visibility_flags > 0).any()]
+    assert [one.id for one in by_hand] == [rows[0]["id"] for rows in chosen]
+    for one, rows in zip(by_hand, chosen, strict=True):
+        labels = np.array(rows[0]["keypoints"]).reshape(-1, 3)
+        known = labels[:, 2] > 0
+        assert (one.visibility_flags > 0).sum() == known.sum()
+        here = np.flatnonzero(one.visibility_flags)
+        order = np.argsort(BLAZEPOSE.indices(read_names(photographs[0])))
+        np.testing.assert_allclose(one.keypoints[here], labels[order][known[order], :2], atol=0.01)
+        assert one.teacher is not None
+        assert one.teacher.confidence[here].mean() > 0.8
+        assert one.teacher.confidence.min() > 0
+        # The nose lies on what is taken for the person.
+        assert one.teacher.mask is not None
+        assert 0.02 < decode(one.teacher.mask).mean() < 0.9
+        x, y = one.teacher.keypoints[:, :2].mean(0).astype(int)
+        assert decode(one.teacher.mask)[y - 20 : y + 20, x - 20 : x + 20].any()
+        hips = np.array(BLAZEPOSE.indices(("left_hip", "right_hip")))
+        np.testing.assert_allclose(one.teacher.world[hips].mean(0), 0, atol=0.02)
+    # Who was not labelled is found, where the labels that were left out say: in the first
+    # photograph; the other's is too small for the detector.
+    other = chosen[0][1]
+    labels = np.array(other["keypoints"]).reshape(-1, 3)
+    known, size = labels[:, 2] > 0, max(other["bbox"][2:])
+    names = np.array(BLAZEPOSE.indices(read_names(photographs[0])))[known]
+    (found,) = [one.teacher for one in data.people if not (one.visibility_flags > 0).any()]
+    assert found is not None
+    apart = np.linalg.norm(found.keypoints[names] - labels[known, :2], axis=-1)
+    assert np.median(apart) < 0.1 * size
+
+
+def read_names(folder: Path) -> tuple[str, ...]:
+    file = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    return tuple(file["categories"][0]["keypoints"])
+
+
+def test_pictures_that_nobody_labelled(photographs, released, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    source = tmp_path / "mine"
+    source.mkdir()
+    first = next((photographs[1] / "images").glob("*.jpg"))
+    (source / "a.jpg").write_bytes(first.read_bytes())
+    Image.new("RGB", (200, 100), (90, 120, 90)).save(source / "nobody.png")
+    arguments = ["data", "label", "photographs", "--source", source, "--teacher", released]
+    arguments += ["--finder", released, "--runtime", "litert", "--output", tmp_path / "out"]
+    assert main([str(word) for word in arguments]) == 0
+    file = json.loads((tmp_path / "out" / "annotations.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in file["images"]] == ["a.jpg", "nobody.png"]
+    assert {row["image_id"] for row in file["annotations"]} <= {1}
+    for row in file["annotations"]:
+        assert sum(row["teacher"]["by_hand"]) == 0
+        height, width = row["segmentation"]["size"]
+        assert (width, height) == (file["images"][0]["width"], file["images"][0]["height"])
+        assert decode(RunLengths((width, height), tuple(row["segmentation"]["counts"]))).any()
+
+
+def test_what_cannot_be_labelled_is_said(tmp_path, capsys, random_weights):
+    arguments = ["data", "label", "photographs", "--output", tmp_path / "out"]
+    assert "kind of photographs" in fails(
+        capsys, "data", "label", "lsp", "--output", tmp_path / "out"
+    )
+    assert "is no folder" in fails(capsys, *arguments, "--source", tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    assert "holds no images" in fails(capsys, *arguments, "--source", tmp_path / "empty")
+    assert "33 points" in fails(
+        capsys, *arguments, "--source", tmp_path / "empty", "--skeleton", "coco"
+    )
+    (tmp_path / "out").mkdir()
+    assert "exists" in fails(capsys, *arguments, "--source", tmp_path / "empty")
