@@ -56,21 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="F",
         help=f"of prepare: {names_help(FORMATS, 'records')}",
     )
-    parser.add_argument(
-        "--teacher",
-        metavar="W",
-        help=(
-            "of prepare: weights that find the ROI of people whose labels give none; of label:"
-            f" those that label (default: {TEACHER})"
-        ),
-    )
-    parser.add_argument(
-        "--finder",
-        default="released-full",
-        metavar="W",
-        help="of label: weights that search for people (default: released-full)",
-    )
-    add_runtime(parser)
+    add_networks(parser)
     parser.add_argument(
         "--skeleton",
         default="blazepose",
@@ -86,6 +72,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_people_lists(parser)
     parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
     add_choices(parser)
+
+
+def add_networks(parser: ArgumentParser) -> None:
+    """The networks that look at people whom labels say too little of."""
+    parser.add_argument(
+        "--teacher",
+        metavar="W",
+        help=(
+            "of prepare: weights that find the ROI of people whose labels give none; of label:"
+            f" those that label (default: {TEACHER})"
+        ),
+    )
+    parser.add_argument(
+        "--finder",
+        default="released-full",
+        metavar="W",
+        help="of label: weights that search for people (default: released-full)",
+    )
+    add_runtime(parser)
 
 
 def add_choices(parser: ArgumentParser) -> None:

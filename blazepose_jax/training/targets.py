@@ -124,7 +124,7 @@ def labelled_rows(record: PoseBatch, skeleton: Skeleton, label_roi: bool) -> Lab
         roi_points = record.teacher.roi_points
     placed = 2 if skeleton.has_roi_points else 0
     unused = len(skeleton.auxiliary) - placed
-    extra = jnp.array([label_roi] * placed + [False] * unused)
+    extra = jnp.array([label_roi] * placed + [False] * unused, bool)
     return LabelledRows(
         jnp.concatenate(
             [jnp.asarray(record.keypoints), roi_points[:placed], jnp.zeros((unused, 2))]
