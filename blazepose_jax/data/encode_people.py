@@ -76,27 +76,16 @@ def encode_people(
     pairs = [(i, data.names.index(n)) for i, n in enumerate(skeleton.keypoints) if n in data.names]
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
     for person in people:
-        roi, teacher = true_roi(person, data.names, skeleton), person.teacher
-        if teacher is not None and not labelled_by_hand(person) and teacher.quality < LEAST_QUALITY:
-            data.dropped.setdefault(POOR, []).append(person.id)
-            continue
-        # The farthest joint may be unlabelled; a box or a teacher has seen the whole body.
-        boxed = skeleton.roi == "box" and person.box_xyxy is not None
-        margin = 1 if boxed or (person.visibility_flags > 0).all() else PARTIAL_MARGIN
-        if roi is None and teacher is not None:
-            roi, margin = teacher.roi, 1
-        if roi is None and person.id in circles:
-            roi, margin = circles[person.id], 1
-        if roi is None:
-            data.dropped.setdefault(WITHOUT_ROI[skeleton.roi], []).append(person.id)
+        roi, teacher = _roi_of(person, data.names, skeleton, circles), person.teacher
+        if isinstance(roi, str):
+            data.dropped.setdefault(roi, []).append(person.id)
             continue
         try:
             frame = to_frame(read_image(person.image))
         except BlazePoseError:
             data.dropped.setdefault("broken image", []).append(person.id)
             continue
-        side = roi.side * np.float32(margin)
-        view = ROI(roi.center, side * np.float32(rois.CONTEXT), np.zeros((), np.float32))
+        view = ROI(roi.center, roi.side * np.float32(rois.CONTEXT), np.zeros((), np.float32))
         square = np.asarray(_square(frame, view, size)).astype(np.uint8)
         scale = size / view.side
         points = np.zeros((len(skeleton.keypoints), 2), np.float32)
@@ -104,7 +93,7 @@ def encode_people(
         known = person.keypoints if teacher is None else teacher.keypoints
         points[here] = ((known - roi.center) * scale + size / 2)[there]
         flags[here] = person.visibility_flags[there]
-        of_record = ROI(np.full(2, size / 2, np.float32), side * scale, roi.angle)
+        of_record = ROI(np.full(2, size / 2, np.float32), roi.side * scale, roi.angle)
         row = person_row(
             encode_jpeg(square),
             points,
@@ -118,6 +107,23 @@ def encode_people(
         if has_teacher:
             row |= _teacher_labels(person, row, here, there, view, of_record, size)
         yield row
+
+
+def _roi_of(
+    person: Person, names: tuple[str, ...], skeleton: Skeleton, circles: Mapping[int, ROI]
+) -> ROI | str:
+    """The ROI round a whole person, or why there is none."""
+    roi, teacher = true_roi(person, names, skeleton), person.teacher
+    if teacher is not None and not labelled_by_hand(person) and teacher.quality < LEAST_QUALITY:
+        return POOR
+    if roi is not None:
+        # The farthest joint may be unlabelled; a box has seen the whole body.
+        boxed = skeleton.roi == "box" and person.box_xyxy is not None
+        margin = 1 if boxed or (person.visibility_flags > 0).all() else PARTIAL_MARGIN
+        return roi.replace(side=roi.side * np.float32(margin))
+    if teacher is not None:
+        return teacher.roi
+    return circles.get(person.id, WITHOUT_ROI[skeleton.roi])
 
 
 def _weight(person: Person) -> float:
