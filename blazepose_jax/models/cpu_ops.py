@@ -156,21 +156,18 @@ def _gradient_by_kernel(
     Returns:
       (k², C) float32.
     """
-    _, height, width, channels = gradient.shape
-    reach = ((height - 1) * stride + 1, (width - 1) * stride + 1, channels)
-    ones = jnp.ones(height * width, jnp.float32)
+    batch, height, width, channels = gradient.shape
+    reach = (1, (height - 1) * stride + 1, (width - 1) * stride + 1, channels)
+    padded, ones = _padded(x, side, stride, padding), jnp.ones(height * width, jnp.float32)
 
-    def add(total, pair):
-        image, error = pair
+    def tap(number: jax.Array) -> jax.Array:
+        image, place = number // side**2, number % side**2
+        window = lax.dynamic_slice(padded, (image, place // side, place % side, 0), reach)
+        window = window[:, ::stride, ::stride]
+        error = lax.dynamic_slice_in_dim(gradient, image, 1)
+        return ones @ (window * error).reshape(-1, channels)
 
-        def tap(number):
-            window = lax.dynamic_slice(image, (number // side, number % side, 0), reach)
-            return ones @ (window[::stride, ::stride] * error).reshape(-1, channels)
-
-        return total + lax.map(tap, jnp.arange(side * side)), None
-
-    start = jnp.zeros((side * side, channels), jnp.float32)
-    return lax.scan(add, start, (_padded(x, side, stride, padding), gradient))[0]
+    return lax.map(tap, jnp.arange(batch * side**2)).reshape(batch, -1, channels).sum(0)
 
 
 _depthwise = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(2, 3))
