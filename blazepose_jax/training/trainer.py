@@ -21,6 +21,7 @@ from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import Start, start_from
 from blazepose_jax.training.optimizer import make_optimizer
 from blazepose_jax.training.row_rates import scale_rows
+from blazepose_jax.training.run_control import return_freed_memory
 from blazepose_jax.training.step import (
     TrainState,
     check_batch_size,
@@ -97,6 +98,7 @@ class Trainer:
             out_shardings=same,
             compiler_options=options,
         )
+        self._is_compiled = False
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
         self._teacher = self._everywhere(self.task.teacher)
@@ -172,9 +174,13 @@ class Trainer:
         self, state: TrainState, batch: Batch, number: int
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One training step on every device; ``number`` of them were done before."""
-        return self._jitted_step(
-            state, self._as_global(batch), self._key, self._teacher, np.int32(number)
-        )
+        given = state, self._as_global(batch), self._key, self._teacher, np.int32(number)
+        if not self._is_compiled:
+            # The call below finds what is compiled here.
+            self._jitted_step.lower(*given).compile()
+            return_freed_memory()
+            self._is_compiled = True
+        return self._jitted_step(*given)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """What the averaged parameters find on the held-out data, in percent."""
