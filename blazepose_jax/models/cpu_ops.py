@@ -93,9 +93,9 @@ def _gradient_by_input(
 ) -> jax.Array:
     """Every input pixel gathers from the outputs that read it.
 
-    Autodiff has every output scatter to its inputs, one padded array a tap, which takes 3 to 17
-    times longer for 5x5 kernels and for stride 2. Pixels of the same remainder by the stride meet
-    the same taps, so that none of a stride's zeros is multiplied.
+    Autodiff has every output scatter to its inputs, one padded array a tap, which alone takes 3 to
+    17 times longer for 5x5 kernels, and as long for 3x3 ones. Pixels of the same remainder by the
+    stride meet the same taps, so that none of a stride's zeros is multiplied.
 
     Args:
       gradient: (B, H', W', C) float32.
@@ -143,8 +143,8 @@ def _gradient_by_kernel(
     """Image by image and tap by tap, so that what is multiplied and summed stays in the cache.
 
     Over the whole batch at once XLA's CPU backend takes 5 times longer; with the taps written out
-    it compiles 4 times longer, to code that is no faster. The sum is a product with ones, as XLA's
-    own reduction takes up to twice as long.
+    it compiles about 3 times longer, to code that is no faster. The sum is a product with ones, as
+    XLA's own reduction takes up to twice as long.
 
     Args:
       gradient: (B, H', W', C) float32.
