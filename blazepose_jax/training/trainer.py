@@ -41,6 +41,8 @@ UNFOLDED_ON = 2048
 class Trainer:
     """The network, its jitted functions and their shardings."""
 
+    _is_compiled = False  # the step
+
     def __init__(
         self,
         config: Config,
@@ -98,7 +100,6 @@ class Trainer:
             out_shardings=same,
             compiler_options=options,
         )
-        self._is_compiled = False
         self._count = jax.jit(partial(self.task.count, self._apply), compiler_options=options)
         self._key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=same)()
         self._teacher = self._everywhere(self.task.teacher)
