@@ -182,7 +182,7 @@ def film_files() -> list[bytes]:
 
 
 def annotation_files() -> list[bytes]:
-    """A COCO keypoints file; its picture need not exist."""
+    """A COCO keypoints file, and one that a teacher has labelled too."""
     rows = [[10 + i, 20 + i, 2] for i in range(17)]
     from blazepose_jax.skeleton import COCO
 
@@ -204,7 +204,19 @@ def annotation_files() -> list[bytes]:
             for i in range(3)
         ],
     }
-    return [json.dumps(data).encode()]
+    plain = json.dumps(data).encode()
+    for row in data["annotations"][1:]:
+        row["teacher"] = {
+            "by_hand": [1] * 9 + [0] * 8,
+            "confidences": [0.5] * 17,
+            "visibilities": [0.9] * 17,
+            "z": [1.5] * 17,
+            "world": [0.25] * 51,
+            "roi": [16.0, 12.0, 20.0, 0.1],
+            "quality": 0.8,
+        }
+        row["segmentation"] = {"size": [24, 32], "counts": [100, 50, 618]}
+    return [plain, json.dumps(data).encode()]
 
 
 def skeleton_files() -> list[bytes]:
