@@ -8,8 +8,8 @@ pasted into the other's photograph, at distances from far apart to one before th
 detector answers once; its candidates are merged by its own boxes, round the face, and by boxes
 round the bodies that the same candidates predict, at several IoUs. Both merge with weights, as
 MediaPipe does. Only people whom the detector finds in their own photograph take part. A person is
-found where the mid-hip and the point on the circle lie within a share
-of the circle's radius of the truth; "before" counts all candidates.
+found where the mid-hip and the point on the circle lie within a share of the circle's radius of the
+truth, in a detection of their own; "before" counts all candidates.
 """
 
 import argparse
@@ -115,11 +115,20 @@ def merged(
     return np.array(found).reshape(-1, 4, 2)
 
 
-def is_found(points: np.ndarray, roi: ROI) -> bool:
-    """Whether any of (N, 4, 2) alignment points are those of a () ROI."""
+def fits(points: np.ndarray, roi: ROI) -> np.ndarray:
+    """(N,) bool, which of (N, 4, 2) alignment points are those of a () ROI."""
     true = np.asarray(rois.to_alignment(roi))
     apart = np.linalg.norm(points[:, :2] - true, axis=-1)
-    return bool((apart < CLOSE * np.linalg.norm(true[1] - true[0])).all(-1).any())
+    return (apart < CLOSE * np.linalg.norm(true[1] - true[0])).all(-1)
+
+
+def both_found(points: np.ndarray, one: ROI, two: ROI) -> list[bool]:
+    """Whether each of two people is found, by a detection of their own."""
+    first, second = fits(points, one), fits(points, two)
+    found = [bool(first.any()), bool(second.any())]
+    if all(found) and (first | second).sum() < 2:
+        found[1] = False
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -153,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     def is_seen_alone(person: Person) -> bool:
         points, _, scores = map(np.asarray, candidates(to_frame(read_image(person.image))))
         assert person.teacher is not None
-        return is_found(points[scores > 0], person.teacher.roi)
+        return bool(fits(points[scores > 0], person.teacher.roi).any())
 
     people = [person for person in people if is_seen_alone(person)]
     print(f"{len(people)} people who stand, are wholly seen, and are found alone")
@@ -176,12 +185,11 @@ def main(argv: list[str] | None = None) -> None:
             points, faces, scores = points[some], faces[some], scores[some]
             covered = (behind & there).sum() / behind.sum()
             row = {"iou": bodies, "covered": covered}
-            both = (one.roi, roi)
-            row["before"] = [is_found(points, r) for r in both]
+            row["before"] = both_found(points, one.roi, roi)
             for kind, threshold in ways:
                 boxes = faces if kind == "face" else body_boxes(points)
                 kept = merged(points, scores, boxes, threshold)
-                row[f"{kind} {threshold}"] = [is_found(kept, r) for r in both]
+                row[f"{kind} {threshold}"] = both_found(kept, one.roi, roi)
             rows.append(row)
             if len(shown) < 12:
                 shown.append(picture)
