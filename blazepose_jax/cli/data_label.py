@@ -13,7 +13,12 @@ from blazepose_jax.cli.data_prepare import source_of
 from blazepose_jax.cli.options import locate
 from blazepose_jax.cli.people_lists import choose_people
 from blazepose_jax.cli.progress import progress
-from blazepose_jax.data.annotations import Annotations, Person, describe_dropped
+from blazepose_jax.data.annotations import (
+    Annotations,
+    Person,
+    describe_dropped,
+    labelled_by_hand,
+)
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.coco_file import JsonObject
 from blazepose_jax.data.coco_writer import annotation_row, category_row
@@ -64,6 +69,7 @@ def label(args: Namespace) -> None:
     teacher = args.teacher or TEACHER
     made_by = {
         "format": FORMAT,
+        "source": Path(args.source).name,
         "teacher": teacher,
         "finder": args.finder,
         "runtime": args.runtime,
@@ -92,6 +98,8 @@ def annotated_photographs(args: Namespace) -> Photographs:
     if data.dropped:
         print(describe_dropped(data.dropped))
     data, said = choose_people(data, args)
+    # Whom only a net has labelled so far is looked for anew.
+    data = dataclasses.replace(data, people=tuple(filter(labelled_by_hand, data.people)))
     print("\n".join(said), end="\n" if said else "")
     more = tuple(name for name in data.names if name not in BLAZEPOSE.keypoints)
     data = in_order(data, BLAZEPOSE.keypoints + more)
@@ -152,7 +160,9 @@ def label_all(
     """Label photographs, and append each to the journal."""
     folder = photographs.folder.resolve()
     with journal.open("a", encoding="utf-8") as file:
-        if not done:
+        if done:
+            file.write("\n")  # a crash may have cut the last line
+        else:
             file.truncate(0)
             file.write(json.dumps(made_by) + "\n")
         todo = photographs.people.items()

@@ -1,6 +1,7 @@
 """``blazepose data label`` on real photographs, with Google's Full as its own teacher."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,8 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
     journal = tmp_path / "out.journal"
     assert len(journal.read_text(encoding="utf-8").splitlines()) == 2
     capsys.readouterr()
+    with journal.open("a", encoding="utf-8") as file:
+        file.write('{"file_name": "ima')  # the process was killed while it wrote
     # Another finder would label otherwise.
     other = [*words(photographs, released, output), "--finder", "full"]
     assert "had another finder" in fails(capsys, *other)
@@ -71,6 +74,12 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
     assert len(set(seen) - {""}) == 2  # each photograph once
 
     data = read_annotations(output, images=photographs[1])
+    own = Namespace(
+        source=str(output), images=str(photographs[1]), strict=False, only=None, leave_out=None
+    )
+    # Whom only a net labelled is nobody to keep.
+    relabelled = data_label.annotated_photographs(own)
+    assert [len(people) for people in relabelled.people.values()] == [1, 1]
     by_hand = [one for one in data.people if (one.visibility_flags > 0).any()]
     assert [one.id for one in by_hand] == [rows[0]["id"] for rows in chosen]
     for one, rows in zip(by_hand, chosen, strict=True):
