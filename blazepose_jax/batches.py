@@ -7,6 +7,14 @@ from flax import struct
 
 from blazepose_jax.structs import ROI, Array
 
+# SceneBatch.status.
+NOBODY, PERSON, IGNORED, BYSTANDER = range(4)
+
+
+def is_somebody(status: Array) -> Array:
+    """Bool of the shape of ``SceneBatch.status``: who is to be found, whoever labelled them."""
+    return (status == PERSON) | (status == BYSTANDER)
+
 
 class TeacherBatch(struct.PyTreeNode):
     """What a teacher wrote down of B people once (``blazepose data label``).
@@ -62,8 +70,8 @@ class SceneBatch(struct.PyTreeNode):
     Attributes:
       pixels: (B, R, R, 3) uint8.
       points: (B, N, 5, 2) float32, px: the four alignment points, then the middle of the face box.
-      status: (B, N) int32: 1 a person; 2 somebody labelled too badly to be positive or negative; 0
-        nobody.
+      status: (B, N) int32: 1 a person; 2 somebody labelled too badly to be positive or negative; 3
+        somebody whom only a teacher labelled; 0 nobody.
       weight: (B,) float32.
       ids: (B,) int32, for error messages.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from blazepose_jax.batches import PoseBatch, SceneBatch
+from blazepose_jax.batches import PoseBatch, SceneBatch, is_somebody
 from blazepose_jax.codecs.anchors import anchor_centers
 from blazepose_jax.data.readers import open_readers
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
@@ -108,7 +108,7 @@ def show_scenes(
     ):
         tile = draw_points(image.astype(np.uint8), centers[positive > 0], WHITE)
         for i, colour in enumerate(COLOURS):
-            tile = draw_points(tile, points_crop[status == 1, i] * side, colour)
+            tile = draw_points(tile, points_crop[is_somebody(status), i] * side, colour)
         tiles.append(tile)
     save_image(contact_sheet(tiles, COLUMNS), path)
     print(f"wrote {path}: mid-hip green, circle yellow, mid-shoulder blue, upper circle pink")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.batches import BYSTANDER, IGNORED, PERSON
 from blazepose_jax.codecs import alignment
 from blazepose_jax.data.annotations import Annotations, Person, labelled_by_hand, true_roi
 from blazepose_jax.data.encode_people import LEAST_QUALITY, WEIGHTS
@@ -22,8 +23,6 @@ from blazepose_jax.structs import ROI
 # People in a scene. Photographs of more are dropped: whoever were left out would be learned as
 # background.
 MOST = 12
-# As in batches.SceneBatch.
-PERSON, IGNORED = 1, 2
 
 _letterbox = jax.jit(
     lambda frame, side: warp.crop(
@@ -112,12 +111,13 @@ def _alignment_points(
             [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
         )
         return np.stack([middle, edge, middle, edge, middle]), IGNORED
+    status = PERSON if teacher is None or labelled_by_hand(person) else BYSTANDER
     radius = roi.side / (2 * rois.MARGIN)
     if not is_body(skeleton):
         circle = np.asarray(rois.to_alignment(roi))[1]
         up = keypoints[[names.index(name) for name in skeleton.up]]
         middle = up.mean(0) if skeleton.roi == "points" else roi.center
-        return np.stack([roi.center, circle, middle, circle, middle]), PERSON
+        return np.stack([roi.center, circle, middle, circle, middle]), status
     bodies = dict(zip(skeleton.body_names, skeleton.keypoints, strict=True))
     count = len(BLAZEPOSE.keypoints)
     points, known = np.zeros((count, 2), np.float32), np.zeros(count, bool)
@@ -125,7 +125,7 @@ def _alignment_points(
         name = bodies.get(body)
         if name in names and labelled[names.index(name)]:
             points[i], known[i] = keypoints[names.index(name)], True
-    return np.asarray(_alignment(points, known, radius)), PERSON
+    return np.asarray(_alignment(points, known, radius)), status
 
 
 def is_body(skeleton: Skeleton) -> bool:

@@ -1,23 +1,30 @@
 """Detector losses, and the objective: variables and a batch of scenes to one loss."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from blazepose_jax.batches import SceneBatch
+from blazepose_jax.batches import IGNORED, PERSON, SceneBatch, is_somebody
 from blazepose_jax.codecs import anchors
-from blazepose_jax.structs import Array, DetectorOutputs, Variables
+from blazepose_jax.structs import Array, DetectorOutputs, Network, Variables
 from blazepose_jax.training import losses
-from blazepose_jax.training.detector_targets import DetectorConfig, SceneTargets, scene_targets
+from blazepose_jax.training.detector_targets import (
+    DetectorConfig,
+    SceneTargets,
+    prominence,
+    scene_targets,
+)
 
 
 class DetectorLosses(struct.PyTreeNode):
     """Every loss of a detector, () float32 each."""
 
     score: jax.Array
+    order: jax.Array
     boxes: jax.Array
     keypoints: jax.Array
 
@@ -40,28 +47,58 @@ def detector_losses(
       config: the focal loss's parameters, and the knee of the others.
 
     Returns:
-      DetectorLosses; the score's is a sum over anchors for each that is to find somebody.
+      DetectorLosses; the score's is a sum over anchors for each that is to find somebody, the
+      order's a mean over scenes.
     """
     positive = targets.positive * weight[:, None]  # (B, A)
     focal = losses.focal(
         outputs.logits[..., 0], targets.positive, config.focal_alpha, config.focal_gamma
     )
     error = losses.smooth_l1((outputs.boxes - targets.values) / side, config.knee)  # (B, A, 12)
+    order = jax.vmap(partial(order_loss, config=config))(outputs.logits[..., 0], targets)  # (B,)
     return DetectorLosses(
         score=(focal * targets.scored * weight[:, None]).sum() / jnp.maximum(positive.sum(), 1.0),
+        order=losses.masked_mean(order, jnp.asarray(weight)),
         boxes=losses.masked_mean(error[..., :4].sum(-1), positive),
         keypoints=losses.masked_mean(error[..., 4:].sum(-1), positive),
     )
+
+
+def order_loss(logits: Array, targets: SceneTargets, config: DetectorConfig) -> jax.Array:
+    """How far people's scores are from ranking them by prominence.
+
+    The divergence of two distributions over the people of one scene: their shares of prominence,
+    and the softmax of their scores, each the soft maximum over the person's anchors. Twice the
+    prominence is worth log 2 of the logit, whatever the scores themselves.
+
+    Args:
+      logits: (A,).
+      targets: of the scene.
+      config: how much bystanders count.
+
+    Returns:
+      () loss; 0 where fewer than two people are there.
+    """
+    stands_out = prominence(targets, config.bystander)  # (N,)
+    there = stands_out > 0
+    people = jnp.arange(len(stands_out))[:, None]
+    its = (targets.owner == people) & (targets.positive > 0)  # (N, A)
+    best = jax.nn.logsumexp(jnp.broadcast_to(jnp.asarray(logits), its.shape), axis=-1, where=its)
+    share = stands_out / jnp.maximum(stands_out.sum(), 1e-9)
+    scores = jnp.where(there & its.any(-1), best - jnp.log(jnp.maximum(its.sum(-1), 1)), -30.0)
+    ratio = jnp.log(jnp.maximum(share, 1e-9)) - jax.nn.log_softmax(scores)
+    return (share * ratio).sum() * (there.sum() > 1)
 
 
 def weigh(parts: DetectorLosses, config: DetectorConfig) -> tuple[jax.Array, DetectorLosses]:
     """The loss, (), and its weighted parts."""
     weighted = DetectorLosses(
         score=config.score * parts.score,
+        order=config.order * parts.order,
         boxes=config.boxes * parts.boxes,
         keypoints=config.keypoints * parts.keypoints,
     )
-    return weighted.score + weighted.boxes + weighted.keypoints, weighted
+    return weighted.score + weighted.order + weighted.boxes + weighted.keypoints, weighted
 
 
 def detector_objective(
@@ -72,6 +109,7 @@ def detector_objective(
     *,
     side: int,
     config: DetectorConfig,
+    teacher: Network | None = None,
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
     """The loss of a detector on a batch.
 
@@ -83,6 +121,8 @@ def detector_objective(
       key: random key.
       side: S, input px.
       config: disturbance and weights.
+      teacher: another detector. Where it sees somebody far from everybody who is labelled, nothing
+        is taught: labels forget people, and so would the network.
 
     Returns:
       () loss, and (metrics, updated batch statistics). Metrics are the losses by name, unweighted
@@ -93,6 +133,10 @@ def detector_objective(
         keys, batch.pixels, batch.points, batch.status
     )
     outputs, stats = apply(variables, jnp.asarray(targets.image))
+    if teacher is not None:
+        seen = jax.lax.stop_gradient(teacher(teacher.normalise(targets.image)).logits[..., 0])
+        unsure = targets.alone & (jax.nn.sigmoid(seen) > config.teacher_score)
+        targets = targets.replace(scored=targets.scored & ~unsure)
     parts = detector_losses(outputs, targets, side=side, weight=batch.weight, config=config)
     loss, weighted = weigh(parts, config)
     found = (jax.nn.sigmoid(outputs.logits[..., 0]) > config.min_score).astype(jnp.float32)
@@ -119,8 +163,9 @@ def detector_hits(
       config: when a detection is right.
 
     Returns:
-      () counts: ``people``, ``found`` of them, ``detections``, ``right`` of them. Detections on
-      people of status 2 count nowhere.
+      () counts: ``people``, ``found`` of them, ``detections``, ``right`` of them, and ``subjects``:
+      scenes in which one person was labelled by people, ``first`` of whom have the highest score.
+      Detections on people of status 2 count nowhere.
     """
     targets = jax.vmap(
         lambda p, xy, status: scene_targets(jax.random.key(0), p, xy, status, side, None)
@@ -167,11 +212,16 @@ def scene_hits(
     apart = jnp.linalg.norm(best.keypoints[:, None, :2] - points[None, :, :2], axis=-1).max(-1)
     match = (apart < config.close * radius) & best.valid[:, None]  # (M, N)
     far = jnp.linalg.norm(best.keypoints[:, None, 0] - points[None, :, 0], axis=-1) > radius
-    scored = best.valid & (far | (status != 2)[None]).all(1)
-    person, counts = status == 1, weight > 0
+    scored = best.valid & (far | (status != IGNORED)[None]).all(1)
+    person, counts = is_somebody(status), weight > 0
+    subject = status == PERSON
+    one = (subject.sum() == 1) & counts
+    first = match[jnp.argmax(jnp.where(best.valid, best.scores, 0))]
     return {
         "people": (person & counts).sum(),
         "found": ((match & person).any(0) & counts).sum(),
         "detections": (scored & counts).sum(),
         "right": ((match & person).any(1) & scored & counts).sum(),
+        "subjects": one.astype(jnp.int32),
+        "first": ((first & subject).any() & one).astype(jnp.int32),
     }

@@ -6,14 +6,18 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from blazepose_jax.batches import BYSTANDER, IGNORED, is_somebody
 from blazepose_jax.codecs import alignment, anchors
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.structs import ROI, Array, Frame
 from blazepose_jax.training import augment
 
-# Of the image: responsible anchors that lie no farther than this from a box's middle are never
-# negative.
-FAR = 0.1
+# Of the image, beyond an anchor's reach: there it is neither positive nor negative. Google's own
+# anchors stop within 0.015 (tools/detector_conventions.py), and labels are off by 0.01.
+DOUBTFUL = 0.02
+# Of the image, from the middle of a box: nearer, labels alone decide; farther, a teacher may know
+# somebody whom nobody labelled.
+ALONE = 0.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,12 @@ class DetectorConfig:
     flip: float = 0.5
     colour: float = 0.6
     score: float = 1.0
+    # Who comes first: large people before small ones, and whom people labelled before bystanders.
+    order: float = 0.0
+    # How prominent a bystander is beside a labelled person of the same size.
+    bystander: float = 0.1
+    # Score of a teacher from which an anchor far from everybody labelled is no negative.
+    teacher_score: float = 0.3
     # Errors are shares of the picture: Google's own detector disagrees with itself by 0.001 and
     # 0.01 in these two losses (tools/detector_conventions.py), which would vanish beside the
     # score's.
@@ -55,9 +65,21 @@ class SceneTargets(struct.PyTreeNode):
     image: Array  # (S, S, 3) float32, grey levels from 0 to 255
     positive: Array  # (A,) float32: 1 where an anchor is to find somebody
     scored: Array  # (A,) bool: the anchor's score is taught
+    alone: Array  # (A,) bool: far from everybody who is labelled
+    owner: Array  # (A,) int32: which person a positive anchor is to find
     values: Array  # (A, 12) float32, input px relative to the anchor
     points_crop: Array  # (N, 5, 2) float32, crop frame: alignment points, middle of the box
     status: Array  # (N,) int32, as in SceneBatch; 0 for people who left the picture
+
+
+class AnchorTargets(struct.PyTreeNode):
+    """What every anchor should say of the people in a picture; fields as in SceneTargets."""
+
+    positive: Array
+    scored: Array
+    alone: Array
+    owner: Array
+    values: Array
 
 
 def scene_targets(
@@ -102,13 +124,11 @@ def scene_targets(
         image = augment.colour(keys[5], image, config.colour)
     inside = ((points_crop[:, 4] > 0) & (points_crop[:, 4] < 1)).all(-1)
     status = jnp.where(inside, status, 0)
-    positive, scored, values = anchor_targets(points_crop, status, side)
-    return SceneTargets(image, positive, scored, values, points_crop, status)
+    found = anchor_targets(points_crop, status, side)
+    return SceneTargets(image=image, points_crop=points_crop, status=status, **vars(found))
 
 
-def anchor_targets(
-    points_crop: jax.Array, status: jax.Array, side: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def anchor_targets(points_crop: jax.Array, status: jax.Array, side: int) -> AnchorTargets:
     """What every anchor should say of the people in a picture.
 
     Args:
@@ -117,7 +137,7 @@ def anchor_targets(
       side: S, input px.
 
     Returns:
-      (A,) float32 positive, (A,) bool scored and (A, 12) values, as in SceneTargets.
+      AnchorTargets.
     """
     centers = jnp.asarray(anchors.anchor_centers(side))  # (A, 2)
     distance = jnp.linalg.norm(centers - points_crop[:, None, 4], axis=-1)  # (N, A)
@@ -129,17 +149,33 @@ def anchor_targets(
     for number in range(maps[-1] + 1):
         least = jnp.where(maps == number, within, jnp.inf).min(1, keepdims=True)
         nearest |= (maps == number) & (within <= least + 1e-6) & jnp.isfinite(within)
-    is_person, is_ignored = (status == 1)[:, None], (status == 2)[:, None]
+    is_person, is_ignored = is_somebody(status)[:, None], (status == IGNORED)[:, None]
     assigned = ((within < reach) | nearest) & is_person  # (N, A)
     radius = jnp.linalg.norm(points_crop[:, 1] - points_crop[:, 0], axis=-1)
-    ignored = ((within < FAR) & is_person) | ((distance < radius[:, None]) & is_ignored)
+    ignored = ((within < reach + DOUBTFUL) & is_person) | (
+        (distance < radius[:, None]) & is_ignored
+    )
     owner = jnp.argmin(jnp.where(assigned, distance, jnp.inf), 0)  # (A,)
     values = jax.vmap(lambda p: anchors.encode(alignment.box_xyxy(p[4]), p[:4], side))(
         points_crop
     )  # (N, A, 12)
     positive = assigned.any(0)
-    return (
-        positive.astype(jnp.float32),
-        positive | ~ignored.any(0),
-        jnp.take_along_axis(values, owner[None, :, None], 0)[0],
+    return AnchorTargets(
+        positive=positive.astype(jnp.float32),
+        scored=positive | ~ignored.any(0),
+        alone=~((distance < ALONE) & is_person).any(0),
+        owner=owner,
+        values=jnp.take_along_axis(values, owner[None, :, None], 0)[0],
     )
+
+
+def prominence(targets: SceneTargets, bystander: float) -> jax.Array:
+    """(N,) how much somebody catches the eye: the area of the circle; 0 for nobody.
+
+    Args:
+      targets: of one scene.
+      bystander: factor for those whom only a teacher labelled.
+    """
+    points, status = jnp.asarray(targets.points_crop), jnp.asarray(targets.status)
+    area = jnp.square(points[:, 1] - points[:, 0]).sum(-1)
+    return area * jnp.where(status == BYSTANDER, bystander, is_somebody(status))

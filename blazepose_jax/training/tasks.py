@@ -13,7 +13,7 @@ from blazepose_jax.data.protocols import Reader
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import spec_of
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, Variables
+from blazepose_jax.structs import Array, Network, Variables
 from blazepose_jax.training.augment import NO_AUGMENTATION
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.detector_loss import detector_hits, detector_objective
@@ -24,7 +24,7 @@ from blazepose_jax.training.initialise import Start
 from blazepose_jax.training.pose_objective import pose_hits, pose_objective
 from blazepose_jax.training.step import Objective
 from blazepose_jax.training.targets import sample_targets
-from blazepose_jax.training.teacher import load_teacher
+from blazepose_jax.training.teacher import load_detector, load_teacher
 
 # (variables, (B, S, S, 3) grey levels from 0 to 255) -> outputs, in training with batch statistics.
 Apply = Callable[[Variables, jax.Array], Any]
@@ -54,12 +54,12 @@ class Task(Protocol):
         ...
 
     @property
-    def teacher(self) -> Teacher | None:
-        """Of a pose net, or None."""
+    def teacher(self) -> Teacher | Network | None:
+        """Of a pose net a Teacher, of a detector another detector; or None."""
         ...
 
-    def objective(self, apply: Apply, teacher: Teacher | None) -> Objective:
-        """For ``training.train_step``."""
+    def objective(self, apply: Apply, teacher: Any) -> Objective:
+        """For ``training.train_step``; ``teacher`` as the attribute."""
         ...
 
     def count(self, apply: Apply, variables: Variables, batch: Any) -> dict[str, jax.Array]:
@@ -175,32 +175,39 @@ class DetectorTask:
 
     kind = "detector"
     skeleton: Skeleton | None = None
-    teacher: Teacher | None = None
 
-    def __init__(self, config: Config, own: OwnParts = NO_OWN_PARTS):
+    def __init__(self, config: Config, start: Start, own: OwnParts = NO_OWN_PARTS):
+        """The teacher is another detector.
+
+        Raises:
+          BlazePoseError: a bad teacher, or a bad objective of an experiment file.
+        """
         self.arguments: dict[str, Any] = dict(config.model.arguments)
         self.side = spec_of(own.network(config.model.name)).side
         self._config, self._objective = config.detector, own.objective_for(detector_objective)
+        weights = teacher_config(config, start).weights
+        self.teacher = load_detector(weights, self.side, own.file) if weights else None
 
-    def objective(self, apply: Apply, teacher: Teacher | None) -> Objective:
-        """The detector's objective, or the own one; there are no teachers of detectors."""
-        return partial(self._objective, apply, side=self.side, config=self._config)
+    def objective(self, apply: Apply, teacher: Network | None) -> Objective:
+        """The detector's objective, or the own one."""
+        return partial(self._objective, apply, side=self.side, config=self._config, teacher=teacher)
 
     def count(self, apply: Apply, variables: Variables, batch: SceneBatch) -> dict[str, jax.Array]:
         """People, those found, detections, and those that are right."""
         return detector_hits(apply, variables, batch, side=self.side, config=self._config)
 
     def rates(self, counts: dict[str, float]) -> dict[str, float]:
-        """Recall and precision."""
+        """Recall, precision, and how often the only person labelled by people comes first."""
         return {
             "recall": 100 * counts["found"] / max(counts["people"], 1.0),
             "precision": 100 * counts["right"] / max(counts["detections"], 1.0),
+            "first": 100 * counts["first"] / max(counts["subjects"], 1.0),
         }
 
     def score(self, rates: dict[str, float]) -> float:
-        """F1, the harmonic mean of recall and precision."""
+        """The mean of F1, which is that of recall and precision, and of who comes first."""
         recall, precision = rates["recall"], rates["precision"]
-        return 2 * recall * precision / max(recall + precision, 1e-6)
+        return recall * precision / max(recall + precision, 1e-6) + rates["first"] / 2
 
     def inputs(self, batch: SceneBatch) -> jax.Array:
         """Whole scenes."""

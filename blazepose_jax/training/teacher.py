@@ -1,10 +1,10 @@
-"""Teachers: trained pose nets, with their rows matched to a student's by keypoint."""
+"""Teachers: trained pose nets, with their rows matched to a student's by keypoint; detectors."""
 
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, PoseOutputs, Variables
+from blazepose_jax.structs import Array, Network, PoseOutputs, Variables
 from blazepose_jax.training.distillation import NOT_TAUGHT, Teacher, TeacherConfig
 from blazepose_jax.weights import load_weights
 from blazepose_jax.weights.own import ExperimentFile
@@ -63,6 +63,28 @@ def load_teacher(
         rows,
         tuple(network.fields.index(field) for field in fields),
     )
+
+
+def load_detector(weights: str, side: int, experiment: ExperimentFile | None = None) -> Network:
+    """The detector that teaches another one.
+
+    Args:
+      weights: a name, weights directory or .task.
+      side: S of the student, px.
+      experiment: as for ``load_teacher``.
+
+    Raises:
+      BlazePoseError: no detector, or one of another input.
+    """
+    network = load_weights(weights, experiment=experiment).detector
+    if network is None:
+        raise BlazePoseError(f"teacher {weights!r} holds no detector: name one in teacher.weights")
+    if network.side != side:
+        raise BlazePoseError(
+            f"teacher {weights!r} looks at {network.side} px, the detector that learns at {side}:"
+            " name one of the same input in teacher.weights"
+        )
+    return network
 
 
 class TrainingModeApply:

@@ -69,7 +69,7 @@ class Trainer:
         self.task: Task = (
             PoseTask(config, learn, start, own)
             if self.spec.kind == "pose"
-            else DetectorTask(config, own)
+            else DetectorTask(config, start, own)
         )
         self.model = create_model(network, layer_config(config.model), **self.task.arguments)
         o = config.optimizer

@@ -208,7 +208,7 @@ def test_scenes_know_everybody(tmp_path):
     prepare(folder, tmp_path / "r", "--scenes", "--size", 220)
     batch = read_records(tmp_path / "r").take(np.arange(1))
     # Two people by hand, one by the teacher, and one who is neither wanted nor refused.
-    np.testing.assert_array_equal(batch.status[0, :5], [1, 1, 1, 2, 0])
+    np.testing.assert_array_equal(batch.status[0, :5], [1, 1, 3, 2, 0])
     assert np.isfinite(batch.points).all()
 
 

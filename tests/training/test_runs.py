@@ -372,7 +372,7 @@ def test_a_detector_trains_and_fits_the_pipeline(tmp_path):
     # Every batch is new, so the whole loss is noisy; these two fall steadily.
     for name in ("boxes", "score"):
         assert learned[-1][name] < 0.9 * learned[0][name]
-    assert set(rows[-1]) == {"step", "kind", "recall", "precision"}
+    assert set(rows[-1]) == {"step", "kind", "recall", "precision", "first"}
     assert load_weights(tmp_path / "run" / "weights").detector.side == 128
 
 
