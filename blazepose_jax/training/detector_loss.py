@@ -44,23 +44,27 @@ def detector_losses(
       targets: (B, ...).
       side: S, input px.
       weight: (B,) of the scenes.
-      config: the focal loss's parameters, and the knee of the others.
+      config: the focal loss's parameters, and the knees of the others.
 
     Returns:
       DetectorLosses; the score's is a sum over anchors for each that is to find somebody, the
-      order's a mean over scenes.
+      order's a mean over scenes of several people.
     """
     positive = targets.positive * weight[:, None]  # (B, A)
     focal = losses.focal(
         outputs.logits[..., 0], targets.positive, config.focal_alpha, config.focal_gamma
     )
-    error = losses.smooth_l1((outputs.boxes - targets.values) / side, config.knee)  # (B, A, 12)
+    error = (outputs.boxes - targets.values) / side  # (B, A, 12)
+    radius = jnp.maximum(targets.radius, config.min_radius)[..., None]
+    boxes = losses.smooth_l1(error[..., :4], config.boxes_knee).sum(-1)
+    keypoints = losses.smooth_l1(error[..., 4:] / radius, config.keypoints_knee).sum(-1)
+    several = (prominence(targets, config.bystander) > 0).sum(-1) > 1  # (B,)
     order = jax.vmap(partial(order_loss, config=config))(outputs.logits[..., 0], targets)  # (B,)
     return DetectorLosses(
         score=(focal * targets.scored * weight[:, None]).sum() / jnp.maximum(positive.sum(), 1.0),
-        order=losses.masked_mean(order, jnp.asarray(weight)),
-        boxes=losses.masked_mean(error[..., :4].sum(-1), positive),
-        keypoints=losses.masked_mean(error[..., 4:].sum(-1), positive),
+        order=losses.masked_mean(order, several * jnp.asarray(weight)),
+        boxes=losses.masked_mean(boxes, positive),
+        keypoints=losses.masked_mean(keypoints, positive),
     )
 
 

@@ -42,14 +42,15 @@ class DetectorConfig:
     bystander: float = 0.1
     # Score of a teacher from which an anchor far from everybody labelled is no negative.
     teacher_score: float = 0.3
-    # Errors are shares of the picture: Google's own detector disagrees with itself by 0.001 and
-    # 0.01 in these two losses (tools/detector_conventions.py), which would vanish beside the
-    # score's.
+    # Errors of boxes are shares of the picture, as boxes have one size.
     boxes: float = 3.0
-    # The mid-hip and the circle place the pose net's crop.
-    keypoints: float = 10.0
-    # Of the picture, where the errors of boxes and keypoints turn linear.
-    knee: float = 0.02
+    # Errors of keypoints are shares of the circle's radius, at least ``min_radius`` of the picture:
+    # the pose net's crop is as large as the person, and who is near would outweigh all others.
+    keypoints: float = 1.0
+    min_radius: float = 0.05
+    # Where the errors of boxes and keypoints turn linear.
+    boxes_knee: float = 0.02
+    keypoints_knee: float = 0.1
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     # Detections that count when recall and precision are measured.
@@ -68,6 +69,7 @@ class SceneTargets(struct.PyTreeNode):
     alone: Array  # (A,) bool: far from everybody who is labelled
     owner: Array  # (A,) int32: which person a positive anchor is to find
     values: Array  # (A, 12) float32, input px relative to the anchor
+    radius: Array  # (A,) float32, crop frame: of the circle round the body of whom it is to find
     points_crop: Array  # (N, 5, 2) float32, crop frame: alignment points, middle of the box
     status: Array  # (N,) int32, as in SceneBatch; 0 for people who left the picture
 
@@ -80,6 +82,7 @@ class AnchorTargets(struct.PyTreeNode):
     alone: Array
     owner: Array
     values: Array
+    radius: Array
 
 
 def scene_targets(
@@ -166,16 +169,20 @@ def anchor_targets(points_crop: jax.Array, status: jax.Array, side: int) -> Anch
         alone=~((distance < ALONE) & is_person).any(0),
         owner=owner,
         values=jnp.take_along_axis(values, owner[None, :, None], 0)[0],
+        radius=radius[owner],
     )
 
 
 def prominence(targets: SceneTargets, bystander: float) -> jax.Array:
-    """(N,) how much somebody catches the eye: the area of the circle; 0 for nobody.
+    """How much somebody catches the eye: the area of the circle.
 
     Args:
-      targets: of one scene.
+      targets: of one scene, or of B.
       bystander: factor for those whom only a teacher labelled.
+
+    Returns:
+      (N,) or (B, N); 0 for nobody.
     """
     points, status = jnp.asarray(targets.points_crop), jnp.asarray(targets.status)
-    area = jnp.square(points[:, 1] - points[:, 0]).sum(-1)
+    area = jnp.square(points[..., 1, :] - points[..., 0, :]).sum(-1)
     return area * jnp.where(status == BYSTANDER, bystander, is_somebody(status))

@@ -53,10 +53,11 @@ class Release:
     Attributes:
       name: permanent; experiments and tables use it.
       model: a key of ``MODELS``: the pose net, or the detector where there is none.
-      files: by kind, the detector first.
+      files: by kind, the detector first; none of weights that ship with this package.
       licence: of the weights.
       trained_on: the data, in words.
       score: PCK@0.2 in percent by ``PROTOCOL``; None for a detector.
+      detector: name of the weights that bring the detector, where these hold none of their own.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Release:
     licence: str
     trained_on: str
     score: float | None
+    detector: str | None = None
 
     @property
     def packages(self) -> list[Package]:
