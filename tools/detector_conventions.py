@@ -1,14 +1,17 @@
 """Whether this package's targets for a detector are those that Google's detector was trained on.
 
-    python tools/detector_conventions.py --weights W --data DIR [--people 80]
+    python tools/detector_conventions.py --weights W --data DIR [--people 80] [--records OUT]
 
 W holds Google's detector (`blazepose import`), DIR annotated photographs. Prints which anchors fire
 by where they lie, and the losses of Google's own detector on the photographs labelled by its own
 detections, which is what conventions cost, and by people, which is real disagreement as well.
+OUT gets its own detections as records of scenes: a detector that begins with the same weights and
+learns from them must stay what it is.
 """
 
 import argparse
 import itertools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,9 @@ from blazepose_jax.data.annotations import Annotations
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_scenes import MOST, by_image, encode_scenes
 from blazepose_jax.data.jpeg import decode_jpeg
+from blazepose_jax.data.labels import Row
+from blazepose_jax.data.records import write_records
+from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import DetectorOutputs, Network
 from blazepose_jax.training import DetectorConfig, detector_objective
 from blazepose_jax.weights import load_weights
@@ -31,19 +37,20 @@ AS_IT_IS = DetectorConfig(
 )
 
 
-def scenes_of(data: Annotations, count: int) -> list[SceneBatch]:
-    """The first photographs, letterboxed, each with its people as a batch of one."""
-    rows = encode_scenes(data, list(by_image(data.people).items())[:count], SIZE)
-    return [
-        SceneBatch(
-            decode_jpeg(row["image"])[None],
-            row["points"][None],
-            row["kinds"][None],
-            np.ones(1, np.float32),
-            np.zeros(1, np.int32),
-        )
-        for row in rows
-    ]
+def scenes_of(data: Annotations, count: int) -> list[Row]:
+    """The first photographs, letterboxed, with their people."""
+    return list(encode_scenes(data, list(by_image(data.people).items())[:count], SIZE))
+
+
+def batch_of(row: Row) -> SceneBatch:
+    """A scene as a batch of one."""
+    return SceneBatch(
+        decode_jpeg(row["image"])[None],
+        row["points"][None],
+        row["kinds"][None],
+        np.ones(1, np.float32),
+        np.zeros(1, np.int32),
+    )
 
 
 def labelled_by_itself(net: Network, scene: SceneBatch) -> tuple[SceneBatch, DetectorOutputs]:
@@ -87,6 +94,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--people", type=int, default=80, help="photographs")
+    parser.add_argument("--records", type=Path, metavar="OUT", help="new folder")
     args = parser.parse_args()
     net = load_weights(args.weights).detector
     if net is None:
@@ -96,14 +104,19 @@ def main() -> None:
         [np.tile(np.arange(n), cells**2) for cells, n in anchors.LAYOUTS[net.side]]
     )
     near, fires, rows = [], [], {"its own detections": [], "people": []}
-    for scene in scenes_of(read_annotations(args.data), args.people):
+    own_rows = []
+    for row in scenes_of(read_annotations(args.data), args.people):
+        scene = batch_of(row)
         own, outputs = labelled_by_itself(net, scene)
         rows["people"].append(jax.device_get(losses_of(net, scene)))
+        own_rows.append(row | {"points": own.points[0], "kinds": own.status[0]})
         if own.status.any():
             rows["its own detections"].append(jax.device_get(losses_of(net, own)))
             middles = own.points[0, own.status[0] == 1, 4] / SIZE
             near.append(np.linalg.norm(centers[:, None] - middles, axis=-1).min(1))
             fires.append(np.asarray(jax.nn.sigmoid(outputs.logits[0, :, 0])) > 0.5)
+    if args.records:
+        write_records(own_rows, BLAZEPOSE, args.records, size=SIZE, source=args.weights, dropped={})
     distance, fired = np.stack(near), np.stack(fires)
     print("share of anchors that fire, by distance from the middle of the box\n")
     print(

@@ -10,7 +10,7 @@ from blazepose_jax.weights.description import NAME
 from blazepose_jax.weights.fetch import Progress, fetch_release
 from blazepose_jax.weights.names import NAMES, RELEASES, release_of
 
-# Weights that ship with the package, by name; so far there are none.
+# Weights that ship with the package, by name.
 PACKAGED = Path(__file__).with_name("packaged")
 
 
@@ -68,6 +68,12 @@ def place_of(name: str) -> Path | None:
     release = release_of(name)
     places = [folder / release.name for folder in (PACKAGED, weights_cache())]
     return next((place for place in places if (place / NAME).is_file()), None)
+
+
+def shared_detector(place: Path) -> Path | None:
+    """Where the detector of packaged weights lies; None for all that bring their own, or none."""
+    release = RELEASES.get(place.name) if place.parent == PACKAGED else None
+    return None if release is None or release.detector is None else PACKAGED / release.detector
 
 
 def cached_name(path: Path) -> str | None:

@@ -16,7 +16,7 @@ from blazepose_jax.structs import DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights.archive import read_task
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.directory import StoredNetwork, read_network
-from blazepose_jax.weights.find import cached_name, find_weights
+from blazepose_jax.weights.find import cached_name, find_weights, shared_detector
 from blazepose_jax.weights.mediapipe import decode_of, import_files
 from blazepose_jax.weights.own import ExperimentFile
 
@@ -104,8 +104,14 @@ def _with_detector(
     read: Callable[[Path], dict[str, Item]],
     download: bool,
 ) -> dict[str, Item]:
-    """Read ``path``, and its detector from ``detector`` where that is given."""
-    found = read(find_weights(path, download=download))
+    """Read ``path``, and its detector from ``detector`` where that is given.
+
+    Packaged pose nets share a detector, which is read from its own folder.
+    """
+    place = find_weights(path, download=download)
+    found = read(place)
+    if detector is None:
+        detector = shared_detector(place)
     if detector is not None:
         other = read(find_weights(detector, download=download))
         if "detector" not in other:
