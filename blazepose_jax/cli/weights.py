@@ -8,7 +8,8 @@ from typing import Any
 from blazepose_jax.cli.options import locate, names_help
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.cache import weights_cache
-from blazepose_jax.weights.find import place_of
+from blazepose_jax.weights.description import read_description
+from blazepose_jax.weights.find import PACKAGED, place_of
 from blazepose_jax.weights.names import ALIASES, NAMES, PROTOCOL, RELEASES, Release, release_of
 
 
@@ -53,14 +54,19 @@ def show(args: Namespace) -> None:
 def describe(release: Release) -> dict[str, Any]:
     """What is known of weights, as plain data."""
     place = place_of(release.name)
+    kinds, size = list(release.files), sum(file.size for file in release.files.values())
+    if place is not None and place.parent == PACKAGED:
+        kinds = list(read_description(place))
+        size = sum(path.stat().st_size for path in place.glob("*.safetensors"))
     return {
         "name": release.name,
         "alias": next((short for short, name in ALIASES.items() if name == release.name), None),
         "model": release.model,
-        "networks": list(release.files),
+        "networks": kinds,
+        "detector": release.detector,
         "licence": release.licence,
         "trained_on": release.trained_on,
-        "bytes": sum(file.size for file in release.files.values()),
+        "bytes": size,
         "score": release.score,
         "protocol": None if release.score is None else PROTOCOL,
         "packages": [package.requirement for package in release.packages],

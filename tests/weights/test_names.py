@@ -16,11 +16,21 @@ import pytest
 from helpers import fails, google_file, write_clip
 
 import blazepose_jax as bp
+from blazepose_jax.cli import weights as cli_weights
 from blazepose_jax.cli.main import main
 from blazepose_jax.cli.train import at_hand
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import MODELS
-from blazepose_jax.weights import archive, fetch, find_weights, import_weights, read_stored
+from blazepose_jax.weights import (
+    archive,
+    fetch,
+    find,
+    find_weights,
+    import_weights,
+    names,
+    read_stored,
+    save_weights,
+)
 from blazepose_jax.weights.names import (
     ALIASES,
     NAMES,
@@ -346,3 +356,28 @@ def test_heavy_out_of_its_package(tmp_path):
     net = read_stored(tmp_path / "w")["pose"]
     assert (net.model, net.tflite) == ("heavy", data)
     assert "float32" in net.changes
+
+
+def test_packaged_pose_nets_share_a_detector(cache, random_weights, tmp_path, monkeypatch, capsys):
+    """Each would double its megabytes."""
+    shelf = tmp_path / "packaged"
+    for kind, name in (("detector", "d.own"), ("pose", "p.own")):
+        save_weights(shelf / name, {kind: read_stored(random_weights)[kind]})
+        shared = "d.own" if kind == "pose" else None
+        release = Release(name, f"smoke_{kind}", {}, "free", "nothing", None, shared)
+        monkeypatch.setitem(RELEASES, name, release)
+    for module in (find, cli_weights):
+        monkeypatch.setattr(module, "PACKAGED", shelf)
+    monkeypatch.setattr(find, "NAMES", (*NAMES, "d.own", "p.own"))
+    monkeypatch.setattr(names, "NAMES", (*NAMES, "d.own", "p.own"))
+    assert set(read_stored("p.own")) == set(read_stored(shelf / "p.own")) == {"detector", "pose"}
+    assert set(read_stored("d.own")) == {"detector"}
+    own = read_stored("p.own", random_weights)["detector"]
+    assert own.source == read_stored(random_weights)["detector"].source
+    assert main(["weights", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["p.own"]["networks"] == ["pose"]
+    assert rows["p.own"]["detector"] == "d.own"
+    assert rows["p.own"]["bytes"] == (shelf / "p.own" / "pose.safetensors").stat().st_size
+    assert rows["p.own"]["path"] == str(shelf / "p.own")
+    assert not cache.exists()
