@@ -92,7 +92,7 @@ def run(args: Namespace) -> None:
     names = shared_keypoints(engine, data.names)
     torso = choose_torso(args.torso, data.names, engine.skeleton, data.people)
     people = progress(data.people, len(data.people), Path(args.data).name, "people")
-    found = predict(engine, data, args.roi, people, args.search)
+    found = predict(engine, data, args.roi, people)
     rows = {
         "data": Path(args.data).name,
         "model": engine.model,

@@ -52,16 +52,15 @@ def jittered(roi: ROI, rng: np.random.Generator) -> ROI:
     )
 
 
-def found_roi(engine: Engine, image: np.ndarray, search: str) -> ROI | None:
-    """The ROI of the best candidate, or None; the person who is measured is not known to it.
+def found_roi(engine: Engine, image: np.ndarray) -> ROI | None:
+    """The ROI of the candidate that the tracker would follow, or None.
 
-    Without a search it is the detection with the largest score times size.
+    The person who is measured is not known to it.
     """
     found = jax.device_get(engine.find(to_frame(image)))
     if not found.valid.any():
         return None
-    size = np.asarray(found.roi.side) if search == "none" else 1.0
-    best = int(np.argmax(np.where(found.valid, found.score * size, -1)))
+    best = int(np.argmax(np.where(found.valid, found.score, -1)))
     return jax.tree.map(lambda a: np.asarray(a)[best], found.roi)
 
 
@@ -86,7 +85,6 @@ def predict(
     data: Annotations,
     roi: str,
     people: Iterable[Person],
-    search: str = "none",
 ) -> list[Prediction]:
     """Run the net on every person whose ROI and size are known.
 
@@ -100,7 +98,6 @@ def predict(
         ``dropped``.
       roi: ``truth``, ``jitter:SEED`` or ``detector``.
       people: those of ``data``, perhaps wrapped in a progress bar.
-      search: that of the engine's settings, for ``detector``.
 
     Returns:
       Predictions, in the order of the data.
@@ -125,7 +122,7 @@ def predict(
             data.dropped.setdefault("broken image", []).append(person.id)
             continue
         if kind == "detector":
-            square = found_roi(engine, image, search)
+            square = found_roi(engine, image)
         elif square is None:
             square = labelled_roi(engine, to_frame(image), person, rule)
         if rng is not None and square is not None:
