@@ -184,6 +184,11 @@ def _is_set(value: object) -> bool:
     )
 
 
+def _is_duplicate(value: object) -> bool:
+    """A mark, or the names of the test images that are meant."""
+    return bool(value) if isinstance(value, list) else _is_set(value)
+
+
 def _category(row: JsonObject) -> Category:
     names = row.get("keypoints")
     if (
@@ -241,7 +246,7 @@ def _image(row: JsonObject) -> ImageEntry:
         size,
         _text(row.get("dataset")),
         _text(row.get("group")),
-        _is_set(row.get("near_duplicate_of_test")),
+        _is_duplicate(row.get("near_duplicate_of_test")),
     )
 
 

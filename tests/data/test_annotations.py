@@ -598,3 +598,17 @@ def test_names_that_are_not_in_the_data_are_said(tmp_path, capsys, names, messag
     assert main([*command, "--output", str(tmp_path / "r")]) == 2
     assert message in capsys.readouterr().err
     assert BLAZEPOSE.mirrors
+
+
+@pytest.mark.parametrize(
+    ("mark", "people"), [(["test_1.jpg"], 0), ([], 1), (True, 0), ("yes", 0), (False, 1)]
+)
+def test_near_duplicates_of_test_images_are_dropped_however_they_are_marked(tmp_path, mark, people):
+    write_folder(tmp_path, [person(1), person(2, image_id=1)], images=("a.jpg", "b.jpg"))
+    path = tmp_path / "annotations.json"
+    data = json.loads(path.read_text())
+    data["images"][0]["near_duplicate_of_test"] = mark
+    path.write_text(json.dumps(data))
+    found = read_annotations(tmp_path)
+    assert len(found.people) == 1 + people
+    assert len(found.dropped.get("near duplicate of a test image", [])) == 1 - people
