@@ -77,7 +77,12 @@ setup(
     packages=[*find_packages(include=["blazepose_jax", "blazepose_jax.*"]), *SHIPPED],
     package_dir=SHIPPED,
     package_data={
-        "blazepose_jax": ["py.typed", "cli/demo/page.html", "inference/quality.safetensors"],
+        "blazepose_jax": [
+            "py.typed",
+            "cli/demo/page.html",
+            "inference/quality.safetensors",
+            "weights/packaged/*/*",
+        ],
         "blazepose_jax.web": ["index.html", "app.js", "package.json", "package-lock.json"],
     },
     install_requires=CORE,

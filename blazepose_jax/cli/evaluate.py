@@ -28,6 +28,7 @@ from blazepose_jax.evaluation.report import (
     TORSOS,
     choose_torso,
     describe_torso,
+    hits_by_person,
     report,
 )
 from blazepose_jax.inference.engine import load_engine
@@ -73,8 +74,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """``blazepose evaluate``."""
     check_name(args.torso, (*TORSOS, CENTER, BOX), "torso")
-    # Without a search several detections, of which one is chosen; else the search chooses.
-    count = CANDIDATES if args.search == "none" or args.roi != "detector" else 1
+    # Sets whose ROI is a detection choose the one that fits the labels.
+    count = 1 if args.roi == "detector" else CANDIDATES
     settings = Settings(decode=args.decode, flip=args.flip, search=args.search, max_people=count)
     check_settings(settings)
     locate_weights(args)
@@ -103,6 +104,9 @@ def run(args: Namespace) -> None:
         "runtime": args.runtime,
         **report(found, data, names, torso, engine.skeleton),
     }
+    hits = np.stack(hits_by_person(found, data, names, torso), -1).tolist()
+    people_ids = [one.person.label or str(one.person.id) for one in found]
+    rows["hits_by_person"] = dict(zip(people_ids, hits, strict=True))
     # Before anything is printed: whoever reads it may hang up.
     if args.json:
         write_text(Path(args.json), json.dumps(rows, indent=2) + "\n")

@@ -83,6 +83,8 @@ def fetch(args: Namespace) -> None:
 def remove(args: Namespace) -> None:
     """``blazepose weights remove NAME``, with what killed runs have left of it."""
     release, cache = release_of(args.name), weights_cache()
+    if not release.files:
+        raise BlazePoseError(f"{release.name} is part of the package: there is nothing to remove")
     found = [path for path in (cache / release.name,) if path.exists()]
     found += cache.glob(f".{release.name}.*.part")
     if not found:

@@ -92,7 +92,7 @@ def predict(
     weights themselves (``labelled_roi``).
 
     Args:
-      engine: with ``max_people`` of ``labelled_roi.CANDIDATES`` for ``detector``, and for sets with
+      engine: with ``max_people`` of ``labelled_roi.CANDIDATES`` for sets with
         the roi ``face``.
       data: annotations, in the names of the engine's skeleton; who is left out is added to
         ``dropped``.

@@ -58,6 +58,7 @@ class Release:
       trained_on: the data, in words.
       score: PCK@0.2 in percent by ``PROTOCOL``; None for a detector.
       detector: name of the weights that bring the detector, where these hold none of their own.
+      changes: what was changed of other people's files.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Release:
     trained_on: str
     score: float | None
     detector: str | None = None
+    changes: str = ""
 
     @property
     def packages(self) -> list[Package]:
@@ -133,6 +135,16 @@ RELEASES = {
     ),
     "released-detector": Release(
         "released-detector", "detector", {"detector": DETECTOR}, LICENCE, TRAINED_ON, None
+    ),
+    # Trained here; weights/packaged/NAME/card.md says how, on what, and what it is worth.
+    "detector.lsp": Release(
+        "detector.lsp",
+        "detector",
+        {},
+        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        "LSP and LSP Extended, from Google's detector",
+        None,
+        changes="pose_detection.tflite of MediaPipe: all weights trained further",
     ),
 }
 # Short names may come to stand for other weights; the releases' names never do.

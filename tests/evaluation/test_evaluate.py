@@ -173,6 +173,9 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
     assert rows["pck@0.1"] < rows["pck@0.2"]
     assert rows["people"] == 150
     assert rows["points"] == 150 * 12
+    hits, points = np.sum(list(rows["hits_by_person"].values()), 0)
+    assert (len(rows["hits_by_person"]), points) == (150, 150 * 12)
+    assert rows["pck@0.2"] == round(100 * hits / points, 2)
     assert len(rows["per_keypoint"]) == 12
     assert rows["visibility_auc"] > 0.55
     shares = rows["pck@0.2_by_hidden_share"]
