@@ -16,7 +16,10 @@ from blazepose_jax.evaluation.report import paired_difference
 
 def hits(path: Path) -> dict[str, tuple[int, int]]:
     """By person: hits, and how many there could be."""
-    return json.loads(path.read_text(encoding="utf-8"))["hits_by_person"]
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if "hits_by_person" not in report:
+        raise SystemExit(f"{path} does not say who was hit: run blazepose evaluate --json again")
+    return report["hits_by_person"]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -26,3 +26,6 @@ def test_differences_have_the_interval_of_people_drawn_together(tmp_path, capsys
     assert rows[-1].startswith("| c | 65.00 | +10.00 | +8.")
     with pytest.raises(SystemExit, match="other people"):
         paired_difference.main([base, write(tmp_path / "d.json", [1])])
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"evaluate --json again"):
+        paired_difference.main([base, str(tmp_path / "old.json")])

@@ -104,14 +104,14 @@ def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released
 
     Conventions cost next to nothing.
     """
-    from detector_conventions import labelled_by_itself, losses_of, scenes_of
+    from detector_conventions import batch_of, labelled_by_itself, losses_of, scenes_of
 
     net = load_weights(released).detector
     data = read_annotations(shared("data", "lsp_train"))
     data = dataclasses.replace(data, people=data.people[:16])
     rows = [
         jax.device_get(losses_of(net, scene))
-        for scene, _ in (labelled_by_itself(net, s) for s in scenes_of(data, 16))
+        for scene, _ in (labelled_by_itself(net, batch_of(row)) for row in scenes_of(data, 16))
         if scene.status.any()
     ]
     mean = {name: np.mean([row[name] for row in rows]) for name in rows[0]}
