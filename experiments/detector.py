@@ -15,9 +15,10 @@ learned as background.
 
 Results:
 
-- ``released`` on 5,691 photographs of LSP and LSP Extended, 1,500 steps in 48 minutes on two x86-64 CPU cores (commit
-  fd8d642, jax 0.10.2, seed 0): the first ROI is right for 84.5 % of 491 people held out, Google's for
-  80.0 % (+1.4 to +7.5); it ships as ``detector.lsp``. docs/results.md, "Detectors", has the rest.
+- ``released`` on 5,691 photographs of LSP and LSP Extended, 1,500 steps in 48 minutes on two
+  x86-64 CPU cores (commit fd8d642, jax 0.10.2, seed 0): the first ROI is right for 84.5 % of 491
+  people held out, Google's for 80.0 % (+1.4 to +7.5); it ships as ``detector.lsp``.
+  docs/results.md, "Detectors", has the rest.
 - ``scratch`` is written for a GPU and was not run to its end.
 """
 
