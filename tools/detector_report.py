@@ -33,7 +33,7 @@ from blazepose_jax.inference import steps
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.files import write_text
 from blazepose_jax.io.frames import to_frame
-from blazepose_jax.io.images import read_image
+from blazepose_jax.io.images import picture_size, read_image
 from blazepose_jax.structs import ROI, Array, Detections, Frame, Network
 from blazepose_jax.weights import load_weights
 
@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> None:
     data, _ = choose_people(everybody, args)
     people = [(person, true_roi(person, data.names)) for person in data.people]
     known = [(person, roi) for person, roi in people if roi is not None]
-    sides = [float(roi.side) / max(read_image(person.image).shape[:2]) for person, roi in known]
+    sides = [float(roi.side) / max(picture_size(person.image)) for person, roi in known]
     seen, groups = look_at_people(detectors, known), groups_of(known, sides)
     report = {
         "people": len(known),

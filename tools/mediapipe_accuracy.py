@@ -2,7 +2,7 @@
 
 Ours is the Tracker on stills, as apps call it: one person a picture, and nobody where presence
 stays below 0.5, as in MediaPipe. ``blazepose evaluate --roi detector --search none`` differs: it
-takes the largest of several detections, and keeps poses of low presence.
+keeps poses of low presence.
 """
 
 import dataclasses
