@@ -27,6 +27,9 @@ class DataConfig:
     reader: str = "resident"
     # Fully trusted people kept back for validation; at most a fifth of the records.
     held_out: int = 200
+    # Share of a batch that is drawn from people of full weight, labelled by hand and well; 0 draws
+    # from all records alike.
+    trusted: float = 0.0
     # Share of rendered people in a batch; all of it where no records are named.
     rendered: float = 0.0
     # Different rendered people before they come again; up to 10,000 are kept in memory.
@@ -83,6 +86,10 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOu
     check_name(config.reader, ("resident", "grain"), "data.reader")
     if not 0 <= config.rendered <= 1:
         raise BlazePoseError(f"data.rendered is {config.rendered}: it is a share, from 0 to 1")
+    if not 0 <= config.trusted < 1:
+        raise BlazePoseError(f"data.trusted is {config.trusted}: it is a share, from 0 to below 1")
+    if config.trusted and config.reader == "grain":
+        raise BlazePoseError("data.trusted needs data.reader=resident: grain draws from all alike")
     if config.rendered == 1 or not config.records:
         return _open_rendered(config, kind)
     learn, held_out = _open_records(config)
@@ -110,7 +117,13 @@ def _open_records(config: DataConfig) -> tuple[Reader, HeldOut]:
 
         return open_stream(config.records, lambda count: cap_held_out(config.held_out, count))
     data = read_records(config.records)
-    return data.split(cap_held_out(config.held_out, len(data)))
+    learn, held_out = data.split(cap_held_out(config.held_out, len(data)))
+    if config.trusted and len(set(learn.labels["weight"] >= 1)) < 2:
+        raise BlazePoseError(
+            f"data.trusted is {config.trusted}, but all people of {config.records} weigh alike: "
+            "leave it at 0"
+        )
+    return dataclasses.replace(learn, trusted=config.trusted), held_out
 
 
 def _open_rendered(config: DataConfig, kind: str) -> tuple[Reader, HeldOut]:

@@ -1,6 +1,8 @@
 """Data sets that live in memory."""
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,14 @@ class Resident:
       pixels: (n, R, R, 3) uint8.
       labels: arrays of n rows.
       name: for messages.
+      trusted: share of a batch that is drawn from the records of full weight; 0 draws from all.
     """
 
     skeleton: Skeleton
     pixels: np.ndarray
     labels: Labels
     name: str = ""
+    trusted: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -49,18 +53,24 @@ class Resident:
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Batch:
         """The batch of a step, numpy leaves.
 
-        Every epoch visits every record once, in an order drawn from seed and epoch.
+        Every epoch visits every record once, in an order drawn from seed and epoch; with
+        ``trusted`` the first rows are those of full weight, and they have epochs of their own.
 
         Args: as for ``Reader.batch``.
         """
-        positions = step * size + np.asarray(range(size) if rows is None else rows)
-        epochs = positions // len(self)
-        orders = {
-            e: np.random.default_rng((seed, int(e))).permutation(len(self))
-            for e in np.unique(epochs)
-        }
+        places = np.asarray(range(size) if rows is None else rows)
+        if not self.trusted:
+            return self.take(_shuffled(np.arange(len(self)), step * size + places, (seed,)))
+        full = self.labels["weight"] >= 1
+        first = round(self.trusted * size)
+        sure, unsure = places[places < first], places[places >= first] - first
         return self.take(
-            np.array([orders[e][p % len(self)] for e, p in zip(epochs, positions, strict=True)])
+            np.concatenate(
+                [
+                    _shuffled(np.flatnonzero(full), step * first + sure, (seed, 1)),
+                    _shuffled(np.flatnonzero(~full), step * (size - first) + unsure, (seed, 0)),
+                ]
+            )
         )
 
     def split(self, held_out: int, seed: int = 0) -> tuple["Resident", "Resident"]:
@@ -78,6 +88,20 @@ class Resident:
         )
 
 
+def _shuffled(members: np.ndarray, positions: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+    """Those of ``members`` at these positions of an endless series of shuffled epochs."""
+    epochs = positions // len(members)
+    orders = {
+        e: np.random.default_rng((*seed, int(e))).permutation(len(members))
+        for e in np.unique(epochs)
+    }
+    return members[
+        np.array(
+            [orders[e][p % len(members)] for e, p in zip(epochs, positions, strict=True)], np.int64
+        )
+    ]
+
+
 def read_records(folder: str | Path) -> Resident:
     """Read a records folder into memory.
 
@@ -86,8 +110,15 @@ def read_records(folder: str | Path) -> Resident:
     """
     found = open_records(folder)
     shape = (found.described["size"],) * 2 + (3,)
-    pixels: np.ndarray | None = None
-    for i in range(len(found)):
+    try:
+        pixels = np.empty((len(found), *shape), np.uint8)
+    except MemoryError as error:
+        raise BlazePoseError(
+            f"{folder} does not fit into memory ({len(found)} records of {shape}): stream it with"
+            " data.reader=grain"
+        ) from error
+
+    def decode(i: int) -> None:
         try:
             picture = decode_jpeg(found[i]["image"])
         except BlazePoseError as error:
@@ -99,14 +130,9 @@ def read_records(folder: str | Path) -> Resident:
                 f"{folder} is damaged (record {i} has the shape {picture.shape}, not {shape}): "
                 "prepare it again"
             )
-        if pixels is None:
-            try:
-                pixels = np.empty((len(found), *shape), np.uint8)
-            except MemoryError as error:
-                raise BlazePoseError(
-                    f"{folder} does not fit into memory ({len(found)} records of {shape}): stream"
-                    " it with data.reader=grain"
-                ) from error
         pixels[i] = picture
-    assert pixels is not None  # a records folder has records
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for _ in threads.map(decode, range(len(found))):
+            pass
     return Resident(found.skeleton, pixels, found.labels, Path(folder).name)

@@ -28,7 +28,7 @@ class TeacherConfig:
     points: float = 1.0
     # Regression to the teacher's heatmap peaks, which know 3 to 5 points of PCK more.
     peaks: float = 0.5
-    # Unlabelled points' maps.
+    # Maps of unlabelled points, and of others as far as their labels are doubted.
     heatmap: float = 1.0
     world: float = 1.0
     mask: float = 0.2
@@ -143,6 +143,7 @@ def distillation_losses(
     fields: tuple[str, ...],
     side: int,
     weight: Array,
+    trust: Array,
     taught: np.ndarray,
     config: TeacherConfig,
 ) -> DistillationLosses:
@@ -155,6 +156,7 @@ def distillation_losses(
       fields: columns of the landmarks.
       side: input px.
       weight: (B,) of the samples.
+      trust: (B, K') in the labels; the teacher's maps answer for what is left of 1.
       taught: (K',) bool, the rows that the teacher knows.
       config: units of the errors.
 
@@ -165,6 +167,7 @@ def distillation_losses(
     teacher = {field: teacher_outputs.landmarks[..., i] for i, field in enumerate(fields)}
     present = (targets.is_person * weight)[:, None] * taught  # (B, K')
     unlabelled = present * (targets.label_weight == 0)  # (B, K')
+    doubted = present * (1 - targets.label_weight * trust)  # (B, K')
     torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
     error = {f: jnp.abs(student[f] - teacher[f]) / side / torso for f in "xyz" if f in fields}
     points = losses.masked_mean(error["x"] + error["y"], unlabelled)
@@ -179,7 +182,7 @@ def distillation_losses(
     return DistillationLosses(
         points=points,
         peaks=peak_loss(xy, teacher_outputs.heatmap, targets, torso, present, config),
-        heatmap=map_loss(outputs.heatmap, teacher_outputs.heatmap, unlabelled, config),
+        heatmap=map_loss(outputs.heatmap, teacher_outputs.heatmap, doubted, config),
         world=world_loss(outputs.world, teacher_outputs.world, present, config),
         mask=mask_loss(outputs.mask, teacher_outputs.mask, weight, config),
         visibility=flags,
@@ -229,13 +232,13 @@ def peak_loss(
 
 
 def map_loss(
-    logits: Array | None, teacher_logits: Array | None, unlabelled: Array, config: TeacherConfig
+    logits: Array | None, teacher_logits: Array | None, doubted: Array, config: TeacherConfig
 ) -> jax.Array:
-    """() KL divergence of (B, G, G, K') maps of unlabelled points."""
+    """() KL divergence of (B, G, G, K') maps, by the (B, K') doubt in their labels."""
     if logits is None or teacher_logits is None:
         return jnp.float32(0)
     cells = losses.bernoulli_kl(logits, teacher_logits).sum((1, 2))
-    return losses.masked_mean(cells / config.heatmap_unit, unlabelled)
+    return losses.masked_mean(cells / config.heatmap_unit, doubted)
 
 
 def world_loss(

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import write_text
@@ -146,7 +147,8 @@ def start_from(
             f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
             "name another --init"
         )
-    variables = stored.variables
+    # Shipped weights are float16, in which Adam's squares of small gradients are 0.
+    variables = jax.tree.map(lambda a: np.asarray(a, np.float32), stored.variables)
     if stored.norm == "folded" and norm != "folded":
         print("measuring statistics to unfold batch normalisation")
         variables = unfold_batch_norm(

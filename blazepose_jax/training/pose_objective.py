@@ -106,6 +106,7 @@ def distil(
         fields=fields,
         side=side,
         weight=weight,
+        trust=trust,
         taught=teacher.taught,
         config=teacher.config,
     )

@@ -12,6 +12,7 @@ from scipy.io import savemat
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.lsp import read_lsp, unpack
+from blazepose_jax.data.readers import DataConfig, open_readers
 from blazepose_jax.data.records import open_records
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.data.streams import open_stream
@@ -219,3 +220,30 @@ def test_records_and_rendered_people_of_two_sizes_do_not_mix(records):
     small = dataclasses.replace(real, pixels=real.pixels[:, ::2, ::2])
     with pytest.raises(BlazePoseError, match="records of 320 px and rendered people of 160 px"):
         Mixed(real, small, 0.5).batch(0, 4, 0)
+
+
+def test_a_share_of_every_batch_is_of_people_labelled_well(records):
+    data = read_records(records)
+    count = len(data)
+    weights = np.where(np.arange(count) < 2, 1.0, 0.5).astype(np.float32)
+    data = dataclasses.replace(data, labels={**data.labels, "weight": weights}, trusted=0.5)
+    batches = [data.batch(step, 4, 0) for step in range(count)]
+    for batch in batches:
+        assert list(batch.weight) == [1, 1, 0.5, 0.5]
+    # Epochs of both are whole, and a process that computes a part of a batch gets that part.
+    rest = [number for batch in batches for number in batch.ids[2:].tolist()][: count - 2]
+    assert len(set(rest)) == count - 2
+    np.testing.assert_array_equal(data.batch(3, 4, 0, rows=range(1, 3)).ids, batches[3].ids[1:3])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"trusted": 1.0}, "data.trusted is 1.0: it is a share, from 0 to below 1"),
+        ({"trusted": 0.5, "reader": "grain"}, "data.trusted needs data.reader=resident"),
+        ({"trusted": 0.5}, "weigh alike"),
+    ],
+)
+def test_a_share_that_cannot_be_drawn_is_refused(records, words, message):
+    with pytest.raises(BlazePoseError, match=message):
+        open_readers(DataConfig(records=str(records), **words))

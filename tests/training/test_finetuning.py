@@ -176,6 +176,14 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
         start_from(str(tmp_path / "w"), "pose", fresh, "lite", "batch", [])
     with pytest.raises(BlazePoseError, match="holds no detector"):
         start_from(str(tmp_path / "w"), "detector", fresh, "smoke", "batch", [])
+    # Shipped weights are float16; Adam needs more.
+    half = jax.tree.map(lambda a: np.asarray(a, np.float16), folded)
+    shipped = StoredNetwork("smoke", "folded", half, arguments, "", "", BLAZEPOSE)
+    save_weights(tmp_path / "half", {"pose": shipped})
+    started = start_from(
+        str(tmp_path / "half"), "pose", folded, "smoke", "folded", [], skeleton=BLAZEPOSE
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(started)} == {np.dtype(np.float32)}
     teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
     assert teacher is not None
     assert teacher.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
@@ -206,7 +214,7 @@ def targets(points):
     )
 
 
-def distilled(outputs, teacher_outputs, goal):
+def distilled(outputs, teacher_outputs, goal, trust=jnp.ones((1, 39))):  # noqa: B008
     return distillation_losses(
         outputs,
         teacher_outputs,
@@ -214,6 +222,7 @@ def distilled(outputs, teacher_outputs, goal):
         fields=FIELDS,
         side=128,
         weight=jnp.ones(1),
+        trust=trust,
         taught=np.ones(39, bool),
         config=TeacherConfig(),
     )
@@ -235,6 +244,13 @@ def test_a_student_that_agrees_has_nothing_to_learn(smoke):
     worse = distilled(moved, outputs, goal)
     for name in ("points", "visibility", "heatmap", "mask", "features"):
         assert getattr(worse, name) > getattr(agreed, name) + 1e-4, name
+    # Where its label is doubted, a map is the teacher's to draw.
+    elsewhere = outputs.replace(heatmap=outputs.heatmap.at[..., 5].add(3))
+    sure, unsure = (
+        distilled(elsewhere, outputs, goal, trust=jnp.ones((1, 39)).at[0, 5].set(share))
+        for share in (1.0, 0.5)
+    )
+    assert float(sure.heatmap) < 1e-6 < 1e-3 < float(unsure.heatmap)
     # Only points that nobody labelled are the teacher's to place.
     labelled = outputs.replace(landmarks=outputs.landmarks.at[:, 5, :2].add(50))
     same = distilled(labelled, outputs, goal)

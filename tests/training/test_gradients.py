@@ -138,6 +138,7 @@ def every_loss():
                 fields=FIELDS,
                 side=256,
                 weight=jnp.array([1.0, 0.5]),
+                trust=jnp.ones(targets.labelled.shape),
                 taught=np.ones(targets.labelled.shape[1], bool),
                 config=TeacherConfig(),
             ),
