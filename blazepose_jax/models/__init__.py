@@ -86,7 +86,7 @@ def _released(name: str) -> ModelSpec:
 
 def _paper(name: str) -> ModelSpec:
     make = partial(paper_pose.PaperPose, sizes=paper_pose.SIZES[name])
-    return ModelSpec(make, "pose", 256, 0.0, 255.0)
+    return ModelSpec(make, "pose", 256, 0.0, 255.0, arguments=("stop_gradient", "skips"))
 
 
 # Sides, means and deviations: docs/mediapipe.md, 2.1 and 2.6.

@@ -106,7 +106,7 @@ class Detector(nn.Module):
             norm=False,
             name=f"{name}_depthwise",
         )(x, train=train)
-        return Conv(self.config, features, norm=False, bias_init=bias_init, name=name)(
+        return Conv(self.config.exact, features, norm=False, bias_init=bias_init, name=name)(
             x, train=train
         )
 
@@ -158,10 +158,14 @@ class PaperDetector(nn.Module):
         maps = []
         for stride, anchors in ((8, 2), (16, 6)):
             logits = Conv(
-                self.config, anchors, norm=False, bias_init=SCORE_BIAS_INIT, name=f"logits_{stride}"
+                self.config.exact,
+                anchors,
+                norm=False,
+                bias_init=SCORE_BIAS_INIT,
+                name=f"logits_{stride}",
             )(taps[stride], train=train)
             boxes = Conv(
-                self.config,
+                self.config.exact,
                 anchors * VALUES,
                 norm=False,
                 bias_init=usual_box,

@@ -90,7 +90,7 @@ class PoseHeads(nn.Module):
     ) -> jax.Array:
         # A linear convolution has the same parameters and values in training and at inference.
         head = Conv(
-            self.config,
+            self.config.exact,
             features,
             kernel,
             padding=padding,
@@ -98,7 +98,7 @@ class PoseHeads(nn.Module):
             bias_init=bias_init,
             name=name,
         )
-        return head(x, train=False).astype(jnp.float32)
+        return head(x, train=False)
 
     def _vector(
         self, x: jax.Array, name: str, features: int, bias_init: Initializer = ZEROS

@@ -46,6 +46,11 @@ class LayerConfig:
     momentum: float = 0.99
 
     @property
+    def exact(self) -> "LayerConfig":
+        """The same in float32, for heads: bfloat16 rounds a crop's places to whole pixels."""
+        return dataclasses.replace(self, dtype=jnp.float32)
+
+    @property
     def fast_on_cpu(self) -> bool:
         """Whether convolutions are rewritten for XLA's CPU backend."""
         return self.convolution == "cpu" or (

@@ -51,6 +51,8 @@ class PaperPose(nn.Module):
       fields: what is predicted per keypoint.
       heads: which optional heads there are, of ``heatmap``, ``offsets``, ``world``, ``mask``.
       side: input px.
+      stop_gradient: False lets the regression's gradient into what it reads; for ablations.
+      skips: False leaves the regression encoder the decoder's map alone; for ablations.
     """
 
     config: LayerConfig
@@ -59,6 +61,8 @@ class PaperPose(nn.Module):
     fields: tuple[str, ...] = FIELDS
     heads: tuple[str, ...] = PAPER_HEADS
     side: int = 256
+    stop_gradient: bool = True
+    skips: bool = True
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> PoseOutputs:
@@ -122,7 +126,8 @@ class PaperPose(nn.Module):
         return x
 
     def _regress(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:
-        x = lax.stop_gradient(decoded)
+        stop = lax.stop_gradient if self.stop_gradient else lambda x: x
+        x = stop(decoded)
         widths = {
             **dict(zip((8, 16, 32), self.sizes.channels[2:], strict=True)),
             64: self.sizes.channels[4],
@@ -130,9 +135,9 @@ class PaperPose(nn.Module):
         }
         for stride, blocks in zip((8, 16, 32, 64, 128), self.sizes.regression_blocks, strict=True):
             x = self._stage(x, f"regression_{stride}", widths[stride], blocks, train)
-            if stride in taps:
-                skip = lax.stop_gradient(taps[stride])
-                x = x + self._lateral(skip, f"regression_skip_{stride}", widths[stride], train)
+            if stride in taps and self.skips:
+                name = f"regression_skip_{stride}"
+                x = x + self._lateral(stop(taps[stride]), name, widths[stride], train)
         return x
 
     def _mask(self, taps: dict[int, jax.Array], decoded: jax.Array, train: bool) -> jax.Array:

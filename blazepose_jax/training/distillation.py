@@ -253,9 +253,10 @@ def world_loss(
 def mask_loss(
     logits: Array | None, teacher_logits: Array | None, weight: Array, config: TeacherConfig
 ) -> jax.Array:
-    """() KL divergence of (B, M, M, 1) masks."""
+    """() KL divergence of (B, M, M, 1) masks; the teacher's may have another side."""
     if logits is None or teacher_logits is None:
         return jnp.float32(0)
+    teacher_logits = jax.image.resize(teacher_logits, logits.shape, "linear")
     most = config.max_mask_logit
     error = losses.bernoulli_kl(
         jnp.clip(logits, -most, most), jnp.clip(teacher_logits, -most, most)

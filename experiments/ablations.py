@@ -1,0 +1,62 @@
+"""What of the paper's design pays: Lite at 128 px without one part of it at a time.
+
+Commands, one for each of ``VARIANTS`` and for each seed:
+
+    blazepose train ablations:baseline --workdir runs/baseline_0 seed=0
+    python tools/ablation_report.py runs/baseline_0 runs/baseline_1 ...
+
+Data: 10,000 rendered people, who have all 33 points and the truth of what is covered.
+
+Results: docs/results.md, "Ablations".
+"""
+
+import dataclasses
+
+from blazepose_jax.training import AugmentConfig, LossConfig
+from blazepose_jax.training.config import Config, DataConfig, ModelConfig, OptimizerConfig
+
+VARIANTS = (
+    "baseline",
+    "regression_alone",
+    "no_stop_gradient",
+    "no_offsets",
+    "no_skips",
+    "no_occlusion",
+    "wide",
+)
+
+
+def get_config(variant: str = "baseline") -> Config:
+    """The experiment; ``variant`` is one of ``VARIANTS``."""
+    config = Config(
+        model=ModelConfig(name="paper_lite", side=128, momentum=0.95),
+        data=DataConfig(rendered=1.0, people=10_000, size=160, held_out=200),
+        optimizer=OptimizerConfig(steps=1_200, batch_size=64, learning_rate=2e-3, ema_decay=0.99),
+        validate_every=300,
+        checkpoint_every=1_200,
+    )
+    return dataclasses.replace(config, **_changes(variant, config))
+
+
+def _changes(variant: str, config: Config) -> dict[str, object]:
+    """Fields in which a variant differs from the baseline."""
+    free = (("stop_gradient", False),)
+    match variant:
+        case "regression_alone":
+            # Behind a stopped gradient the encoder would learn nothing.
+            model = dataclasses.replace(config.model, heads=(), arguments=free)
+            return {"model": model, "loss": LossConfig(heatmap=0.0, offsets=0.0)}
+        case "no_stop_gradient":
+            return {"model": dataclasses.replace(config.model, arguments=free)}
+        case "no_offsets":
+            return {"loss": LossConfig(offsets=0.0)}
+        case "no_skips":
+            without = (("skips", False),)
+            return {"model": dataclasses.replace(config.model, arguments=without)}
+        case "no_occlusion":
+            return {"augment": AugmentConfig(occlusion=0.0, truncation=0.0, half_body=0.0)}
+        case "wide":
+            # The person anywhere near, at any angle: what alignment by the detector spares.
+            return {"augment": AugmentConfig(scale=0.3, shift=0.25, angle=3.14, wide=0.0)}
+        case _:
+            return {}
