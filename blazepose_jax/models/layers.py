@@ -120,6 +120,8 @@ class Conv(nn.Module):
         depthwise = self.features is None
         if self.config.fast_on_cpu and depthwise:
             return cpu_ops.depthwise_by_shifts(x, kernel, self.stride, self.padding)
+        if self.config.convolution == "gpu" and depthwise:
+            return cpu_ops.depthwise_by_shifts(x, kernel, self.stride, self.padding, True)
         if self.config.fast_on_cpu and self.kernel == 1 and self.stride == 1:
             return cpu_ops.pointwise_by_product(x, kernel)
         return lax.conv_general_dilated(

@@ -25,6 +25,8 @@ class ModelConfig:
     heads: tuple[str, ...] = PAPER_HEADS
     # Compute type; parameters and statistics stay float32.
     bfloat16: bool = False
+    # How convolutions are lowered, of models.LayerConfig.
+    convolution: str = "auto"
     # Of batch normalisation's running statistics; runs of a few hundred steps need 0.9.
     momentum: float = 0.99
     # "frozen" keeps the running statistics, "folded" has no normalisation; for fine-tuning.

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.data.protocols import Reader
-from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.models import spec_of
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.models import LayerConfig, spec_of
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, Network, Variables
 from blazepose_jax.training.augment import NO_AUGMENTATION
-from blazepose_jax.training.config import Config
+from blazepose_jax.training.config import Config, ModelConfig
 from blazepose_jax.training.detector_loss import detector_hits, detector_objective
 from blazepose_jax.training.detector_targets import scene_targets
 from blazepose_jax.training.distillation import Teacher, TeacherConfig
@@ -94,7 +94,11 @@ class PoseTask:
         self._objective = own.objective_for(pose_objective)
         self.side, self._config = model.side, config
         self.teacher = load_teacher(
-            teacher_config(config, start), learn.skeleton, model.fields, own.file
+            teacher_config(config, start),
+            learn.skeleton,
+            model.fields,
+            own.file,
+            layers=layer_config(model),
         )
         # A set without centre and up points can say by ROI points alone where to look next.
         adds = start.has_roi_points or not learn.skeleton.center
@@ -217,3 +221,19 @@ class DetectorTask:
             return jnp.asarray(targets.image)
 
         return jax.vmap(whole)(jnp.asarray(batch.pixels), batch.points, batch.status)
+
+
+def layer_config(model: ModelConfig) -> LayerConfig:
+    """The normalisation and compute type that an experiment names.
+
+    Raises:
+      BlazePoseError: an unknown normalisation.
+    """
+    check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
+    return LayerConfig(
+        "folded" if model.norm == "folded" else "batch",
+        jnp.bfloat16 if model.bfloat16 else jnp.float32,
+        model.convolution,
+        frozen=model.norm == "frozen",
+        momentum=model.momentum,
+    )

@@ -1,8 +1,10 @@
 """Teachers: trained pose nets, with their rows matched to a student's by keypoint; detectors."""
 
+import dataclasses
 from typing import Any
 
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.models import LayerConfig
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, Network, PoseOutputs, Variables
 from blazepose_jax.training.distillation import NOT_TAUGHT, Teacher, TeacherConfig
@@ -16,6 +18,7 @@ def load_teacher(
     skeleton: Skeleton,
     fields: tuple[str, ...],
     experiment: ExperimentFile | None = None,
+    layers: LayerConfig | None = None,
 ) -> Teacher | None:
     """The teacher that an experiment names.
 
@@ -27,6 +30,7 @@ def load_teacher(
       skeleton: of the student's records.
       fields: columns of the student's landmarks.
       experiment: that is trained; it brings the network of a teacher that refers to it.
+      layers: the student's; the teacher of the zoo computes in the same type and lowering.
 
     Returns:
       Teacher, or None where the experiment has none or it shares no point with the student.
@@ -56,8 +60,12 @@ def load_teacher(
             'not teach ("like" in the skeleton file says which are the same)'
         )
         return None
+    module = network.apply.module
+    if layers is not None and isinstance(getattr(module, "config", None), LayerConfig):
+        same = {"dtype": layers.dtype, "convolution": layers.convolution}
+        module = module.clone(config=dataclasses.replace(module.config, **same))
     return Teacher(
-        network.replace(apply=TrainingModeApply(network.apply.module)),
+        network.replace(apply=TrainingModeApply(module)),
         config,
         skeleton,
         rows,

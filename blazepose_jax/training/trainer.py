@@ -13,10 +13,9 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import HeldOut, Reader
-from blazepose_jax.errors import check_name
-from blazepose_jax.models import LayerConfig, create_model, spec_of
+from blazepose_jax.models import create_model, spec_of
 from blazepose_jax.structs import Variables
-from blazepose_jax.training.config import Config, ModelConfig
+from blazepose_jax.training.config import Config
 from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import Start, start_from
 from blazepose_jax.training.optimizer import make_optimizer
@@ -29,7 +28,7 @@ from blazepose_jax.training.step import (
     keep_if_sound,
     train_step,
 )
-from blazepose_jax.training.tasks import DetectorTask, PoseTask, Task
+from blazepose_jax.training.tasks import DetectorTask, PoseTask, Task, layer_config
 from blazepose_jax.weights import StoredNetwork, save_weights
 
 # LLVM's costly passes double the seconds to compile a step.
@@ -214,18 +213,3 @@ class Trainer:
             own=self.own.networks.get(self.config.model.name),
         )
         save_weights(directory, {self.task.kind: network})
-
-
-def layer_config(model: ModelConfig) -> LayerConfig:
-    """The normalisation and compute type that an experiment names.
-
-    Raises:
-      BlazePoseError: an unknown normalisation.
-    """
-    check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
-    return LayerConfig(
-        "folded" if model.norm == "folded" else "batch",
-        jnp.bfloat16 if model.bfloat16 else jnp.float32,
-        frozen=model.norm == "frozen",
-        momentum=model.momentum,
-    )

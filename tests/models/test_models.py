@@ -115,6 +115,30 @@ def test_depthwise_by_shifts_is_the_grouped_convolution(stride, padding, kernel)
     )
 
 
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (1, 5), (2, 5)])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_depthwise_by_shifts_has_the_gradients_of_the_grouped_convolution(stride, kernel, at_once):
+    x = jax.random.normal(jax.random.key(0), (2, 14, 11, 6))
+    weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 1, 6))
+
+    def grouped(x, weights):
+        return lax.conv_general_dilated(
+            x,
+            weights,
+            (stride, stride),
+            "SAME",
+            feature_group_count=6,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    def gradients(convolve):
+        return jax.grad(lambda x, w: jnp.sin(convolve(x, w)).sum(), (0, 1))(x, weights)
+
+    found = gradients(lambda x, w: cpu_ops.depthwise_by_shifts(x, w, stride, "SAME", at_once))
+    for ours, theirs in zip(found, gradients(grouped), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_upsample_is_half_pixel_bilinear():
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
     np.testing.assert_allclose(
@@ -177,6 +201,34 @@ class TestSmallPoseNet:
                 assert total > 0, name
             elif name != "heads":
                 assert total == 0, name
+
+
+def test_ablations_leave_one_part_out():
+    images = jax.random.uniform(jax.random.key(5), (1, 128, 128, 3))
+
+    def reached(**arguments):
+        """The parts that the regression's gradient reaches, and all of them."""
+        model = create_model("smoke", LayerConfig(), side=128, **arguments)
+        variables = random_variables(model, images)
+
+        def loss(params):
+            out, _ = model.apply(
+                {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            return (out.landmarks**2).mean()
+
+        grads = jax.jit(jax.grad(loss))(variables["params"])
+        moved = {
+            n for n, t in grads.items() if any(jnp.abs(g).sum() > 0 for g in jax.tree.leaves(t))
+        }
+        return moved, set(grads)
+
+    stopped, parts = reached()
+    free, _ = reached(stop_gradient=False)
+    _, without = reached(skips=False)
+    assert "encoder_4_down" not in stopped
+    assert {"encoder_4_down", "decoder_32", "stem"} <= free
+    assert parts - without == {f"regression_skip_{s}" for s in (8, 16, 32)}
 
 
 def test_training_only_heads_exist_in_training_only():
