@@ -13,7 +13,7 @@ Padding = str | tuple[tuple[int, int], tuple[int, int]]
 
 
 def depthwise_by_shifts(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, at_once: bool = False
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
     """Depthwise convolution as a sum of shifted products.
 
@@ -22,26 +22,23 @@ def depthwise_by_shifts(
       kernel: (k, k, 1, C).
       stride: step in both directions.
       padding: as for ``lax.conv_general_dilated``.
-      at_once: the gradient by the kernel is summed over the whole batch at once, as GPUs like it.
 
     Returns:
       (B, H', W', C).
     """
-    return _depthwise(x, kernel, stride, padding, at_once)
+    return _depthwise(x, kernel, stride, padding)
 
 
-def _sum_of_shifts(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, at_once: bool = False
-) -> jax.Array:
+def _sum_of_shifts(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     # bfloat16 adds up in float32, as convolutions do.
     side, wide = kernel.shape[0], kernel.astype(jnp.float32)
     total = jnp.zeros((), jnp.float32)
-    for tap, window in enumerate(_windows(_padded(x, side, stride, padding), side, stride)):
+    for tap, window in enumerate(windows(padded_as(x, side, stride, padding), side, stride)):
         total = total + window * wide[tap // side, tap % side, 0]
     return total.astype(x.dtype)  # (B, H', W', C)
 
 
-def _padded(x: jax.Array, side: int, stride: int, padding: Padding) -> jax.Array:
+def padded_as(x: jax.Array, side: int, stride: int, padding: Padding) -> jax.Array:
     """Pad (B, H, W, C) as a convolution with this kernel would."""
     return jnp.pad(x, ((0, 0), *_pads(x.shape, side, stride, padding), (0, 0)))
 
@@ -53,7 +50,7 @@ def _pads(shape: tuple[int, ...], side: int, stride: int, padding: Padding) -> S
     return padding
 
 
-def _windows(x: jax.Array, side: int, stride: int) -> list[jax.Array]:
+def windows(x: jax.Array, side: int, stride: int) -> list[jax.Array]:
     """Slice padded (..., H, W, C) into side² views (..., H', W', C), one per tap of the kernel."""
     *batch, height, width, channels = x.shape
     height, width = (height - side) // stride + 1, (width - side) // stride + 1
@@ -71,28 +68,23 @@ def _windows(x: jax.Array, side: int, stride: int) -> list[jax.Array]:
 
 
 def _depthwise_forward(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, at_once: bool
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _sum_of_shifts(x, kernel, stride, padding), (x, kernel)
 
 
 def _depthwise_backward(
-    stride: int,
-    padding: Padding,
-    at_once: bool,
-    kept: tuple[jax.Array, jax.Array],
-    gradient: jax.Array,
+    stride: int, padding: Padding, kept: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Gradients by x and by the kernel."""
     x, kernel = kept
     gradient = gradient.astype(jnp.float32)
-    by_x = _gradient_by_input(gradient, kernel, x.shape, stride, padding)
-    of_kernel = _gradient_by_kernel_at_once if at_once else _gradient_by_kernel
-    by_kernel = of_kernel(gradient, x, kernel.shape[0], stride, padding)
+    by_x = gradient_by_input(gradient, kernel, x.shape, stride, padding)
+    by_kernel = _gradient_by_kernel(gradient, x, kernel.shape[0], stride, padding)
     return by_x.astype(x.dtype), by_kernel.reshape(kernel.shape).astype(kernel.dtype)
 
 
-def _gradient_by_input(
+def gradient_by_input(
     gradient: jax.Array,
     kernel: jax.Array,
     shape: tuple[int, ...],
@@ -166,7 +158,7 @@ def _gradient_by_kernel(
     """
     batch, height, width, channels = gradient.shape
     reach = (1, (height - 1) * stride + 1, (width - 1) * stride + 1, channels)
-    padded, ones = _padded(x, side, stride, padding), jnp.ones(height * width, jnp.float32)
+    padded, ones = padded_as(x, side, stride, padding), jnp.ones(height * width, jnp.float32)
 
     def tap(number: jax.Array) -> jax.Array:
         image, place = number // side**2, number % side**2
@@ -178,15 +170,7 @@ def _gradient_by_kernel(
     return lax.map(tap, jnp.arange(batch * side**2)).reshape(batch, -1, channels).sum(0)
 
 
-def _gradient_by_kernel_at_once(
-    gradient: jax.Array, x: jax.Array, side: int, stride: int, padding: Padding
-) -> jax.Array:
-    """The same, (k², C) float32, one reduction a tap."""
-    windows = _windows(_padded(x, side, stride, padding), side, stride)
-    return jnp.stack([(window * gradient).sum((0, 1, 2)) for window in windows])
-
-
-_depthwise = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(2, 3, 4))
+_depthwise = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(2, 3))
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from blazepose_jax.models import cpu_ops
+from blazepose_jax.models import cpu_ops, gpu_ops
 from blazepose_jax.models.cpu_ops import Padding
 
 # Keras' defaults; the released nets are folded, so theirs cannot be recovered.
@@ -32,8 +32,9 @@ class LayerConfig:
       dtype: compute type of activations; parameters stay float32.
       convolution: ``xla`` lowers to convolutions; ``cpu`` writes depthwise convolutions as sums of
         shifted products and 1x1 ones as matrix products, which XLA's CPU backend runs several times
-        faster (``make bench``); ``auto`` chooses by the default backend. ``tflite`` is ``xla`` with
-        upsampling left as a mark, for ``export/`` alone. Same parameters, same function.
+        faster (``make bench``); ``gpu`` is ``xla`` with the gradients of depthwise ones written as
+        such sums; ``auto`` chooses by the default backend. ``tflite`` is ``xla`` with upsampling
+        left as a mark, for ``export/`` alone. Same parameters, same function.
       frozen: training, too, normalises by the running statistics and leaves them as they are; for
         fine-tuning.
       momentum: of the running statistics; short runs need less.
@@ -55,6 +56,13 @@ class LayerConfig:
         """Whether convolutions are rewritten for XLA's CPU backend."""
         return self.convolution == "cpu" or (
             self.convolution == "auto" and jax.default_backend() == "cpu"
+        )
+
+    @property
+    def fast_on_gpu(self) -> bool:
+        """Whether depthwise gradients are rewritten for XLA's GPU backend."""
+        return self.convolution == "gpu" or (
+            self.convolution == "auto" and jax.default_backend() == "gpu"
         )
 
 
@@ -120,8 +128,8 @@ class Conv(nn.Module):
         depthwise = self.features is None
         if self.config.fast_on_cpu and depthwise:
             return cpu_ops.depthwise_by_shifts(x, kernel, self.stride, self.padding)
-        if self.config.convolution == "gpu" and depthwise:
-            return cpu_ops.depthwise_by_shifts(x, kernel, self.stride, self.padding, True)
+        if self.config.fast_on_gpu and depthwise:
+            return gpu_ops.depthwise(x, kernel, self.stride, self.padding)
         if self.config.fast_on_cpu and self.kernel == 1 and self.stride == 1:
             return cpu_ops.pointwise_by_product(x, kernel)
         return lax.conv_general_dilated(

@@ -115,30 +115,6 @@ def test_depthwise_by_shifts_is_the_grouped_convolution(stride, padding, kernel)
     )
 
 
-@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (1, 5), (2, 5)])
-@pytest.mark.parametrize("at_once", [False, True])
-def test_depthwise_by_shifts_has_the_gradients_of_the_grouped_convolution(stride, kernel, at_once):
-    x = jax.random.normal(jax.random.key(0), (2, 14, 11, 6))
-    weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 1, 6))
-
-    def grouped(x, weights):
-        return lax.conv_general_dilated(
-            x,
-            weights,
-            (stride, stride),
-            "SAME",
-            feature_group_count=6,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-
-    def gradients(convolve):
-        return jax.grad(lambda x, w: jnp.sin(convolve(x, w)).sum(), (0, 1))(x, weights)
-
-    found = gradients(lambda x, w: cpu_ops.depthwise_by_shifts(x, w, stride, "SAME", at_once))
-    for ours, theirs in zip(found, gradients(grouped), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
-
-
 def test_upsample_is_half_pixel_bilinear():
     x = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
     np.testing.assert_allclose(

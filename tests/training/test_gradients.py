@@ -11,8 +11,7 @@ from jax import lax
 from jax.test_util import check_grads
 
 from blazepose_jax import training
-from blazepose_jax.models import FIELDS
-from blazepose_jax.models.cpu_ops import depthwise_by_shifts
+from blazepose_jax.models import FIELDS, cpu_ops, gpu_ops
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import LossConfig, TeacherConfig, losses
 from blazepose_jax.training.distillation import DistillationLosses, distillation_losses
@@ -25,7 +24,10 @@ from blazepose_jax.training.targets import BodyTargets
     ("kernel", "stride", "padding"),
     [(3, 1, "SAME"), (5, 2, "SAME"), (3, 2, ((1, 1), (1, 1))), (5, 2, ((2, 2), (2, 2)))],
 )
-def test_depthwise_gradients_are_those_of_the_convolution(dtype, kernel, stride, padding):
+@pytest.mark.parametrize("depthwise", [cpu_ops.depthwise_by_shifts, gpu_ops.depthwise])
+def test_depthwise_gradients_are_those_of_the_convolution(
+    depthwise, dtype, kernel, stride, padding
+):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(6, 16, 15, 8)), dtype)
     k = jnp.asarray(rng.normal(size=(kernel, kernel, 1, 8)), dtype)
@@ -49,7 +51,7 @@ def test_depthwise_gradients_are_those_of_the_convolution(dtype, kernel, stride,
             )
         )
 
-    value, found = score(lambda x, k: depthwise_by_shifts(x, k, stride, padding))(x, k)
+    value, found = score(lambda x, k: depthwise(x, k, stride, padding))(x, k)
     expected_value, expected = score(convolved)(x, k)
     # Only what is stored is rounded: a sum of 1,536 products in bfloat16 would be off by several
     # per cent.
