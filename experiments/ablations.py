@@ -3,11 +3,10 @@
 Commands, one for each of ``VARIANTS`` and for each seed:
 
     blazepose train ablations:baseline --workdir runs/baseline_0 seed=0
-    python tools/ablation_report.py runs/baseline_0 runs/baseline_1 ...
 
 Data: 10,000 rendered people, who have all 33 points and the truth of what is covered.
 
-Results: docs/results.md, "Ablations".
+Results: written for a GPU and not run yet.
 """
 
 import dataclasses

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from blazepose_jax.cli import COMMANDS
+from blazepose_jax.cli.large_pages import restart_with_large_pages
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.io.cache import xla_cache
 
@@ -113,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       0; 2 after bad input; 1 where an export lies too far from its source; 130 where ``track`` was
       interrupted.
     """
+    if argv is None and sys.argv[1:2] == ["train"]:
+        restart_with_large_pages()
     os.environ.setdefault("GLOG_minloglevel", "2")
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show is no reason to stop.
