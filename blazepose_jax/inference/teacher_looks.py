@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
+from blazepose_jax.batches import TRUST
 from blazepose_jax.data import run_lengths
 from blazepose_jax.data.annotations import Person, TeacherLabels
 from blazepose_jax.geometry import rois, warp
@@ -14,9 +15,6 @@ from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, Array, Frame, Poses
 
 JOINT_ROWS = np.array(BLAZEPOSE.indices(JOINTS))
-# Weight of a label by hand, by its distance from the teacher's point in torsos. A disagreement is
-# the teacher's own error a third of the time, so nothing is dropped.
-TRUST = ((0.2, 1.0), (0.5, 0.5), (np.inf, 0.15))
 
 
 @dataclasses.dataclass(frozen=True)

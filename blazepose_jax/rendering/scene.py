@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from blazepose_jax.batches import PoseBatch, SceneBatch
+from blazepose_jax.batches import IGNORED, PERSON, PoseBatch, SceneBatch
 from blazepose_jax.codecs import alignment
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.rendering.person import Person, render, smooth_noise
@@ -213,7 +213,8 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     # Who is mostly hidden by those who came later is ignored.
     hidden = jnp.linalg.norm(points[:, None, 4] - points[None, :, 4], axis=-1) < 0.06 * side
     later = jnp.arange(most)[None] > jnp.arange(most)[:, None]
-    status = jnp.where((hidden & later & (status == 1)[None]).any(1) & (status == 1), 2, status)
+    shown = status == PERSON
+    status = jnp.where((hidden & later & shown[None]).any(1) & shown, IGNORED, status)
     return {"pixels": image, "points": points, "status": status}
 
 

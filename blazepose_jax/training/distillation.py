@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from blazepose_jax.batches import TRUST
 from blazepose_jax.codecs import heatmaps
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, Network, PoseOutputs
@@ -112,8 +113,7 @@ def trust_in_labels(
 ) -> jax.Array:
     """Weights of the labels by their distance from the teacher's peak.
 
-    1 within 0.2 torso, 0.5 to 0.5 torso, 0.15 beyond. A disagreement is the teacher's own error a
-    third of the time, so nothing is dropped.
+    By ``batches.TRUST``, as ``blazepose data label`` does once for all.
 
     Args:
       teacher_outputs: (B, ...).
@@ -129,7 +129,7 @@ def trust_in_labels(
     peaks = jax.vmap(heatmaps.decode)(teacher_outputs.heatmap)
     torso = jnp.maximum(targets.torso, config.min_torso)[:, None]
     distance = jnp.linalg.norm(peaks - targets.keypoints_crop, axis=-1) / torso
-    trust = jnp.where(distance < 0.2, 1.0, jnp.where(distance < 0.5, 0.5, 0.15))
+    trust = jnp.select([distance < far for far, _ in TRUST], [weight for _, weight in TRUST])
     # Points outside of the crop and the ROI points, whose place the labels define, have no peak to
     # compare with.
     return jnp.where(targets.inside & targets.is_keypoint & taught, trust, 1.0)
