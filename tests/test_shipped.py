@@ -18,7 +18,7 @@ from blazepose_jax.training.experiments import ALIASES, families, split_name
 def test_every_folder_that_ships_is_here():
     for name in CHECKOUT:
         assert shipped(name).is_dir()
-    assert families() == ["demo", "detector", "finetune", "paper", "released", "smoke"]
+    assert families() == ["ablations", "demo", "detector", "finetune", "paper", "released", "smoke"]
 
 
 @pytest.mark.parametrize("name", [*ALIASES, *ALIASES.values()])
