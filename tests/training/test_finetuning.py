@@ -244,6 +244,14 @@ def test_a_student_that_agrees_has_nothing_to_learn(smoke):
     worse = distilled(moved, outputs, goal)
     for name in ("points", "visibility", "heatmap", "mask", "features"):
         assert getattr(worse, name) > getattr(agreed, name) + 1e-4, name
+    # The paper's nets draw smaller masks than Google's.
+    batch, side = outputs.mask.shape[:2]
+    small = jax.image.resize(outputs.mask, (batch, side // 2, side // 2, 1), "linear")
+    same, apart = (
+        float(distilled(outputs.replace(mask=mask), outputs, goal).mask)
+        for mask in (small, 0 * small)
+    )
+    assert abs(same) < 1e-5 < 1e-3 < apart
     # Where its label is doubted, a map is the teacher's to draw.
     elsewhere = outputs.replace(heatmap=outputs.heatmap.at[..., 5].add(3))
     sure, unsure = (
