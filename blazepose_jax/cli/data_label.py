@@ -34,6 +34,7 @@ from blazepose_jax.skeleton import BLAZEPOSE
 
 TEACHER = "released-heavy"
 FORMAT = "blazepose_jax labels 1"
+NO_FINDER = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,11 @@ def label(args: Namespace) -> None:
             f"--skeleton {args.skeleton!r}: a teacher labels BlazePose's 33 points; points of your"
             " own stay in the labels as they are"
         )
+    if args.finder == NO_FINDER and args.name == "photographs":
+        raise BlazePoseError(
+            "--finder none looks only where people are labelled by hand, and photographs of a plain"
+            " folder have nobody: leave it out"
+        )
     output, journal = Path(args.output), Path(f"{args.output}.journal")
     if output.exists():
         raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
@@ -77,7 +83,8 @@ def label(args: Namespace) -> None:
         "names": list(photographs.names),
     }
     done = read_journal(journal, made_by)
-    labeller = load_labeller(locate(teacher), locate(args.finder), args.runtime)
+    finder = None if args.finder == NO_FINDER else locate(args.finder)
+    labeller = load_labeller(locate(teacher), finder, args.runtime)
     label_all(labeller, photographs, journal, made_by, done)
     rows = read_json_lines(journal)[1:]
     people, others = write_labels(rows, photographs, made_by, output)

@@ -44,22 +44,23 @@ class Labeller:
     Attributes:
       teacher: looks at crops and at their mirror images.
       first: the same net, which looks at crops alone: a first look only says where to look next.
-      finder: searches photographs for people.
+      finder: searches photographs for people; None where nobody else is to be labelled.
     """
 
     teacher: Engine
     first: Engine
-    finder: Engine
+    finder: Engine | None
 
 
 def load_labeller(
-    teacher: str, finder: str, runtime: str = "jax", *, download: bool = False
+    teacher: str, finder: str | None, runtime: str = "jax", *, download: bool = False
 ) -> Labeller:
     """Load the networks.
 
     Args:
       teacher: weights of the 33 points.
-      finder: weights with a detector, of a pose net that is quick.
+      finder: weights with a detector, of a pose net that is quick; None labels only people who are
+        labelled by hand.
       runtime: as for ``load_engine``.
       download: as for ``load_engine``.
 
@@ -74,14 +75,15 @@ def load_labeller(
     found = Labeller(
         load_engine(teacher, None, both, runtime, download=download),
         load_engine(teacher, None, plain, runtime, download=download),
-        load_engine(finder, None, search, runtime, download=download),
+        None if finder is None else load_engine(finder, None, search, runtime, download=download),
     )
     if found.teacher.skeleton.keypoints != BLAZEPOSE.keypoints:
         raise BlazePoseError(
             f"the teacher {teacher!r} predicts {len(found.teacher.skeleton.keypoints)} points of"
             f" the set {found.teacher.skeleton.name!r}: name a net of BlazePose's 33"
         )
-    assert found.finder.detector is not None  # an error where the weights hold none
+    # Weights without a detector are an error above.
+    assert found.finder is None or found.finder.detector is not None
     return found
 
 
@@ -100,7 +102,7 @@ def label_picture(
       Labels of each of ``people``, None of those whom the teacher did not find where their labels
       are; and labels of everybody else who was found.
     """
-    squares = find_squares(labeller.finder, frame)
+    squares = [] if labeller.finder is None else find_squares(labeller.finder, frame)
     seen = [best_look(labeller, frame, person, names, squares) for person in people]
     known = [look for look in seen if look is not None]
     others = list(unlabelled_looks(labeller, frame, people, squares, known))
