@@ -52,7 +52,7 @@ class OptimizerConfig:
     # the same batch_size. Batch statistics are those of each micro-batch.
     accumulate: int = 1
     # (beginning of a parameter's path, factor on its learning rate), like ("backbone", 0.1); the
-    # first that fits.
+    # first that fits. 0 freezes: no gradient is computed.
     groups: tuple[tuple[str, float], ...] = ()
     # (head, factor on the learning rate of the rows of keypoints that --init does not predict).
     # Landmarks are in px: Adam's steps of 2e-4 would take thousands to cross a crop.

@@ -94,17 +94,6 @@ def order_loss(logits: Array, targets: SceneTargets, config: DetectorConfig) -> 
     return (share * ratio).sum() * (there.sum() > 1)
 
 
-def weigh(parts: DetectorLosses, config: DetectorConfig) -> tuple[jax.Array, DetectorLosses]:
-    """The loss, (), and its weighted parts."""
-    weighted = DetectorLosses(
-        score=config.score * parts.score,
-        order=config.order * parts.order,
-        boxes=config.boxes * parts.boxes,
-        keypoints=config.keypoints * parts.keypoints,
-    )
-    return weighted.score + weighted.order + weighted.boxes + weighted.keypoints, weighted
-
-
 def detector_objective(
     apply: Callable[[Variables, jax.Array], tuple[DetectorOutputs, Any]],
     variables: Variables,
@@ -142,7 +131,7 @@ def detector_objective(
         unsure = targets.alone & (jax.nn.sigmoid(seen) > config.teacher_score)
         targets = targets.replace(scored=targets.scored & ~unsure)
     parts = detector_losses(outputs, targets, side=side, weight=batch.weight, config=config)
-    loss, weighted = weigh(parts, config)
+    loss, weighted = losses.weigh(parts, config)
     found = (jax.nn.sigmoid(outputs.logits[..., 0]) > config.min_score).astype(jnp.float32)
     recall = losses.masked_mean(found, targets.positive * batch.weight[:, None])
     metrics = losses.as_metrics(parts) | losses.as_metrics(weighted, "weighted_")

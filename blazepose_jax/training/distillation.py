@@ -190,30 +190,6 @@ def distillation_losses(
     )
 
 
-def weigh(parts: DistillationLosses, config: TeacherConfig) -> tuple[jax.Array, DistillationLosses]:
-    """The loss, (), and its weighted parts."""
-    w = config
-    weighted = DistillationLosses(
-        points=w.points * parts.points,
-        peaks=w.peaks * parts.peaks,
-        heatmap=w.heatmap * parts.heatmap,
-        world=w.world * parts.world,
-        mask=w.mask * parts.mask,
-        visibility=w.visibility * parts.visibility,
-        features=w.features * parts.features,
-    )
-    loss = (
-        weighted.points
-        + weighted.peaks
-        + weighted.heatmap
-        + weighted.world
-        + weighted.mask
-        + weighted.visibility
-        + weighted.features
-    )
-    return loss, weighted
-
-
 def peak_loss(
     xy: Array,
     teacher_logits: Array | None,

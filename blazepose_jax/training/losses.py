@@ -78,6 +78,24 @@ def focal(logits: Array, targets: Array, alpha: float, gamma: float) -> jax.Arra
     return weight * (1 - right) ** gamma * binary_cross_entropy(logits, targets)
 
 
+def weigh(parts: Any, config: Any) -> tuple[jax.Array, Any]:
+    """The sum of losses by their weights.
+
+    Args:
+      parts: a struct of () losses.
+      config: has a weight by the name of each.
+
+    Returns:
+      () loss, and the weighted parts. A loss of weight 0 has no gradient: nothing is computed for
+      it.
+    """
+    weights = {name: getattr(config, name) for name in vars(parts)}
+    weighted = parts.replace(
+        **{name: w * getattr(parts, name) if w else jnp.float32(0) for name, w in weights.items()}
+    )
+    return jnp.stack(list(vars(weighted).values())).sum(), weighted
+
+
 def as_metrics(parts: Any, prefix: str = "") -> dict[str, jax.Array]:
     """The fields of a struct of losses by name, for the log."""
     return {f"{prefix}{name}": value for name, value in vars(parts).items()}

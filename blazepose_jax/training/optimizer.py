@@ -27,8 +27,7 @@ def make_optimizer(
       weight_decay: decoupled.
       clip: of the global gradient norm.
       rule: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
-      groups: (beginning of a parameter's path, factor on its learning rate); the first that fits
-        counts.
+      groups: as for ``scale_by_group``.
 
     Returns:
       The transformation; its ``init`` raises BlazePoseError where a group fits no parameter.
@@ -80,8 +79,7 @@ def scale_by_group(groups: tuple[tuple[str, float], ...]) -> optax.GradientTrans
         return optax.EmptyState()
 
     def scale(path: Any, update: jax.Array) -> jax.Array:
-        name = "/".join(part.key for part in path)
-        return update * next((factor for start, factor in groups if name.startswith(start)), 1.0)
+        return update * factor_of(path, groups)
 
     return optax.GradientTransformation(
         init,
@@ -90,3 +88,26 @@ def scale_by_group(groups: tuple[tuple[str, float], ...]) -> optax.GradientTrans
             state,
         ),
     )
+
+
+def stop_frozen(params: optax.Params, groups: tuple[tuple[str, float], ...]) -> optax.Params:
+    """Parameters of which those whose factor is 0 have no gradient.
+
+    A network's first layers, frozen, cost no more than at inference: nothing below the first
+    parameter that learns is differentiated.
+
+    Args:
+      params: of a network.
+      groups: as for ``scale_by_group``.
+    """
+
+    def stopped(path: Any, value: jax.Array) -> jax.Array:
+        return value if factor_of(path, groups) else jax.lax.stop_gradient(value)
+
+    return jax.tree_util.tree_map_with_path(stopped, params)
+
+
+def factor_of(path: Any, groups: tuple[tuple[str, float], ...]) -> float:
+    """The factor of the first group that a parameter's path begins with; 1 where none does."""
+    name = "/".join(part.key for part in path)
+    return next((factor for start, factor in groups if name.startswith(start)), 1.0)

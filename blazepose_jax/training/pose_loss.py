@@ -117,34 +117,6 @@ def pose_losses(
     )
 
 
-def weigh(parts: PoseLosses, config: LossConfig) -> tuple[jax.Array, PoseLosses]:
-    """The loss, (), and its weighted parts."""
-    w = config
-    weighted = PoseLosses(
-        heatmap=w.heatmap * parts.heatmap,
-        offsets=w.offsets * parts.offsets,
-        regression=w.regression * parts.regression,
-        visibility=w.visibility * parts.visibility,
-        presence=w.presence * parts.presence,
-        pose_presence=w.pose_presence * parts.pose_presence,
-        depth=w.depth * parts.depth,
-        world=w.world * parts.world,
-        mask=w.mask * parts.mask,
-    )
-    loss = (
-        weighted.heatmap
-        + weighted.offsets
-        + weighted.regression
-        + weighted.visibility
-        + weighted.presence
-        + weighted.pose_presence
-        + weighted.depth
-        + weighted.world
-        + weighted.mask
-    )
-    return loss, weighted
-
-
 def heatmap_loss(
     logits: Array | None, targets: Targets, labels: Array, config: LossConfig
 ) -> jax.Array:

@@ -70,7 +70,7 @@ def pose_objective(
         config=weights,
         trust=trust,
     )
-    loss, weighted = pose_loss.weigh(parts, weights)
+    loss, weighted = losses.weigh(parts, weights)
     metrics |= losses.as_metrics(parts) | losses.as_metrics(weighted, "weighted_")
     metrics["pck@0.2"] = 100 * training_pck(outputs, targets, fields, side, trust)
     return teacher_loss + loss, (metrics, stats)
@@ -110,7 +110,7 @@ def distil(
         taught=teacher.taught,
         config=teacher.config,
     )
-    loss, weighted = distillation.weigh(parts, teacher.config)
+    loss, weighted = losses.weigh(parts, teacher.config)
     metrics = losses.as_metrics(parts, "teacher_")
     return loss, metrics | losses.as_metrics(weighted, "weighted_teacher_"), trust
 

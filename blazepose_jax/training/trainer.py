@@ -18,7 +18,7 @@ from blazepose_jax.structs import Variables
 from blazepose_jax.training.config import Config
 from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
 from blazepose_jax.training.initialise import Start, start_from
-from blazepose_jax.training.optimizer import make_optimizer
+from blazepose_jax.training.optimizer import make_optimizer, stop_frozen
 from blazepose_jax.training.row_rates import scale_rows
 from blazepose_jax.training.run_control import return_freed_memory
 from blazepose_jax.training.step import (
@@ -118,6 +118,8 @@ class Trainer:
 
     def _apply_in_training(self, variables: Variables, pixels: jax.Array) -> tuple[Any, Any]:
         images = self.spec.normalise(pixels)
+        learning = stop_frozen(variables["params"], self.config.optimizer.groups)
+        variables = {**variables, "params": learning}
         outputs, updated = self.model.apply(variables, images, train=True, mutable=["batch_stats"])
         return outputs, updated.get("batch_stats", variables["batch_stats"])
 

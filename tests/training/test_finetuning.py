@@ -1,5 +1,6 @@
 """Starting from trained weights: unfolding, frozen statistics, groups, teachers."""
 
+import dataclasses
 import json
 import zlib
 
@@ -19,14 +20,18 @@ from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import (
+    LossConfig,
     Teacher,
     TeacherConfig,
     create_train_state,
+    losses,
     make_optimizer,
     train_step,
 )
 from blazepose_jax.training.distillation import distillation_losses, trust_in_labels
 from blazepose_jax.training.initialise import start_from, take_over
+from blazepose_jax.training.optimizer import stop_frozen
+from blazepose_jax.training.pose_loss import PoseLosses
 from blazepose_jax.training.targets import Targets
 from blazepose_jax.training.teacher import TrainingModeApply, load_teacher
 from blazepose_jax.weights import import_weights, read_stored, save_weights
@@ -143,6 +148,47 @@ def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
     with pytest.raises(BlazePoseError, match="did you mean 'sgd'"):
         make_optimizer(0.1, 10, warmup=0.1, weight_decay=0.0, clip=9.0, rule="sdg")
     assert isinstance(optimizer, optax.GradientTransformation)
+
+
+def test_frozen_layers_cost_no_gradient(smoke):
+    _, _, images = smoke
+    frozen = create_model("smoke", LayerConfig(frozen=True), side=128)
+    variables = jax.eval_shape(
+        lambda key: frozen.init(key, images[:1], train=False), jax.random.key(0)
+    )
+    params, stats = variables["params"], variables["batch_stats"]
+
+    def gradient(groups):
+        def loss(params, stats):
+            learning = {"params": stop_frozen(params, groups), "batch_stats": stats}
+            outputs, _ = frozen.apply(learning, images, train=True, mutable=["batch_stats"])
+            return jnp.abs(outputs.landmarks).mean() + jnp.abs(outputs.heatmap).mean()
+
+        return jax.grad(loss)
+
+    def work(groups):
+        return len(jax.make_jaxpr(gradient(groups))(params, stats).jaxpr.eqns)
+
+    heads_alone = tuple((name, 0.0) for name in params if name != "heads")
+    assert work(heads_alone) < 0.7 * work((("heads", 0.5),)) == 0.7 * work(())
+    # Of the first layer alone nothing but its own gradient is saved.
+    assert work(heads_alone) < work((("stem", 0.0),)) < work(())
+
+    def product(params):
+        stopped = stop_frozen(params, (("stem", 0.0),))
+        return stopped["stem"]["kernel"] * stopped["heads"]["kernel"]
+
+    simple = {"stem": {"kernel": jnp.float32(3)}, "heads": {"kernel": jnp.float32(5)}}
+    assert jax.grad(product)(simple) == {"stem": {"kernel": 0}, "heads": {"kernel": 3}}
+
+
+def test_a_loss_of_weight_0_is_left_out():
+    names = [field.name for field in dataclasses.fields(PoseLosses)]
+    parts = PoseLosses(**dict.fromkeys(names, jnp.float32(2))).replace(mask=jnp.float32(np.nan))
+    loss, weighted = losses.weigh(parts, LossConfig(mask=0.0, heatmap=3.0))
+    assert float(weighted.mask) == 0
+    assert float(weighted.heatmap) == 6
+    np.testing.assert_allclose(loss, sum(map(float, vars(weighted).values())), rtol=1e-6)
 
 
 def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
