@@ -133,7 +133,8 @@ def _load_litert(
     if isinstance(weights, Weights):
         raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
     files = read_tflite_files(weights, detector, to_native_tflite, experiment=experiment)
-    nets = litert_networks(files, threads)
+    unasked = [name for name in ("mask", "world") if not getattr(settings, name)]
+    nets = litert_networks(files, threads, unasked)
     model = f"{Path(weights).name} (litert)"
     return LiteRTEngine(nets.get("detector"), nets.get("pose"), settings, model)
 

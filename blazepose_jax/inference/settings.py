@@ -58,7 +58,7 @@ class Settings:
       flip: average with the mirrored crop; twice the work, for stills.
       smoothing: One-Euro filter on points, low pass on visibility.
       world: return world landmarks where the net has them.
-      mask: return masks where the net has them; costs about a tenth of the pose net.
+      mask: return masks where the net has them; costs a third of Full, half of Lite.
       filters: constants of ``smoothing``.
       rounding: crops are rounded as MediaPipe's are (``warp.crop``); without it points have
         gradients by the picture and by the ROI.

@@ -95,9 +95,9 @@ def _litert_nets(weights: str | Path) -> Nets:
     from blazepose_jax.export.convert import to_native_tflite
     from blazepose_jax.inference.litert import litert_networks
 
-    nets = litert_networks(read_tflite_files(weights, convert=to_native_tflite))
-
-    def without_mask(images: Array) -> PoseOutputs:
-        return nets["pose"](np.asarray(images)).replace(mask=None)
-
-    return lambda images: nets["detector"](np.asarray(images)), without_mask
+    files = read_tflite_files(weights, convert=to_native_tflite)
+    nets = litert_networks(files, without=("mask",))
+    return (
+        lambda images: nets["detector"](np.asarray(images)),
+        lambda images: nets["pose"](np.asarray(images)),
+    )

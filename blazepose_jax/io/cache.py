@@ -1,9 +1,14 @@
 """The folders of what is fetched or made once and kept."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.files import write_bytes
+
 NAME = "blazepose_jax"
+MAX_REMEMBERED = 32  # files of one folder, of 3 to 28 MB each
 
 
 def cache_folder() -> Path:
@@ -37,3 +42,29 @@ def xla_cache() -> Path:
 def graphs_cache() -> Path:
     """Networks that were converted for another runtime."""
     return cache_folder() / "graphs"
+
+
+def remembered(path: Path, make: Callable[[], bytes]) -> bytes:
+    """A file's bytes, made where nobody has made them before.
+
+    A folder keeps the ``MAX_REMEMBERED`` files that were used last. One that cannot be read or
+    written is no error: then each process makes them anew.
+
+    Args:
+      path: in a folder that holds nothing else; its name says all that the bytes depend on.
+      make: gives the bytes.
+    """
+    try:
+        data = path.read_bytes()
+        os.utime(path)
+    except OSError:
+        data = make()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, data)
+            kept = sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
+            for old in kept[MAX_REMEMBERED:]:
+                old.unlink(missing_ok=True)
+        except (OSError, BlazePoseError):
+            pass
+    return data
