@@ -5,6 +5,7 @@ Importing the package loads what inference needs, neither ``export`` nor ``train
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings, detect, estimate, initial_state, track
+from blazepose_jax.inference.streams import track_streams
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.draw import draw_poses
 from blazepose_jax.io.frames import to_frame
@@ -38,4 +39,5 @@ __all__ = [
     "read_media",
     "to_frame",
     "track",
+    "track_streams",
 ]

@@ -5,8 +5,11 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from blazepose_jax.cli import track_many
 from blazepose_jax.cli.options import (
     add_decode,
     add_runtime,
@@ -20,10 +23,12 @@ from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings, SmoothingConfig
+from blazepose_jax.inference.streams import SLOTS
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
-from blazepose_jax.io.media import Media, read_media
+from blazepose_jax.io.media import Media, Picture, read_media
 from blazepose_jax.io.output_checks import check_outputs
+from blazepose_jax.io.prefetch import Prefetch
 
 
 @dataclasses.dataclass
@@ -41,11 +46,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options."""
     parser.add_argument(
         "input",
+        nargs="+",
         metavar="INPUT",
         help=(
             "video, image, folder of images, camera:0, a URL like rtsp://..., or - for standard"
-            " input"
+            " input; several are tracked at once, with --output"
         ),
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="write the results of each input here, named after it"
+    )
+    parser.add_argument(
+        "--formats",
+        default="json",
+        metavar="NAMES",
+        help=f"of --output: {', '.join(track_many.FORMATS)}, or both (default: json)",
+    )
+    parser.add_argument(
+        "--slots",
+        type=int,
+        default=SLOTS,
+        metavar="N",
+        help=f"of several inputs: how many at a time (default: {SLOTS})",
     )
     add_weights(parser)
     parser.add_argument(
@@ -140,7 +162,11 @@ def settings_of(args: Namespace, is_sequence: bool) -> Settings:
 
 def run(args: Namespace) -> None:
     """``blazepose track``."""
-    media = read_media(args.input, start=args.start, end=args.end, sequence=args.sequence)
+    if track_many.is_asked(args):
+        locate_weights(args)
+        track_many.run(args, settings_of(args, not track_many.are_stills(args)))
+        return
+    media = read_media(args.input[0], start=args.start, end=args.end, sequence=args.sequence)
     files = (args.json, args.csv, args.video)
     locate_weights(args)
     check_outputs(files, (*media.files, args.weights, args.detector))
@@ -172,8 +198,8 @@ def run(args: Namespace) -> None:
 def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
     """Track every picture and write what was found; an interrupt ends it after a frame."""
     counts, before = Counts(), Counts()
-    with interruptible() as interrupted:
-        for picture in progress(media, media.count, media.name, "frames"):
+    with interruptible() as interrupted, read_ahead(media) as pictures:
+        for picture in progress(pictures, media.count, media.name, "frames"):
             if not media.is_sequence:
                 before = dataclasses.replace(counts)
                 tracker.reset()
@@ -189,6 +215,11 @@ def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
                 counts.stopped = True
                 break
     return counts
+
+
+def read_ahead(media: Media) -> AbstractContextManager[Iterable[Picture]]:
+    """The pictures, of files read ahead; what comes live is read when it is wanted."""
+    return Prefetch(media) if media.files else nullcontext(media)
 
 
 def is_piped(*outputs: str | None) -> bool:

@@ -22,6 +22,7 @@ class JaxEngine:
     Attributes:
       skeleton: what the keypoints mean.
       model: the networks' names.
+      pose: the pose net.
     """
 
     def __init__(
@@ -38,9 +39,9 @@ class JaxEngine:
         Raises:
           BlazePoseError: no pose net, or one without a skeleton.
         """
-        self._detector, self._pose = detector, required(pose, "pose net")
+        self._detector, self.pose = detector, required(pose, "pose net")
         self._settings, self.model = settings, model
-        self.skeleton: Skeleton = required_skeleton(self._pose)
+        self.skeleton: Skeleton = required_skeleton(self.pose)
         if settings.flip:
             warn_of_flip(self.skeleton)
 
@@ -58,7 +59,7 @@ class JaxEngine:
     ) -> tuple[TrackState, Poses]:
         """One frame: ``inference.track``."""
         return pipeline.track(
-            self._detector, self._pose, state, frame, elapsed, settings=self._settings, first=first
+            self._detector, self.pose, state, frame, elapsed, settings=self._settings, first=first
         )
 
     def detect(self, frame: Frame | Array) -> Detections:
@@ -67,8 +68,8 @@ class JaxEngine:
 
     def find(self, frame: Frame | Array) -> Candidates:
         """Where people may be: ``inference.find_people``."""
-        return pipeline.find_people(self.detector, self._pose, frame, settings=self._settings)
+        return pipeline.find_people(self.detector, self.pose, frame, settings=self._settings)
 
     def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs: ``inference.estimate``."""
-        return pipeline.estimate(self._pose, frame, roi, settings=self._settings)
+        return pipeline.estimate(self.pose, frame, roi, settings=self._settings)

@@ -1,5 +1,6 @@
 """The engine of LiteRT."""
 
+import copy
 from functools import partial
 from typing import NoReturn
 
@@ -107,6 +108,12 @@ class LiteRTEngine:
             return steps.read_poses(body, outputs, roi, active, ids, settings)
 
         self._admit, self._read_poses = admit, read_poses
+
+    def with_networks_of(self, other: "LiteRTEngine") -> "LiteRTEngine":
+        """The compiled steps of this engine round another's networks, for another thread."""
+        found = copy.copy(self)
+        found._detector, found._pose = other._detector, other._pose
+        return found
 
     @property
     def detector(self) -> Network:

@@ -95,9 +95,9 @@ def track(
 ) -> tuple[TrackState, Poses]:
     """Follow people from one frame to the next; the detector runs only while a slot is free.
 
-    A video is a Python loop or a ``lax.scan`` over this function. For many streams write a batched
-    function rather than ``vmap``, which would run detector and search on every frame. Same input,
-    same machine, same versions: same bits.
+    A video is a Python loop or a ``lax.scan`` over this function. For many streams take
+    ``track_batch`` rather than ``vmap``, which would run detector and search on every frame. Same
+    input, same machine, same versions: same bits.
 
     Args:
       detector: a detector network; None is enough where ``first`` is given.
@@ -136,20 +136,20 @@ def _track(
     found = lax.cond(
         state.active.all(),
         lambda: no_candidates(settings.max_people),
-        lambda: _find(detector, pose, state, frame, settings),
+        lambda: find_in(detector, pose, state, frame, settings),
     )
     state = associate(
         state.replace(detector_runs=state.detector_runs + ~state.active.all()),
         found,
         settings=settings,
     )
-    return _look(pose, state, frame, elapsed, settings)
+    return look(pose, state, frame, elapsed, settings=settings)
 
 
-def _find(
+def find_in(
     detector: Network, pose: Network, state: TrackState, frame: Frame, settings: Settings
 ) -> Candidates:
-    """Where new people may be."""
+    """Where new people may be: ``find_people`` beside those who are followed; for use in jit."""
     if settings.search == "none":
         return candidates(_detect(detector, frame, settings=settings))
     wide = search_settings(settings)
@@ -158,7 +158,7 @@ def _find(
         outputs = detector(detector_input(detector, frame, turn, rounding=wide.rounding))
         return read_detections(detector, outputs, frame, turn, settings=wide)
 
-    def look(roi: ROI, active: Array) -> tuple[Poses, ROI]:
+    def look_into(roi: ROI, active: Array) -> tuple[Poses, ROI]:
         def one(square: ROI, is_active: Array) -> tuple[Poses, ROI]:
             square, is_active = jax.tree.map(lambda a: a[None], (square, is_active))
             crops = pose_input(pose, frame, square, rounding=wide.rounding)
@@ -170,7 +170,7 @@ def _find(
         return map_active(one, roi, active)
 
     found = lax.map(detect_turned, jnp.arange(TURNS[settings.search]))
-    return find(look, found, state, frame.size, required_skeleton(pose), settings)
+    return find(look_into, found, state, frame.size, required_skeleton(pose), settings)
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -185,14 +185,14 @@ def _track_from(
 ) -> tuple[TrackState, Poses]:
     """With fixed first squares."""
     state = start(state, first, settings=settings)
-    state, poses = _look(pose, state, frame, elapsed, settings)
+    state, poses = look(pose, state, frame, elapsed, settings=settings)
     return number(state, poses), poses
 
 
-def _look(
-    pose: Network, state: TrackState, frame: Frame, elapsed: Array | float, settings: Settings
+def look(
+    pose: Network, state: TrackState, frame: Frame, elapsed: Array | float, *, settings: Settings
 ) -> tuple[TrackState, Poses]:
-    """Run the pose net in the ROIs of the active slots."""
+    """Run the pose net in the ROIs of the active slots, and follow them; for use in jit."""
     crops = pose_input(pose, frame, state.roi, rounding=settings.rounding)
     outputs = run_pose(pose, crops, state.active, settings)
     return follow(pose, state, outputs, elapsed, settings=settings)
@@ -251,7 +251,7 @@ def _find_people(
     detector: Network, pose: Network, frame: Frame, *, settings: Settings
 ) -> Candidates:
     state = initial_state(required_skeleton(pose), settings.max_people)
-    return _find(detector, pose, state, frame, settings)
+    return find_in(detector, pose, state, frame, settings)
 
 
 @settings_by_name

@@ -134,7 +134,7 @@ def _open(source: str, name: str, format: str | None) -> "InputContainer":
         ) from error
 
 
-def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
+def _video_stream(container: "InputContainer", name: str, *, warn: bool = True) -> "VideoStream":
     """The stream that a player shows: not a cover picture; of several the one that is marked."""
     from av.stream import Disposition
 
@@ -148,7 +148,7 @@ def _video_stream(container: "InputContainer", name: str) -> "VideoStream":
         raise BlazePoseError(f"{name!r} has no video stream: give a file with pictures")
     marked = [stream for stream in streams if stream.disposition & Disposition.default]
     chosen = (marked or streams)[0]
-    if len(streams) > 1:
+    if warn and len(streams) > 1:
         why = "marked as default" if marked else "the first"
         warnings.warn(
             f"{Path(name).name} holds {len(streams)} films: number {streams.index(chosen)} is read,"
@@ -171,9 +171,7 @@ def _decode(
 ) -> Iterator[tuple[float, np.ndarray]]:
     from av.codec.context import ThreadType
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of several streams: open_video has warned
-        stream = _video_stream(container, name)
+    stream = _video_stream(container, name, warn=False)  # open_video has warned
     stream.thread_type = ThreadType.AUTO
     by_order = container.format.name in NO_ORDER
     clock, shown, stored, end, broken = Clock(1 / fps), 0, 0, None, ""

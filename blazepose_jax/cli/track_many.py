@@ -1,0 +1,202 @@
+"""``blazepose track A B ... --output DIR``: many inputs at once, with results for each."""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from blazepose_jax.cli.options import experiment_of
+from blazepose_jax.cli.progress import progress
+from blazepose_jax.cli.track_outputs import Sink, naming
+from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
+from blazepose_jax.inference.first_squares import DETECTOR
+from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
+from blazepose_jax.inference.streams import Ended, checked, run_streams
+from blazepose_jax.io.image_formats import is_picture
+from blazepose_jax.io.interrupts import interruptible
+from blazepose_jax.io.media import Media, read_media
+from blazepose_jax.io.output_checks import check_outputs
+from blazepose_jax.io.results import CsvWriter, JsonWriter
+
+FORMATS = ("json", "csv")
+ALONE = ("json", "csv", "video", "mask")  # options that name the output of one input
+
+
+def is_asked(args: Namespace) -> bool:
+    """Whether the options are those of many inputs."""
+    return len(args.input) > 1 or args.output is not None
+
+
+def are_stills(args: Namespace) -> bool:
+    """Whether all inputs are pictures that have nothing to do with each other."""
+
+    def is_still(name: str) -> bool:
+        path = Path(name)
+        return path.is_dir() or (path.is_file() and is_picture(path))
+
+    return not args.sequence and all(map(is_still, args.input))
+
+
+def run(args: Namespace, settings: Settings) -> None:
+    """Track all inputs; those that cannot be read stop no other.
+
+    Raises:
+      BlazePoseError: options of one input; after the rest is done, inputs that failed.
+    """
+    for option in ALONE:
+        if getattr(args, option) is not None:
+            raise BlazePoseError(
+                f"--{option} names the result of one input, and there are {len(args.input)} with"
+                " --output DIR, which names those of all: leave one out"
+            )
+    if args.output is None:
+        raise BlazePoseError(
+            f"{len(args.input)} inputs need a folder for their results: give --output DIR"
+        )
+    if args.roi != DETECTOR:
+        raise BlazePoseError(
+            f"--roi {args.roi} holds for one input: track the inputs one after the other"
+        )
+    formats = [check_name(name, FORMATS, "format") for name in args.formats.split(",")]
+    names = result_names(args.input)
+    outputs = [[os.path.join(args.output, f"{name}.{kind}") for kind in formats] for name in names]
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    files = [path for paths in outputs for path in paths]
+    check_outputs(files, (*args.input, args.weights, args.detector))
+    engine = load_stream_engine(
+        args.weights,
+        args.detector,
+        checked(settings, args.slots),
+        args.runtime,
+        min(args.slots, len(args.input)),
+        experiment=experiment_of(args),
+    )
+    media: dict[int, Media] = {}
+
+    def opener(number: int) -> Callable[[], Media]:
+        def opened() -> Media:
+            media[number] = read_media(
+                args.input[number], start=args.start, end=args.end, sequence=args.sequence
+            )
+            return media[number]
+
+        return opened
+
+    results = Results(engine, media, outputs, args.world)
+    began = time.perf_counter()
+    with interruptible() as interrupted:
+        results.take(run_streams(engine, map(opener, range(len(names)))), interrupted)
+    seconds = time.perf_counter() - began
+    print(
+        f"{results.frames} frames of {results.done} inputs, {results.occupied} with people,"
+        f" {results.frames / seconds:.1f} frames/s with compilation, reading and writing; results"
+        f" in {args.output}"
+    )
+    if results.stopped:
+        raise Interrupted("interrupted: the results so far are kept")
+    if results.failed:
+        for number, error in results.failed.items():
+            print(f"blazepose: {args.input[number]} failed: {error}", file=sys.stderr)
+        raise BlazePoseError(
+            f"{len(results.failed)} of {len(names)} inputs failed, as said above: the results of"
+            f" the others are in {args.output}"
+        )
+
+
+class Results:
+    """What is written of each input.
+
+    Attributes:
+      frames: tracked.
+      occupied: frames with people.
+      done: inputs that came to their end.
+      failed: {position of the input: why}.
+      stopped: by an interrupt.
+    """
+
+    def __init__(
+        self,
+        engine: StreamEngine,
+        media: Mapping[int, Media],
+        outputs: Sequence[Sequence[str]],
+        world: bool,
+    ):
+        """Nothing yet.
+
+        Args:
+          engine: tracks.
+          media: of the inputs that were opened.
+          outputs: names of the files of each input.
+          world: whether CSV files have world landmarks.
+        """
+        self._engine, self._media, self._outputs, self._world = engine, media, outputs, world
+        self._sinks: dict[int, list[Sink]] = {}
+        self.frames = self.occupied = self.done = 0
+        self.failed: dict[int, BlazePoseError | OSError] = {}
+        self.stopped = False
+
+    def take(self, events: Iterable, interrupted: Callable[[], bool]) -> None:
+        """Write what comes; an interrupt keeps what is written so far."""
+        try:
+            for event in progress(events, None, f"{len(self._outputs)} inputs", "frames"):
+                if isinstance(event, Ended):
+                    self._end(event)
+                    continue
+                self.frames += 1
+                self.occupied += bool(event.poses.present.any())
+                for sink in self._sinks_of(event.stream):
+                    with naming(sink.path):
+                        sink.write(event.picture, event.poses)
+                if interrupted():
+                    self.stopped = True
+                    for stream in list(self._sinks):
+                        self._end(Ended(stream))
+                    break
+        finally:
+            for sinks in self._sinks.values():
+                for sink in sinks:
+                    sink.discard()
+
+    def _sinks_of(self, stream: int) -> list[Sink]:
+        if stream not in self._sinks:
+            media, engine, found = self._media[stream], self._engine, []
+            self._sinks[stream] = found
+            for path in self._outputs[stream]:
+                if path.endswith(".csv"):
+                    found.append(CsvWriter(path, engine.skeleton, self._world))
+                else:
+                    found.append(
+                        JsonWriter(path, media.name, media.fps, engine.model, engine.skeleton)
+                    )
+        return self._sinks[stream]
+
+    def _end(self, event: Ended) -> None:
+        sinks = self._sinks.pop(event.stream, [])
+        if event.error is not None:
+            self.failed[event.stream] = event.error
+            for sink in sinks:
+                sink.discard()
+            return
+        self.done += 1
+        while sinks:
+            with naming(sinks[0].path):
+                sinks[0].close()
+            sinks.pop(0)
+
+
+def result_names(inputs: Sequence[str]) -> list[str]:
+    """A name for the results of each input: its stem, with a number where several have the same."""
+    taken: set[str] = set()
+    names = []
+    for source in inputs:
+        stem = Path(source).stem.replace(":", "_") or "input"
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names

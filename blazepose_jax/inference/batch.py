@@ -1,0 +1,127 @@
+"""The pipeline on many streams, or many stills, in one program."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blazepose_jax.inference.association import associate, no_candidates
+from blazepose_jax.inference.pipeline import find_in, initial_state, look
+from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.steps import map_active
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import Array, Candidates, Frame, Network, Poses, TrackState
+
+Rows = TypeVar("Rows")
+
+
+def initial_states(skeleton: Skeleton, streams: int, max_people: int = 1) -> TrackState:
+    """``initial_state`` of each stream.
+
+    Args:
+      skeleton: of the pose net.
+      streams: S.
+      max_people: N.
+
+    Returns:
+      A TrackState whose leaves have a leading axis S.
+    """
+    one = initial_state(skeleton, max_people)
+    return jax.tree.map(lambda a: jnp.repeat(a[None], streams, 0), one)
+
+
+def searches(wanted: np.ndarray, *, batched: bool) -> int:
+    """How many streams a program searches, so that few programs are compiled.
+
+    Args:
+      wanted: (S,) bool.
+      batched: as for ``track_batch``.
+
+    Returns:
+      The count rounded up to a power of two or to S; not batched 0 or S.
+    """
+    streams, count = len(wanted), int(wanted.sum())
+    if not batched or not count:
+        return streams if count else 0
+    return min(1 << (count - 1).bit_length(), streams)
+
+
+@partial(jax.jit, static_argnames=("searched", "settings", "batched"), donate_argnames="state")
+def track_batch(
+    detector: Network,
+    pose: Network,
+    state: TrackState,
+    frames: Frame,
+    elapsed: Array,
+    ready: Array,
+    wanted: Array,
+    *,
+    searched: int,
+    settings: Settings,
+    batched: bool,
+) -> tuple[TrackState, Poses]:
+    """One frame of each of S streams: ``track`` for all of them, in one program.
+
+    Args:
+      detector: a detector network.
+      pose: a pose network with a skeleton.
+      state: from ``initial_states``, leaves (S, ...); given away.
+      frames: pixels (S, P, 3) and size (S, 2).
+      elapsed: (S,) seconds since each stream's previous frame, as for ``track``.
+      ready: (S,) bool: the stream has a frame; the state of the others stays.
+      wanted: (S,) bool: the stream is to be searched for people.
+      searched: from ``searches``; static.
+      settings: static.
+      batched: each network is called once for all streams, which suits a GPU; else once for each
+        that needs it, one after the other, which suits a CPU and gives the bits of ``track``.
+
+    Returns:
+      The states for the next frames, and Poses with leaves (S, N, ...).
+    """
+    streams = elapsed.shape[0]
+
+    def each(function: Callable[..., Rows], rows: tuple, chosen: Array) -> Rows:
+        if batched:
+            return jax.vmap(function)(*rows)
+        return map_active(lambda row, _: function(*row), rows, chosen)
+
+    def search(frame: Frame, own: TrackState) -> Candidates:
+        return find_in(detector, pose, own, frame, settings)
+
+    def follow(own: TrackState, frame: Frame, seconds: Array) -> tuple[TrackState, Poses]:
+        return look(pose, own, frame, seconds, settings=settings)
+
+    found = jax.tree.map(
+        lambda a: jnp.repeat(a[None], streams, 0), no_candidates(settings.max_people)
+    )
+    if searched == streams:
+        found = each(search, (frames, state), wanted)
+        found = found.replace(valid=found.valid & wanted[:, None])
+    elif searched:
+        chosen = jnp.flatnonzero(wanted, size=searched, fill_value=streams)
+        rows = jax.tree.map(lambda a: a[chosen], (frames, state))
+        new = each(search, rows, chosen < streams)
+        found = jax.tree.map(lambda a, b: a.at[chosen].set(b, mode="drop"), found, new)
+    before = state.replace(detector_runs=state.detector_runs + wanted)
+    joined = jax.vmap(partial(associate, settings=settings))(before, found)
+    after, poses = each(follow, (joined, frames, elapsed), ready)
+
+    def kept(new: Array, old: Array) -> Array:
+        return jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(kept, after, state), poses
+
+
+@partial(jax.jit, donate_argnames="state")
+def forget(state: TrackState, stream: Array | int, fresh: TrackState) -> TrackState:
+    """The states, of which one stream remembers nothing.
+
+    Args:
+      state: leaves (S, ...); given away.
+      stream: ().
+      fresh: from ``initial_state``.
+    """
+    return jax.tree.map(lambda rows, row: rows.at[stream].set(row), state, fresh)

@@ -1,0 +1,231 @@
+"""Many streams, or many stills, at once."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference.settings import Settings, check_settings
+from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
+from blazepose_jax.io.media import Media, Picture, read_media
+from blazepose_jax.io.prefetch import Prefetch
+from blazepose_jax.structs import Poses
+from blazepose_jax.weights.own import ExperimentFile
+
+SLOTS = 16
+# Seconds that a step waits for streams which have no frame yet: all that a slow one costs others.
+PATIENCE = 0.02
+POLL = 0.001
+
+Source = str | Path | Media | Iterable[Picture] | Callable[[], Media]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracked:
+    """One frame of one stream.
+
+    Attributes:
+      stream: the source's position.
+      picture: the frame.
+      poses: of its people, numpy leaves, as a ``Tracker`` gives them.
+    """
+
+    stream: int
+    picture: Picture
+    poses: Poses
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """The end of one stream.
+
+    Attributes:
+      stream: the source's position.
+      error: why it ended before its time; None at its end.
+    """
+
+    stream: int
+    error: BlazePoseError | OSError | None = None
+
+
+def track_streams(
+    sources: Iterable[Source],
+    weights: str | Path,
+    detector: str | Path | None = None,
+    *,
+    settings: Settings = Settings(),
+    runtime: str = "jax",
+    slots: int = SLOTS,
+    experiment: ExperimentFile | str | Path | None = None,
+    download: bool = False,
+) -> Iterator[Tracked | Ended]:
+    """Track people in many videos at once.
+
+    Every step takes a frame of each stream that has one. With JAX it is one program that calls each
+    network once (``inference.track_batch``); with LiteRT as many streams at a time as there are
+    cores, with a thread each. A stream that ends or breaks makes room for the next source, without
+    compiling anew; a slow one is left behind.
+
+    Args:
+      sources: names of videos as for ``read_media``, what it returned, functions that call it, or
+        iterables of Pictures. Any number; each is opened when a slot is free.
+      weights: as for ``Tracker``.
+      detector: as for ``Tracker``.
+      settings: as for ``Tracker``; the same for all.
+      runtime: ``jax`` or ``litert``.
+      slots: S, streams at a time.
+      experiment: as for ``Tracker``.
+      download: as for ``Tracker``.
+
+    Yields:
+      ``Tracked`` for each frame, in the order of each stream; and ``Ended`` after its last one.
+
+    Raises:
+      BlazePoseError: bad weights or settings; no slot. A source that cannot be read raises nothing:
+        its ``Ended`` holds the error.
+    """
+    engine = load_stream_engine(
+        weights,
+        detector,
+        checked(settings, slots),
+        runtime,
+        slots,
+        experiment=experiment,
+        download=download,
+    )
+    return run_streams(engine, sources)
+
+
+def checked(settings: Settings, slots: int) -> Settings:
+    """The settings.
+
+    Raises:
+      BlazePoseError: bad ones, or no slot.
+    """
+    check_settings(settings)
+    if slots < 1:
+        raise BlazePoseError(f"slots is {slots}: it is a number of streams, 1 or more")
+    return settings
+
+
+class _Stream:
+    """A source that is being read."""
+
+    def __init__(self, number: int, source: Source):
+        """Open it; errors come at once, or with the frames."""
+        self.number, self._time = number, math.nan
+        if isinstance(source, str | Path):
+            source = read_media(source)
+        elif callable(source):
+            source = source()
+        # Pictures that have nothing to do with each other.
+        self.are_stills = isinstance(source, Media) and not source.is_sequence
+        self._read = Prefetch(source)
+        self._pictures = iter(self._read)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has a frame, its end or an error."""
+        return self._read.is_ready
+
+    def next(self) -> tuple[Picture, float] | None:
+        """The next frame, and the seconds since the one before; None at the end."""
+        picture = next(self._pictures, None)
+        if picture is None:
+            return None
+        elapsed, self._time = picture.time - self._time, picture.time
+        return picture, elapsed
+
+    def close(self) -> None:
+        """Read no further."""
+        self._read.close()
+
+
+def run_streams(engine: StreamEngine, sources: Iterable[Source]) -> Iterator[Tracked | Ended]:
+    """``track_streams`` with an engine at hand."""
+    waiting = enumerate(sources)
+    live: dict[int, _Stream] = {}
+    try:
+        while True:
+            yield from _admit(engine, waiting, live)
+            if not live:
+                return
+            frames: dict[int, tuple[Picture, float]] = {}
+            for slot in _ready(live):
+                stream, error = live[slot], None
+                try:
+                    found = stream.next()
+                except (BlazePoseError, OSError) as problem:
+                    found, error = None, problem
+                if found is None:
+                    del live[slot]
+                    stream.close()
+                    yield Ended(stream.number, error)
+                else:
+                    frames[slot] = found
+                    if stream.are_stills:
+                        engine.reset(slot)
+            poses = engine.step({slot: (p.image, t) for slot, (p, t) in frames.items()})
+            for slot, (picture, _) in frames.items():
+                yield Tracked(live[slot].number, picture, poses[slot])
+    finally:
+        for stream in live.values():
+            stream.close()
+
+
+def _admit(
+    engine: StreamEngine, waiting: Iterator[tuple[int, Source]], live: dict[int, _Stream]
+) -> Iterator[Ended]:
+    """Give free slots to the next sources."""
+    for slot in range(engine.slots):
+        while slot not in live:
+            number, source = next(waiting, (-1, None))
+            if source is None:
+                return
+            try:
+                live[slot] = _Stream(number, source)
+            except (BlazePoseError, OSError) as error:
+                yield Ended(number, error)
+            else:
+                engine.reset(slot)
+
+
+def _ready(live: dict[int, _Stream]) -> list[int]:
+    """Slots whose stream has something; at least one."""
+    began = time.monotonic()
+    while True:
+        found = [slot for slot, stream in live.items() if stream.is_ready]
+        if len(found) == len(live) or (found and time.monotonic() > began + PATIENCE):
+            return found
+        time.sleep(POLL)
+
+
+def estimate_stills(
+    engine: StreamEngine, pictures: Iterable[Picture]
+) -> Iterator[tuple[Picture, Poses]]:
+    """Find and estimate people in pictures that have nothing to do with each other.
+
+    Args:
+      engine: whose slots are filled at each step.
+      pictures: read as they are wanted.
+
+    Yields:
+      Each picture and its poses, as a ``Tracker`` that is reset before each gives them.
+    """
+    batch: list[Picture] = []
+
+    def run() -> Iterator[tuple[Picture, Poses]]:
+        for slot in range(len(batch)):
+            engine.reset(slot)
+        poses = engine.step({i: (picture.image, math.nan) for i, picture in enumerate(batch)})
+        yield from ((picture, poses[i]) for i, picture in enumerate(batch))
+
+    for picture in pictures:
+        batch.append(picture)
+        if len(batch) == engine.slots:
+            yield from run()
+            batch = []
+    if batch:
+        yield from run()

@@ -1,0 +1,166 @@
+"""Many streams at once: the same poses as one by one, and none that stops another."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+from helpers import blob_image, blob_networks, shared
+
+import blazepose_jax as bp
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference.batch import forget, searches, track_batch
+from blazepose_jax.inference.jax_engine import JaxEngine
+from blazepose_jax.inference.stream_engines import JaxStreams, load_stream_engine
+from blazepose_jax.inference.streams import Ended, Tracked, estimate_stills, run_streams
+from blazepose_jax.io.media import Picture, read_media
+from blazepose_jax.weights import Weights
+
+DETECTOR, POSE = blob_networks()
+SETTINGS = bp.Settings(max_people=2, search="none")
+EMPTY = blob_image(240, 200)
+
+
+def moving(count, start, step=(3, 1)):
+    return [
+        blob_image(240, 200, (start[0] + i * step[0], start[1] + i * step[1])) for i in range(count)
+    ]
+
+
+# Of unequal length; people who are lost and found; two people; another size.
+CLIPS = [
+    moving(6, (60, 100)),
+    [*moving(2, (80, 60)), EMPTY, EMPTY, *moving(3, (90, 90))],
+    [blob_image(240, 200, (60 + i, 60), (180 - i, 120)) for i in range(4)],
+    [EMPTY, EMPTY],
+    [blob_image(400, 300, (200 + 2 * i, 150)) for i in range(5)],
+]
+
+
+def pictures(images):
+    return [Picture(i, i / 30, image) for i, image in enumerate(images)]
+
+
+def alone(images):
+    tracker = bp.Tracker(Weights(DETECTOR, POSE, "blobs"), settings=SETTINGS)
+    return [tracker(picture.image, picture.time) for picture in pictures(images)]
+
+
+def engine(slots, batched=False):
+    found = JaxStreams(JaxEngine(DETECTOR, POSE, SETTINGS, "blobs"), SETTINGS, slots)
+    found._batched = batched
+    return found
+
+
+def together(engine, sources):
+    found, ended = {}, {}
+    for event in run_streams(engine, sources):
+        if isinstance(event, Ended):
+            ended[event.stream] = event.error
+        else:
+            assert isinstance(event, Tracked)
+            assert event.stream not in ended
+            found.setdefault(event.stream, []).append(event.poses)
+    return found, ended
+
+
+@pytest.mark.parametrize(("slots", "batched"), [(2, False), (5, True)])
+def test_streams_equal_single_ones_and_take_turns(slots, batched):
+    many = engine(slots, batched)
+    compiled = track_batch._cache_size()
+    found, ended = together(many, map(pictures, CLIPS))
+    assert ended == dict.fromkeys(range(5))
+    for stream, images in enumerate(CLIPS):
+        expected = alone(images)
+        assert len(found[stream]) == len(images)
+        for a, b in zip(found[stream], expected, strict=True):
+            np.testing.assert_array_equal(a.ids, b.ids)
+            np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-3 * batched)
+            np.testing.assert_allclose(a.visibility, b.visibility, atol=1e-5 * batched)
+    # For each of two capacities: nobody searched, or somebody; batched one, two, four or all. A
+    # stream that ends and one that begins compile nothing, nor does the second time.
+    programs = track_batch._cache_size() - compiled
+    assert programs <= 2 * (2 + slots.bit_length() if batched else 2)
+    together(many, map(pictures, CLIPS))
+    assert track_batch._cache_size() - compiled == programs
+
+
+def test_a_program_is_compiled_for_few_numbers_of_searches():
+    def count(wanted, streams, batched):
+        return searches(np.arange(streams) < wanted, batched=batched)
+
+    assert [count(n, 8, True) for n in range(9)] == [0, 1, 2, 4, 4, 8, 8, 8, 8]
+    assert [count(n, 6, True) for n in range(7)] == [0, 1, 2, 4, 4, 6, 6]
+    assert [count(n, 6, False) for n in range(4)] == [0, 6, 6, 6]
+
+
+def test_a_broken_stream_and_one_that_waits_stop_no_other():
+    go = threading.Event()
+
+    def waiting():
+        yield pictures(CLIPS[0])[0]
+        assert go.wait(60)
+        yield from pictures(CLIPS[0])[1:]
+
+    def breaking():
+        yield from pictures(CLIPS[0])[:2]
+        raise BlazePoseError("the file is cut")
+
+    seen, ended = {}, {}
+    sources = [waiting(), breaking(), "/does/not/exist.mp4", pictures(CLIPS[2])]
+    for event in run_streams(engine(3), sources):
+        if isinstance(event, Ended):
+            ended[event.stream] = event.error
+        else:
+            seen.setdefault(event.stream, []).append(event.poses)
+        if {1, 2, 3} <= ended.keys():
+            go.set()
+    assert "is cut" in str(ended[1])
+    assert "does not exist" in str(ended[2])
+    assert ended[0] is None
+    assert ended[3] is None
+    assert [len(seen[stream]) for stream in (0, 1, 3)] == [6, 2, 4]
+    for a, b in zip(seen[0], alone(CLIPS[0]), strict=True):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+
+
+def test_stills_have_nothing_to_do_with_each_other():
+    images = [CLIPS[0][0], CLIPS[4][0], EMPTY, CLIPS[2][0], CLIPS[0][3]]
+    found = list(estimate_stills(engine(2), pictures(images)))
+    assert [picture.index for picture, _ in found] == [0, 1, 2, 3, 4]
+    for image, (_, poses) in zip(images, found, strict=True):
+        (expected,) = alone([image])
+        np.testing.assert_array_equal(poses.ids, expected.ids)
+        np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+
+
+def test_one_stream_forgets_alone():
+    many = engine(3)
+    many.step(dict.fromkeys(range(3), (CLIPS[0][0], np.nan)))
+    before = jax.device_get(many._state)
+    fresh = bp.initial_state(bp.BLAZEPOSE, 2)
+    after = jax.device_get(forget(many._state, 1, fresh))
+    for a, b, new in zip(*map(jax.tree.leaves, (after, before, fresh)), strict=True):
+        np.testing.assert_array_equal(a[1], new)
+        np.testing.assert_array_equal(a[[0, 2]], b[[0, 2]])
+
+
+def test_no_slot_is_an_error(random_weights):
+    with pytest.raises(BlazePoseError, match="slots is 0: it is a number of streams"):
+        bp.track_streams([], random_weights, slots=0)
+
+
+def test_real_clips_together_in_threads(released):
+    pytest.importorskip("ai_edge_litert")
+    settings = bp.Settings(world=False)
+    clips = [shared("data", "video", name) for name in ("pose_squats.mp4", "pose_1.mp4")]
+    media = [read_media(clip, end=1.0) for clip in clips]
+    many = load_stream_engine(released, None, settings, "litert", 2)
+    found, ended = together(many, media)
+    assert ended == {0: None, 1: None}
+    for stream, clip in enumerate(media):
+        tracker = bp.Tracker(released, settings=settings, runtime="litert")
+        for poses, picture in zip(found[stream], clip, strict=True):
+            expected = tracker(picture.image, picture.time)
+            np.testing.assert_array_equal(poses.ids, expected.ids)
+            np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
