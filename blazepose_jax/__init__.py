@@ -5,6 +5,7 @@ Importing the package loads what inference needs, neither ``export`` nor ``train
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings, detect, estimate, initial_state, track
+from blazepose_jax.inference.batch import estimate_batch
 from blazepose_jax.inference.streams import track_streams
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.draw import draw_poses
@@ -32,6 +33,7 @@ __all__ = [
     "detect",
     "draw_poses",
     "estimate",
+    "estimate_batch",
     "import_weights",
     "initial_state",
     "load_weights",

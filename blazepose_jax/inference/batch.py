@@ -1,6 +1,6 @@
-"""The pipeline on many streams, or many stills, in one program."""
+"""The pipeline on many streams, or on many pictures, in one program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.association import associate, no_candidates
 from blazepose_jax.inference.pipeline import find_in, initial_state, look
+from blazepose_jax.inference.requirements import check_squares, required, settings_by_name
 from blazepose_jax.inference.settings import Settings
-from blazepose_jax.inference.steps import map_active
+from blazepose_jax.inference.steps import map_active, pose_input, read_poses, run_at_once
+from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, Candidates, Frame, Network, Poses, TrackState
+from blazepose_jax.structs import ROI, Array, Candidates, Frame, Network, Poses, TrackState
 
 Rows = TypeVar("Rows")
 
@@ -125,3 +128,50 @@ def forget(state: TrackState, stream: Array | int, fresh: TrackState) -> TrackSt
       fresh: from ``initial_state``.
     """
     return jax.tree.map(lambda rows, row: rows.at[stream].set(row), state, fresh)
+
+
+@settings_by_name
+def estimate_batch(
+    pose: Network, images: Sequence[Array], rois: ROI, *, settings: Settings = Settings()
+) -> Poses:
+    """Estimate the pose of one person in each of many pictures, with one call of the network.
+
+    Args:
+      pose: a pose network with a skeleton.
+      images: B pictures as ``to_frame`` takes them; their sizes may differ.
+      rois: (B,) squares, each in the frame of its picture.
+      settings: static; ``max_people`` does not matter here.
+
+    Returns:
+      Poses with B slots, one a picture, in its px.
+
+    Raises:
+      BlazePoseError: no image, another number of squares, or settings by position.
+    """
+    check_squares(rois, "rois")
+    if len(images) != len(rois.side):
+        raise BlazePoseError(
+            f"there are {len(images)} pictures and {len(rois.side)} squares: give a square for each"
+        )
+    frames = [to_frame(image) for image in images]
+    largest = max((frame.pixels.shape[0] for frame in frames), default=0)
+    pixels = np.zeros((len(frames), largest, 3), np.uint8)
+    for row, frame in zip(pixels, frames, strict=True):
+        row[: frame.pixels.shape[0]] = frame.pixels
+    sizes = np.array([frame.size for frame in frames], np.int32).reshape(-1, 2)
+    return _estimate_batch(
+        required(pose, "pose net"), Frame(pixels, sizes), rois, settings=settings
+    )
+
+
+@partial(jax.jit, static_argnames="settings")
+def _estimate_batch(pose: Network, frames: Frame, rois: ROI, *, settings: Settings) -> Poses:
+    def crop(frame: Frame, roi: ROI) -> jax.Array:
+        square = jax.tree.map(lambda a: jnp.asarray(a)[None], roi)
+        return pose_input(pose, frame, square, rounding=settings.rounding)[0]
+
+    crops = jax.vmap(crop)(frames, rois)
+    count = crops.shape[0]
+    outputs = run_at_once(pose, crops, settings)
+    active, ids = jnp.ones(count, bool), jnp.arange(count)
+    return read_poses(pose, outputs, rois, active, ids, settings)[0]

@@ -102,23 +102,23 @@ def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> 
     Returns:
       PoseOutputs with batch axis N.
     """
-    skeleton = required_skeleton(pose)
-
-    def run(images: Array) -> PoseOutputs:
-        outputs = pose(images)
-        if settings.flip and skeleton.mirrors:
-            outputs = landmarks.average_mirrored(
-                outputs, pose(landmarks.mirror(images)), skeleton.flip, pose.fields, pose.side
-            )
-        return outputs
-
     if crops.shape[0] == 1:
-        return run(crops)
+        return run_at_once(pose, crops, settings)
 
     def one(crop: Array, is_active: Array) -> PoseOutputs:
-        return jax.tree.map(lambda a: a[0], run(crop[None]))
+        return jax.tree.map(lambda a: a[0], run_at_once(pose, crop[None], settings))
 
     return map_active(one, crops, active)
+
+
+def run_at_once(pose: Network, crops: Array, settings: Settings) -> PoseOutputs:
+    """Run the pose net on (N, S, S, 3) crops in one batch, and with ``flip`` on their mirrors."""
+    outputs, skeleton = pose(crops), required_skeleton(pose)
+    if settings.flip and skeleton.mirrors:
+        outputs = landmarks.average_mirrored(
+            outputs, pose(landmarks.mirror(crops)), skeleton.flip, pose.fields, pose.side
+        )
+    return outputs
 
 
 def map_active(function: Callable[..., Rows], rows: object, active: Array) -> Rows:

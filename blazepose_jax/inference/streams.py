@@ -1,4 +1,4 @@
-"""Many streams, or many stills, at once."""
+"""Many streams at once."""
 
 import dataclasses
 import math
@@ -200,32 +200,3 @@ def _ready(live: dict[int, _Stream]) -> list[int]:
         if len(found) == len(live) or (found and time.monotonic() > began + PATIENCE):
             return found
         time.sleep(POLL)
-
-
-def estimate_stills(
-    engine: StreamEngine, pictures: Iterable[Picture]
-) -> Iterator[tuple[Picture, Poses]]:
-    """Find and estimate people in pictures that have nothing to do with each other.
-
-    Args:
-      engine: whose slots are filled at each step.
-      pictures: read as they are wanted.
-
-    Yields:
-      Each picture and its poses, as a ``Tracker`` that is reset before each gives them.
-    """
-    batch: list[Picture] = []
-
-    def run() -> Iterator[tuple[Picture, Poses]]:
-        for slot in range(len(batch)):
-            engine.reset(slot)
-        poses = engine.step({i: (picture.image, math.nan) for i, picture in enumerate(batch)})
-        yield from ((picture, poses[i]) for i, picture in enumerate(batch))
-
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == engine.slots:
-            yield from run()
-            batch = []
-    if batch:
-        yield from run()

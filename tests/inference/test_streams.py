@@ -12,7 +12,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.batch import forget, searches, track_batch
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.stream_engines import JaxStreams, load_stream_engine
-from blazepose_jax.inference.streams import Ended, Tracked, estimate_stills, run_streams
+from blazepose_jax.inference.streams import Ended, Tracked, run_streams
 from blazepose_jax.io.media import Picture, read_media
 from blazepose_jax.weights import Weights
 
@@ -124,14 +124,21 @@ def test_a_broken_stream_and_one_that_waits_stop_no_other():
         np.testing.assert_array_equal(a.keypoints, b.keypoints)
 
 
-def test_stills_have_nothing_to_do_with_each_other():
-    images = [CLIPS[0][0], CLIPS[4][0], EMPTY, CLIPS[2][0], CLIPS[0][3]]
-    found = list(estimate_stills(engine(2), pictures(images)))
-    assert [picture.index for picture, _ in found] == [0, 1, 2, 3, 4]
-    for image, (_, poses) in zip(images, found, strict=True):
-        (expected,) = alone([image])
-        np.testing.assert_array_equal(poses.ids, expected.ids)
-        np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+def test_a_batch_of_pictures_and_squares():
+    images = [CLIPS[0][0], CLIPS[4][0], CLIPS[2][0]]
+    centers = np.array([[60.0, 100], [200, 150], [70, 70]], np.float32)
+    squares = bp.ROI(centers, np.array([80.0, 100, 90], np.float32), np.zeros(3, np.float32))
+    found = bp.estimate_batch(POSE, images, squares, settings=SETTINGS)
+    assert found.keypoints.shape == (3, 33, 3)
+    for i, image in enumerate(images):
+        one = jax.tree.map(lambda a, i=i: a[i : i + 1], squares)
+        expected = bp.estimate(POSE, image, one, settings=SETTINGS)
+        assert bool(found.present[i])
+        np.testing.assert_allclose(found.keypoints[i], expected.keypoints[0], atol=1e-3)
+        np.testing.assert_allclose(found.roi.center[i], centers[i])
+    two = jax.tree.map(lambda a: a[:2], squares)
+    with pytest.raises(BlazePoseError, match="3 pictures and 2 squares"):
+        bp.estimate_batch(POSE, images, two, settings=SETTINGS)
 
 
 def test_one_stream_forgets_alone():
