@@ -9,6 +9,7 @@ from blazepose_jax.io.files import write_bytes
 
 NAME = "blazepose_jax"
 MAX_REMEMBERED = 32  # files of one folder, of 3 to 28 MB each
+MAX_PROGRAMS = 2000  # of XLA, of 0.01 to 3 MB each
 
 
 def cache_folder() -> Path:
@@ -62,9 +63,17 @@ def remembered(path: Path, make: Callable[[], bytes]) -> bytes:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, data)
-            kept = sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime, reverse=True)
-            for old in kept[MAX_REMEMBERED:]:
-                old.unlink(missing_ok=True)
+            keep_newest(path.parent, MAX_REMEMBERED)
         except (OSError, BlazePoseError):
             pass
     return data
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove the oldest files of a cache folder, of which there may be ``count``."""
+    try:
+        files = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(folder)]
+        for _, path in sorted(files, reverse=True)[count:]:
+            Path(path).unlink(missing_ok=True)
+    except OSError:  # there is no folder yet, or another process tidies it, too
+        return

@@ -220,8 +220,14 @@ class Inference:
           variables: of the module.
           images: (B, side, side, 3) float32, normalised.
         """
-        outputs: Any = self.module.apply(variables, images, train=False)
-        return outputs
+        return _infer(self.module, variables, images)
+
+
+# The pipeline calls its pose net in six places: jitted it is traced once for all of them.
+@partial(jax.jit, static_argnames="module")
+def _infer(module: nn.Module, variables: Variables, images: Array) -> DetectorOutputs | PoseOutputs:
+    outputs: Any = module.apply(variables, images, train=False)
+    return outputs
 
 
 def create_network(

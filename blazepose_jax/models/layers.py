@@ -38,6 +38,7 @@ class LayerConfig:
       frozen: training, too, normalises by the running statistics and leaves them as they are; for
         fine-tuning.
       momentum: of the running statistics; short runs need less.
+      drawn: kernels begin with random numbers; else with zeros, where only shapes are asked for.
     """
 
     norm: str = "batch"
@@ -45,6 +46,7 @@ class LayerConfig:
     convolution: str = "auto"
     frozen: bool = False
     momentum: float = 0.99
+    drawn: bool = True
 
     @property
     def exact(self) -> "LayerConfig":
@@ -67,6 +69,7 @@ class LayerConfig:
 
 
 FOLDED = LayerConfig(norm="folded")
+ZEROS = nn.initializers.zeros_init()
 
 
 def symmetric(kernel: int) -> Padding:
@@ -93,7 +96,7 @@ class Conv(nn.Module):
     norm: bool = True
     bias: bool = True
     gain: float = 1.0
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+    bias_init: nn.initializers.Initializer = ZEROS
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -109,7 +112,7 @@ class Conv(nn.Module):
         init = nn.initializers.variance_scaling(
             scale * kernel_gain**2, "fan_in", "truncated_normal"
         )
-        kernel = self.param("kernel", init, shape)
+        kernel = self._parameter("kernel", init if self.config.drawn else ZEROS, shape)
         x = self._convolve(x.astype(self.config.dtype), kernel.astype(self.config.dtype))
         if batch_norm:
             x = nn.BatchNorm(
@@ -121,8 +124,18 @@ class Conv(nn.Module):
                 name="norm",
             )(x)
         elif self.norm or self.bias:
-            x = x + self.param("bias", self.bias_init, (features,)).astype(self.config.dtype)
+            x = x + self._parameter("bias", self.bias_init, (features,)).astype(self.config.dtype)
         return activate(x, self.activation)
+
+    def _parameter(
+        self, name: str, init: nn.initializers.Initializer, shape: tuple[int, ...]
+    ) -> jax.Array:
+        """``self.param``, which traces the initialiser at every call to compare shapes, where there
+        is no parameter yet: a third of the time that tracing a network takes.
+        """
+        if self.has_variable("params", name):
+            return self.get_variable("params", name)
+        return self.param(name, init, shape)
 
     def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         depthwise = self.features is None

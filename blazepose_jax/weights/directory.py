@@ -231,7 +231,8 @@ def expected_shapes(
     Returns:
       {tensor name, with slashes: shape}.
     """
-    module = create_model(model, LayerConfig(norm=norm, convolution="xla"), **arguments)
+    config = LayerConfig(norm=norm, convolution="xla", drawn=False)
+    module = create_model(model, config, **arguments)
     side = arguments.get("side", spec_of(model).side)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), images)
