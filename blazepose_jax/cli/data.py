@@ -90,7 +90,7 @@ def add_networks(parser: ArgumentParser) -> None:
         metavar="W",
         help=(
             "of label: weights that search for people (default: released-full); none labels nobody"
-            " but those labelled by hand, in a third of the time"
+            " but those labelled by hand, in half the time"
         ),
     )
     add_runtime(parser)
