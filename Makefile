@@ -75,7 +75,7 @@ docs: .venv-docs/.stamp
 	touch $@
 
 bench: setup
-	$(BIN)/python tools/benchmark.py
+	$(BIN)/python tools/benchmark.py --json benchmark.json
 
 peers: .venv-mediapipe-0.10.21/.stamp .venv-mediapipe-1.2.2/.stamp
 

@@ -1,14 +1,17 @@
 """What `make bench` measures: ratios within one run, on this machine.
 
     make bench
+    python tools/benchmark.py --json new.json --against old.json
 
 The networks have random parameters, which cost the same time; stage times need real weights.
 """
 
 import argparse
-import os
-import platform
+import json
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmark_rows import Row, facts, regressions
 
 from blazepose_jax.cli.demo.clip import read_photograph
 from blazepose_jax.cli.options import locate
@@ -24,7 +28,11 @@ from blazepose_jax.data.records import write_records
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, rendered_rows
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.data.streams import open_stream
+from blazepose_jax.inference import Settings
+from blazepose_jax.inference.stream_engines import load_stream_engine
+from blazepose_jax.inference.streams import Tracked, run_streams
 from blazepose_jax.inference.timing import median_ms, stage_times
+from blazepose_jax.io.media import Picture
 from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.training import (
@@ -42,6 +50,8 @@ from blazepose_jax.training.detector_targets import DetectorConfig
 Compiled = tuple[Callable[[], Any], float]
 # In which the two forms of a training step take turns.
 ROUNDS = 7
+STREAMS = (1, 4, 16)
+YARDSTICK = "detector net"  # the stage that others of the other runtime are compared with
 
 
 def network_times(name: str) -> dict[str, float]:
@@ -125,7 +135,7 @@ def compile_step(
     return partial(compiled, state, records, jax.random.key(0)), memory
 
 
-def print_training(title: str, make: Callable[[str, int], Compiled], batch_size: int) -> float:
+def print_training(title: str, make: Callable[[str, int], Compiled], batch_size: int) -> Row:
     """Print a training step's speed and memory by lowering; each takes its turn in every round.
 
     Args:
@@ -134,7 +144,7 @@ def print_training(title: str, make: Callable[[str, int], Compiled], batch_size:
       batch_size: records a step.
 
     Returns:
-      Milliseconds per image of our CPU form.
+      Our CPU form beside grouped convolutions, per image.
     """
     steps = {lowering: make(lowering, batch_size) for lowering in ("cpu", "xla")}
     rounds = [
@@ -148,7 +158,7 @@ def print_training(title: str, make: Callable[[str, int], Compiled], batch_size:
         print(f"| {label} | {ms:.0f} | {1e3 / ms:.1f} | {memory:.0f} |")
     ratio = np.median([row["xla"] / row["cpu"] for row in rounds])
     print(f"\nratio {ratio:.2f} (median of {ROUNDS} rounds)", flush=True)
-    return medians["cpu"]
+    return Row(title, medians["cpu"], "grouped convolutions", medians["xla"])
 
 
 def data_times(count: int = 32) -> dict[str, float]:
@@ -174,7 +184,60 @@ def data_times(count: int = 32) -> dict[str, float]:
         }
 
 
-def main() -> None:
+def stream_times(weights: str, runtime: str) -> dict[int, float]:
+    """{streams at a time: ms per frame}, 24 frames of a moving photograph each."""
+    photograph = read_photograph()
+    height, width, _ = photograph.shape
+    shifts = [4 * abs(6 - i % 12) for i in range(24)]
+    clip = [
+        Picture(i, i / 30, photograph[shift : height - 24 + shift, shift : width - 24 + shift])
+        for i, shift in enumerate(shifts)
+    ]
+    times = {}
+    for count in STREAMS:
+        engine = load_stream_engine(weights, None, Settings(world=False), runtime, count)
+        for _ in range(2):  # the first compiles
+            began = time.perf_counter()
+            frames = sum(isinstance(e, Tracked) for e in run_streams(engine, [clip] * count))
+            times[count] = 1e3 * (time.perf_counter() - began) / frames
+    return times
+
+
+def measure(weights: str) -> list[Row]:
+    """Print the tables, and give what they say."""
+    rows = []
+    print("| network | ms | ms, grouped convolutions | ratio |\n|---|---|---|---|")
+    for name in MODELS:
+        times = network_times(name)
+        rows.append(Row(name, times["cpu"], "grouped convolutions", times["xla"]))
+        print(f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} | {1 / rows[-1].ratio:.1f} |")
+    rows.append(print_training("detector training step, 224 px", detector_step, 16))
+    rows.append(print_training("paper_full training step, 256 px", pose_step, 8))
+    pose_ms = rows[-1].ms
+    print("\n| data | ms per record | times the paper_full step's speed |\n|---|---|---|")
+    for name, ms in data_times().items():
+        rows.append(Row(f"data, {name}", ms, "the paper_full step", pose_ms))
+        print(f"| {name} | {ms:.2f} | {pose_ms / ms:.1f} |")
+    print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
+    jax_ms, litert_ms = (
+        stage_times(weights, read_photograph(), runtime) for runtime in ("jax", "litert")
+    )
+    for stage, value in jax_ms.items():
+        rows.append(Row(f"stage, jax, {stage}", value, "LiteRT's detector", litert_ms[YARDSTICK]))
+        rows.append(
+            Row(f"stage, litert, {stage}", litert_ms[stage], "JAX's detector", jax_ms[YARDSTICK])
+        )
+        print(f"| {stage} | {value:.2f} | {litert_ms[stage]:.2f} |")
+    print(f"\n| streams at a time | {' | '.join(map(str, STREAMS))} |\n|---|---|---|---|")
+    for runtime in ("jax", "litert"):
+        times = stream_times(weights, runtime)
+        print(f"| {runtime}, frames/s | {' | '.join(f'{1e3 / t:.1f}' for t in times.values())} |")
+        for count in STREAMS[1:]:
+            rows.append(Row(f"{runtime}, {count} streams", times[count], "one", times[1]))
+    return rows
+
+
+def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -184,31 +247,24 @@ def main() -> None:
         default="released-full",
         help="weights with Google's .tflite files (default: released-full)",
     )
+    parser.add_argument("--json", metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--against", metavar="FILE", help="say what is a tenth slower than in this --json of before"
+    )
     args = parser.parse_args()
+    before = [] if args.against is None else json.loads(Path(args.against).read_text())["rows"]
     weights = locate(args.weights)
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__},"
-        f" {jax.default_backend()}\n"
-    )
-    print("| network | ms | ms, grouped convolutions | ratio |\n|---|---|---|---|")
-    for name in MODELS:
-        times = network_times(name)
-        print(
-            f"| {name} | {times['cpu']:.1f} | {times['xla']:.1f} |"
-            f" {times['xla'] / times['cpu']:.1f} |"
-        )
-    print_training("detector training step, 224 px", detector_step, 16)
-    pose_ms = print_training("paper_full training step, 256 px", pose_step, 8)
-    print("\n| data | ms per record | times the paper_full step's speed |\n|---|---|---|")
-    for name, ms in data_times().items():
-        print(f"| {name} | {ms:.2f} | {pose_ms / ms:.1f} |")
-    print("\n| stage | jax, ms | litert, ms |\n|---|---|---|")
-    jax_ms, litert_ms = (
-        stage_times(weights, read_photograph(), runtime) for runtime in ("jax", "litert")
-    )
-    for stage, value in jax_ms.items():
-        print(f"| {stage} | {value:.2f} | {litert_ms[stage]:.2f} |")
+    found = facts()
+    print(f"{found['machine']}, {found['versions']}, commit {found['commit']}\n")
+    rows = measure(weights)
+    if args.json:
+        text = json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1)
+        Path(args.json).write_text(text + "\n")
+    slower = regressions(rows, before)
+    if args.against:
+        print("", f"slower than in {args.against}:", *(slower or ["nothing"]), sep="\n")
+    return bool(slower)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,7 +14,7 @@ from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
-from blazepose_jax.inference.streams import Ended, checked, run_streams
+from blazepose_jax.inference.streams import Ended, Tracked, checked, run_streams
 from blazepose_jax.io.image_formats import is_picture
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, read_media
@@ -46,26 +46,7 @@ def run(args: Namespace, settings: Settings) -> None:
     Raises:
       BlazePoseError: options of one input; after the rest is done, inputs that failed.
     """
-    for option in ALONE:
-        if getattr(args, option) is not None:
-            raise BlazePoseError(
-                f"--{option} names the result of one input, and there are {len(args.input)} with"
-                " --output DIR, which names those of all: leave one out"
-            )
-    if args.output is None:
-        raise BlazePoseError(
-            f"{len(args.input)} inputs need a folder for their results: give --output DIR"
-        )
-    if args.roi != DETECTOR:
-        raise BlazePoseError(
-            f"--roi {args.roi} holds for one input: track the inputs one after the other"
-        )
-    formats = [check_name(name, FORMATS, "format") for name in args.formats.split(",")]
-    names = result_names(args.input)
-    outputs = [[os.path.join(args.output, f"{name}.{kind}") for kind in formats] for name in names]
-    Path(args.output).mkdir(parents=True, exist_ok=True)
-    files = [path for paths in outputs for path in paths]
-    check_outputs(files, (*args.input, args.weights, args.detector))
+    outputs = output_names(args)
     engine = load_stream_engine(
         args.weights,
         args.detector,
@@ -88,22 +69,40 @@ def run(args: Namespace, settings: Settings) -> None:
     results = Results(engine, media, outputs, args.world)
     began = time.perf_counter()
     with interruptible() as interrupted:
-        results.take(run_streams(engine, map(opener, range(len(names)))), interrupted)
-    seconds = time.perf_counter() - began
-    print(
-        f"{results.frames} frames of {results.done} inputs, {results.occupied} with people,"
-        f" {results.frames / seconds:.1f} frames/s with compilation, reading and writing; results"
-        f" in {args.output}"
-    )
-    if results.stopped:
-        raise Interrupted("interrupted: the results so far are kept")
-    if results.failed:
-        for number, error in results.failed.items():
-            print(f"blazepose: {args.input[number]} failed: {error}", file=sys.stderr)
+        results.take(run_streams(engine, map(opener, range(len(outputs)))), interrupted)
+    results.report(args, time.perf_counter() - began)
+
+
+def output_names(args: Namespace) -> list[list[str]]:
+    """The files of each input, in a folder that is made.
+
+    Raises:
+      BlazePoseError: options of one input, an unknown format, or an output that is an input.
+    """
+    for option in ALONE:
+        if getattr(args, option) is not None:
+            raise BlazePoseError(
+                f"--{option} names the result of one input, and there are {len(args.input)} with"
+                " --output DIR, which names those of all: leave one out"
+            )
+    if args.output is None:
         raise BlazePoseError(
-            f"{len(results.failed)} of {len(names)} inputs failed, as said above: the results of"
-            f" the others are in {args.output}"
+            f"{len(args.input)} inputs need a folder for their results: give --output DIR"
         )
+    if args.roi != DETECTOR:
+        raise BlazePoseError(
+            f"--roi {args.roi} holds for one input: track the inputs one after the other"
+        )
+    formats = [check_name(name, FORMATS, "format") for name in args.formats.split(",")]
+    outputs = [
+        [os.path.join(args.output, f"{name}.{kind}") for kind in formats]
+        for name in result_names(args.input)
+    ]
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    check_outputs(
+        [path for paths in outputs for path in paths], (*args.input, args.weights, args.detector)
+    )
+    return outputs
 
 
 class Results:
@@ -138,7 +137,7 @@ class Results:
         self.failed: dict[int, BlazePoseError | OSError] = {}
         self.stopped = False
 
-    def take(self, events: Iterable, interrupted: Callable[[], bool]) -> None:
+    def take(self, events: Iterable[Tracked | Ended], interrupted: Callable[[], bool]) -> None:
         """Write what comes; an interrupt keeps what is written so far."""
         try:
             for event in progress(events, None, f"{len(self._outputs)} inputs", "frames"):
@@ -159,6 +158,28 @@ class Results:
             for sinks in self._sinks.values():
                 for sink in sinks:
                     sink.discard()
+
+    def report(self, args: Namespace, seconds: float) -> None:
+        """Say what was done.
+
+        Raises:
+          Interrupted: it was stopped.
+          BlazePoseError: inputs failed.
+        """
+        print(
+            f"{self.frames} frames of {self.done} inputs, {self.occupied} with people,"
+            f" {self.frames / seconds:.1f} frames/s with compilation, reading and writing; results"
+            f" in {args.output}"
+        )
+        if self.stopped:
+            raise Interrupted("interrupted: the results so far are kept")
+        for number, error in self.failed.items():
+            print(f"blazepose: {args.input[number]} failed: {error}", file=sys.stderr)
+        if self.failed:
+            raise BlazePoseError(
+                f"{len(self.failed)} of {len(args.input)} inputs failed, as said above: the results"
+                f" of the others are in {args.output}"
+            )
 
     def _sinks_of(self, stream: int) -> list[Sink]:
         if stream not in self._sinks:
