@@ -23,7 +23,6 @@ from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings, SmoothingConfig
-from blazepose_jax.inference.streams import SLOTS
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, Picture, read_media
@@ -53,22 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
             " input; several are tracked at once, with --output"
         ),
     )
-    parser.add_argument(
-        "--output", metavar="DIR", help="write the results of each input here, named after it"
-    )
-    parser.add_argument(
-        "--formats",
-        default="json",
-        metavar="NAMES",
-        help=f"of --output: {', '.join(track_many.FORMATS)}, or both (default: json)",
-    )
-    parser.add_argument(
-        "--slots",
-        type=int,
-        default=SLOTS,
-        metavar="N",
-        help=f"of several inputs: how many at a time (default: {SLOTS})",
-    )
+    track_many.add_arguments(parser)
     add_weights(parser)
     parser.add_argument(
         "--roi",

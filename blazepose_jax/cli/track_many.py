@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
-from blazepose_jax.inference.streams import Ended, Tracked, checked, run_streams
+from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, checked, run_streams
 from blazepose_jax.io.image_formats import is_picture
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, read_media
@@ -23,6 +23,26 @@ from blazepose_jax.io.results import CsvWriter, JsonWriter
 
 FORMATS = ("json", "csv")
 ALONE = ("json", "csv", "video", "mask")  # options that name the output of one input
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of many inputs."""
+    parser.add_argument(
+        "--output", metavar="DIR", help="write the results of each input here, named after it"
+    )
+    parser.add_argument(
+        "--formats",
+        default="json",
+        metavar="NAMES",
+        help=f"of --output: {', '.join(FORMATS)}, or both (default: json)",
+    )
+    parser.add_argument(
+        "--slots",
+        type=int,
+        default=SLOTS,
+        metavar="N",
+        help=f"of several inputs: how many at a time (default: {SLOTS})",
+    )
 
 
 def is_asked(args: Namespace) -> bool:
