@@ -86,11 +86,6 @@ def track_batch(
     """
     streams = elapsed.shape[0]
 
-    def each(function: Callable[..., Rows], rows: tuple, chosen: Array) -> Rows:
-        if batched:
-            return jax.vmap(function)(*rows)
-        return map_active(lambda row, _: function(*row), rows, chosen)
-
     def search(frame: Frame, own: TrackState) -> Candidates:
         return find_in(detector, pose, own, frame, settings)
 
@@ -101,21 +96,32 @@ def track_batch(
         lambda a: jnp.repeat(a[None], streams, 0), no_candidates(settings.max_people)
     )
     if searched == streams:
-        found = each(search, (frames, state), wanted)
+        found = _each(search, (frames, state), wanted, batched)
         found = found.replace(valid=found.valid & wanted[:, None])
     elif searched:
         chosen = jnp.flatnonzero(wanted, size=searched, fill_value=streams)
         rows = jax.tree.map(lambda a: a[chosen], (frames, state))
-        new = each(search, rows, chosen < streams)
+        new = _each(search, rows, chosen < streams, batched)
         found = jax.tree.map(lambda a, b: a.at[chosen].set(b, mode="drop"), found, new)
     before = state.replace(detector_runs=state.detector_runs + wanted)
     joined = jax.vmap(partial(associate, settings=settings))(before, found)
-    after, poses = each(follow, (joined, frames, elapsed), ready)
+    after, poses = _each(follow, (joined, frames, elapsed), ready, batched)
 
-    def kept(new: Array, old: Array) -> Array:
-        return jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+    after = jax.tree.map(
+        lambda new, old: jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
+        after,
+        state,
+    )
+    return after, poses
 
-    return jax.tree.map(kept, after, state), poses
+
+def _each(
+    function: Callable[..., Rows], rows: tuple[object, ...], chosen: Array, batched: bool
+) -> Rows:
+    """A function of each stream's rows: of all at once, or of the chosen one after the other."""
+    if batched:
+        return jax.vmap(function)(*rows)
+    return map_active(lambda row, _: function(*row), rows, chosen)
 
 
 @partial(jax.jit, donate_argnames="state")
