@@ -1,9 +1,13 @@
 """Conversion of stored networks to .tflite files that MediaPipe, phones and browsers run."""
 
 import dataclasses
-import importlib.util
+import hashlib
 from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
 
+import jax
 import numpy as np
 
 from blazepose_jax.errors import check_name
@@ -11,7 +15,10 @@ from blazepose_jax.export import flatbuffer, jax2tf_backend, litert_backend
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.metadata import describe
 from blazepose_jax.export.quantize import KEPT_FLOAT, quantize
+from blazepose_jax.io.cache import graphs_cache, remembered
 from blazepose_jax.weights import StoredNetwork
+
+CONVERTERS = ("litert-converter", "tensorflow", "tensorflow-cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +75,43 @@ def to_tflite(
 
 def default_backend() -> str:
     """The quicker backend where it is installed."""
-    return "litert" if importlib.util.find_spec("litert_converter") else "jax2tf"
+    return "litert" if find_spec("litert_converter") else "jax2tf"
 
 
 def to_native_tflite(net: StoredNetwork) -> bytes:
-    """A network as a .tflite with its own rows and regressed points; ``Settings`` decode them."""
-    graph = make_graph(net, mediapipe=False, decode="regression")
-    return to_tflite(graph, backend=default_backend())
+    """A network as a .tflite with its own rows and regressed points; ``Settings`` decode them.
+
+    That of a network of the zoo is converted once and kept in the cache.
+    """
+    backend = default_backend()
+
+    def convert() -> bytes:
+        graph = make_graph(net, mediapipe=False, decode="regression")
+        return to_tflite(graph, backend=backend)
+
+    if net.own is not None:
+        return convert()
+    return remembered(graphs_cache() / f"{fingerprint(net, backend)}.tflite", convert)
+
+
+def fingerprint(net: StoredNetwork, backend: str) -> str:
+    """All that a conversion depends on: the network, the converter's version and our own code."""
+    digest = hashlib.sha256()
+    variables = jax.tree_util.tree_leaves_with_path(net.variables)
+    for path, leaf in variables:
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    facts = (net.model, net.norm, sorted(net.arguments.items()), net.source, net.licence)
+    digest.update(repr((facts, net.skeleton, net.changes, backend)).encode())
+    digest.update(repr((jax.__version__, *map(_version, CONVERTERS))).encode())
+    root = Path(__file__).parents[1]
+    for file in sorted([*root.glob("export/*.py"), *root.glob("models/*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import google_file, scattered_pose_net
 
-from blazepose_jax.export import flatbuffer
+from blazepose_jax.export import convert, flatbuffer
 from blazepose_jax.export.convert import to_native_tflite
 from blazepose_jax.inference import Settings, litert
 from blazepose_jax.inference.litert import LiteRTModel
@@ -50,6 +50,21 @@ def test_what_nobody_asks_for_is_not_computed(make, monkeypatch):
     monkeypatch.setenv("BLAZEPOSE_CACHE", "/dev/null")
     LiteRTModel(TFLiteFile(data), "no cache", 1, without)
     assert pruned[1] == pruned[0]
+
+
+def test_a_trained_net_is_converted_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("BLAZEPOSE_CACHE", str(tmp_path))
+    made = []
+    make = convert.to_tflite
+    monkeypatch.setattr(convert, "to_tflite", lambda *a, **k: made.append(1) or make(*a, **k))
+    net = scattered_pose_net("smoke", BLAZEPOSE, side=128, heads=())
+    assert to_native_tflite(net) == to_native_tflite(net)
+    assert len(made) == 1
+    kernel = net.variables["params"]["heads"]["landmarks"]["kernel"]
+    kernel[0] += 0.001
+    assert convert.fingerprint(net, "litert") != convert.fingerprint(net, "jax2tf")
+    to_native_tflite(net)
+    assert len(made) == 2  # other weights
 
 
 def test_a_file_that_lacks_the_output_stays_as_it_is(monkeypatch):
