@@ -16,7 +16,7 @@ from blazepose_jax.inference.engine import Engine, load_engine
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.settings import Settings
-from blazepose_jax.io.frames import as_rgb, capacity, to_frame
+from blazepose_jax.io.frames import as_rgb, capacity, pixel_buffer, to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Frame, Poses
 from blazepose_jax.weights.own import ExperimentFile
@@ -78,7 +78,9 @@ class JaxStreams:
         images = {slot: as_rgb(image) for slot, (image, _) in frames.items()}
         needed = capacity(max(image.shape[0] * image.shape[1] for image in images.values()))
         # Compiled for each capacity, as a single stream is.
-        pixels = self._buffers.setdefault(needed, np.zeros((self.slots, needed, 3), np.uint8))
+        if needed not in self._buffers:
+            self._buffers[needed] = pixel_buffer(self.slots, needed)
+        pixels = self._buffers[needed]
         sizes, elapsed = np.ones((self.slots, 2), np.int32), np.zeros(self.slots, np.float32)
         ready = np.zeros(self.slots, bool)
         for slot, image in images.items():

@@ -1,5 +1,6 @@
 """Frames: images as flat buffers of few capacities, from arrays of any usual kind."""
 
+import math
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.structs import Array, Frame
 
 SMALLEST_CAPACITY = 2**16  # pixels
+ALIGNMENT = 64  # bytes
 LARGEST_CAPACITY = 2**29  # pixels; beyond it an int32 could not index the bytes
 
 
@@ -64,6 +66,17 @@ def capacity(pixels: int) -> int:
     return size
 
 
+def pixel_buffer(*shape: int) -> np.ndarray:
+    """Black pixels, (..., 3) uint8, which begin where XLA's CPU takes an array without a copy.
+
+    Of a frame of 1080p the copy takes a third of a millisecond, as long as the crop.
+    """
+    size = 3 * math.prod(shape)
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].reshape(*shape, 3)
+
+
 def as_frame(image: Frame | Array) -> Frame:
     """A Frame as it is, or one made of an image.
 
@@ -106,6 +119,6 @@ def to_frame(image: Array) -> Frame:
             f"an image has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
             "scale it down"
         )
-    pixels = np.zeros((capacity(height * width), 3), np.uint8)
+    pixels = pixel_buffer(capacity(height * width))
     pixels[: height * width] = rgb.reshape(-1, 3)
     return Frame(pixels, np.array([width, height], np.int32))

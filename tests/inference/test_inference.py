@@ -12,7 +12,7 @@ from jax import lax
 from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings, SmoothingConfig
-from blazepose_jax.io.frames import capacity, to_frame
+from blazepose_jax.io.frames import ALIGNMENT, capacity, to_frame
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Poses
 
@@ -223,3 +223,14 @@ def test_flip_averaging_keeps_a_symmetric_answer(decode):
         [blob_image(240, 200, (100, 90))], Settings(smoothing=False, decode=decode, flip=True)
     )
     np.testing.assert_allclose(flipped.keypoints[0, 0, :2], plain.keypoints[0, 0, :2], atol=0.3)
+
+
+def test_a_frame_begins_where_xla_takes_it_without_a_copy():
+    for size in ((48, 64), (720, 1280)):
+        pixels = to_frame(np.ones((*size, 3), np.uint8)).pixels
+        assert pixels.ctypes.data % ALIGNMENT == 0
+        assert pixels.flags.c_contiguous
+        assert pixels.shape == (capacity(size[0] * size[1]), 3)
+        assert pixels.sum() == 3 * size[0] * size[1]
+    shared = jax.device_put(pixels, jax.devices("cpu")[0])
+    assert shared.unsafe_buffer_pointer() == pixels.ctypes.data
