@@ -21,7 +21,7 @@ from blazepose_jax.weights.archive import read_member
 from blazepose_jax.weights.description import NAME
 from blazepose_jax.weights.directory import save_weights
 from blazepose_jax.weights.mediapipe import import_files
-from blazepose_jax.weights.names import WHEEL_TAGS, Package, Release, SourceFile
+from blazepose_jax.weights.names import WHEEL_TAGS, Package, Release, SourceFile, packaged_instead
 from blazepose_jax.weights.tflite import load_schema
 
 # Passes megabytes on while they arrive, as ``cli.progress.progress`` does:
@@ -214,6 +214,7 @@ def _not_fetched(package: Package, reason: str, remedy: str = "") -> BlazePoseEr
     return BlazePoseError(
         f"{package.requirement} cannot be fetched ({reason}): {remedy}run `{package.how}` on a"
         f" machine with network, copy {package.file} to {weights_cache()} and try again"
+        + packaged_instead()
     )
 
 

@@ -165,3 +165,13 @@ def release_of(name: str) -> Release:
     """
     check_name(name, NAMES, "weights")
     return RELEASES[permanent_name(name)]
+
+
+def packaged_instead() -> str:
+    """A sentence part on the pose nets that need no network; "" where none ships."""
+    found = [r for r in RELEASES.values() if not r.files and r.score is not None]
+    return "".join(
+        f"; without network take {r.name}, which ships with this package and was trained on"
+        f" {r.trained_on}"
+        for r in found[:1]
+    )
