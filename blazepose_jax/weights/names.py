@@ -146,6 +146,19 @@ RELEASES = {
         None,
         changes="pose_detection.tflite of MediaPipe: all weights trained further",
     ),
+    "lite.lsp": Release(
+        "lite.lsp",
+        "lite",
+        {},
+        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        "LSP and LSP Extended, from Google's Lite",
+        84.6,
+        detector="detector.lsp",
+        changes=(
+            "pose_landmark_lite.tflite of MediaPipe: all weights but the first layers' trained"
+            " further, and averaged with it"
+        ),
+    ),
 }
 # Short names may come to stand for other weights; the releases' names never do.
 ALIASES = {"full": "released-full", "lite": "released-lite", "heavy": "released-heavy"}

@@ -1,10 +1,13 @@
 """Weights that ship with the package."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
-from helpers import fails, google_file
+from helpers import ROOT, fails, google_file
 
+import blazepose_jax as bp
 from blazepose_jax.cli.main import main
 from blazepose_jax.inference import steps
 from blazepose_jax.inference.settings import Settings
@@ -57,7 +60,18 @@ def test_the_detector_finds_the_astronaut_where_googles_does(tmp_path):
     assert np.linalg.norm(found[1][:3] - found[0][:3], axis=-1).max() < 0.35 * side
 
 
+def test_the_pose_net_follows_the_astronaut_with_the_detector_that_it_brings(astronaut):
+    tracker = bp.Tracker("lite.lsp", settings=bp.Settings(decode="peaks"))
+    poses = tracker(astronaut)
+    assert poses.present[0]
+    file = ROOT / "tests" / "weights" / "astronaut_mediapipe.json"
+    face = np.array(json.loads(file.read_text(encoding="utf-8"))["keypoints"])[:11, :2]
+    assert np.linalg.norm(poses.keypoints[0, :11, :2] - face, axis=-1).mean() < 12  # px
+
+
 def test_what_ships_cannot_be_removed(capsys):
     assert main(["weights"]) == 0
-    assert "detector.lsp: detector, 5.9 MB" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "detector.lsp: detector, 5.9 MB" in said
+    assert "lite.lsp: lite, 2.7 MB, score 84.6" in said
     assert "part of the package" in fails(capsys, "weights", "remove", "detector.lsp")

@@ -1,0 +1,63 @@
+"""The weights on the way from those that a fine-tuning began with to those that it ended with.
+
+    python tools/average_weights.py lite RUN/weights --share 0.65 --output weights/averaged
+
+Half way is often better than either end on pictures unlike the training's (arXiv 2109.01903).
+Choose the share on people whom no run has seen.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from blazepose_jax.cli.options import locate
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
+
+
+def average(start: StoredNetwork, end: StoredNetwork, share: float) -> StoredNetwork:
+    """A folded network whose variables lie between two.
+
+    Args:
+      start: what the run began with.
+      end: what it ended with.
+      share: of ``end``, from 0 to 1.
+
+    Raises:
+      BlazePoseError: networks of other architectures, or a share outside.
+    """
+    if not 0 <= share <= 1:
+        raise BlazePoseError(f"--share is {share}: it must lie between 0 and 1")
+    start, end = start.folded(), end.folded()
+    shapes = [jax.tree.map(np.shape, net.variables) for net in (start, end)]
+    if (start.model, shapes[0]) != (end.model, shapes[1]):
+        raise BlazePoseError(
+            f"{start.model} and {end.model} differ in their variables: average a net with the one"
+            " that its training began with"
+        )
+    variables = jax.tree.map(
+        lambda a, b: (1 - share) * np.asarray(a, np.float32) + share * np.asarray(b, np.float32),
+        start.variables,
+        end.variables,
+    )
+    source = f"{share:g} of {end.source}; {1 - share:g} of {start.source}"
+    return dataclasses.replace(end, variables=variables, tflite=None, source=source)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the weights; the detector, if there is one, is that of the start."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("start")
+    parser.add_argument("end")
+    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args(argv)
+    start, end = (read_stored(locate(path)) for path in (args.start, args.end))
+    save_weights(args.output, {**start, "pose": average(start["pose"], end["pose"], args.share)})
+
+
+if __name__ == "__main__":
+    main()
