@@ -115,6 +115,10 @@ def check_track(folder: Path) -> None:
     run(folder, "track", "astronaut.png", *nets, "--json", "poses.json")
     (frame,) = json.loads((folder / "poses.json").read_text(encoding="utf-8"))["frames"]
     assert not has_google() or len(frame["people"]) == 1
+    # What ships needs nothing else.
+    run(folder, "track", "astronaut.png", "--weights", "lite.lsp", "--json", "shipped.json")
+    (frame,) = json.loads((folder / "shipped.json").read_text(encoding="utf-8"))["frames"]
+    assert len(frame["people"]) == 1
 
 
 def check_web(folder: Path) -> None:
