@@ -155,8 +155,8 @@ RELEASES = {
         84.6,
         detector="detector.lsp",
         changes=(
-            "pose_landmark_lite.tflite of MediaPipe: all weights but the first layers' trained"
-            " further, and averaged with it"
+            "pose_landmark_lite.tflite of MediaPipe: all weights but the first layers' and"
+            " the mask's trained further, and averaged with it"
         ),
     ),
 }
