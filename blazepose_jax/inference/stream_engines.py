@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from blazepose_jax.errors import check_name
 from blazepose_jax.inference.batch import forget, initial_states, searches, track_batch
 from blazepose_jax.inference.engine import Engine, load_engine
 from blazepose_jax.inference.jax_engine import JaxEngine
@@ -161,7 +160,6 @@ def load_stream_engine(
     Raises:
       BlazePoseError: bad weights, a missing network, an unknown runtime.
     """
-    check_name(runtime, ("jax", "litert"), "runtime")
 
     def load() -> Any:
         return load_engine(
