@@ -7,7 +7,7 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 # Compiled programs are kept between runs.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 
-.PHONY: setup demo test test-long fuzz check check-wheel dist docs bench peers clients lock clean
+.PHONY: setup demo test test-long fuzz check check-wheel dist docs bench peers clients beam lock clean
 
 setup: $(VENV)/.stamp-all
 
@@ -24,7 +24,7 @@ demo: $(if $(wildcard $(VENV)/.stamp-all),,$(VENV)/.stamp-demo)
 	$(BIN)/blazepose demo --output demo
 
 # A file's tests share what they compile, so a file stays with one worker.
-test: setup
+test: setup beam
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 # What takes minutes more: several processes that train together.
@@ -66,6 +66,15 @@ check-wheel: dist .venv-wheel/.stamp
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv-wheel
 	touch $@
 
+# Apache Beam, for `blazepose corpus`; beside the rest because it wants older versions.
+beam: .venv-beam/.stamp
+
+.venv-beam/.stamp: requirements/beam.txt setup.py | $(BIN)/python
+	$(PYTHON) -m venv .venv-beam
+	$(UV) pip install --quiet --python .venv-beam/bin/python -r requirements/beam.txt
+	$(UV) pip install --quiet --python .venv-beam/bin/python --no-deps -e .
+	touch $@
+
 docs: .venv-docs/.stamp
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
@@ -94,7 +103,8 @@ tools/web/node_modules/.stamp: tools/web/package.json tools/web/package-lock.jso
 
 # Newer versions where setup.py wants them: `make lock UPGRADE=--upgrade` renews all.
 lock: $(BIN)/python
-	for extras in "core" "demo --extra video --extra litert --extra demo" "all --extra all" "docs --extra docs"; do \
+	for extras in "core" "demo --extra video --extra litert --extra demo" "all --extra all" "docs --extra docs" \
+	  "beam --extra video --extra litert --extra beam"; do \
 	  set -- $$extras; name=$$1; shift; \
 	  $(UV) pip compile --quiet $(UPGRADE) setup.py $$@ --universal --python-version 3.11 \
 	    --no-annotate --no-header -o requirements/$$name.txt; \

@@ -41,6 +41,9 @@ EXTRAS = {
     "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.12", "pyright[nodejs]>=1.1.400"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+# Not in "all": Beam wants older versions of what others use; it has a lock and an environment of
+# its own, with "video" and "litert".
+EXTRAS["beam"] = ["apache-beam>=2.70"]
 # Not in "all": what builds the documentation needs nothing of the rest.
 # ruff formats the signatures.
 EXTRAS["docs"] = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "ruff>=0.12"]

@@ -10,6 +10,7 @@ COMMANDS = {
     "weights": ("blazepose_jax.cli.weights", "list weights by name, fetch or remove them"),
     "import": ("blazepose_jax.cli.import_files", "turn Google's files into a weights directory"),
     "track": ("blazepose_jax.cli.track", "track people in a video, image, folder or camera"),
+    "corpus": ("blazepose_jax.cli.corpus", "track thousands of clips, on one machine or many"),
     "evaluate": ("blazepose_jax.cli.evaluate", "measure a pose net on annotated photographs"),
     "train": ("blazepose_jax.cli.train", "train a network"),
     "data": (

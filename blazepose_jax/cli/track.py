@@ -67,6 +67,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write all points as CSV")
     parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
     parser.add_argument("--mask", metavar="DIR", help="write a mask per frame as PNG")
+    add_tracking(parser)
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
+    parser.add_argument("--end", type=float, metavar="S", help="seconds to stop before")
+    parser.add_argument(
+        "--sequence", action="store_true", help="a folder's images follow each other in time"
+    )
+
+
+def add_tracking(parser: ArgumentParser) -> None:
+    """The options of whom to track, and how."""
     parser.add_argument("--world", action="store_true", help="add world landmarks in metres")
     add_runtime(parser)
     parser.add_argument(
@@ -83,11 +93,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-presence-confidence", type=float, default=0.5, metavar="P", help="default 0.5"
-    )
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
-    parser.add_argument("--end", type=float, metavar="S", help="seconds to stop before")
-    parser.add_argument(
-        "--sequence", action="store_true", help="a folder's images follow each other in time"
     )
 
 

@@ -1,0 +1,166 @@
+"""``blazepose corpus``."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import ROOT, fails, write_clip
+
+from blazepose_jax.cli.corpus_clip import (
+    FAILED,
+    Job,
+    load_tracker,
+    result_paths,
+    root_of,
+    track_clip,
+)
+from blazepose_jax.inference.settings import Settings
+
+BEAM = ROOT / ".venv-beam" / "bin"
+EVERYBODY = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0, search="none")
+
+
+def job(tmp_path, weights, formats=("json",)):
+    root, output = f"{tmp_path}/clips/", str(tmp_path / "out")
+    return Job(root, output, formats, str(weights), None, EVERYBODY, "jax", None, None)
+
+
+def test_names_of_results_depend_on_the_clip_alone(tmp_path):
+    assert root_of("/a/b/*/c?.mp4") == "/a/b/"
+    assert root_of("gs://bucket/day[12]/**") == "gs://bucket/"
+    assert root_of("/a/b/one.mp4") == "/a/b/"
+    assert root_of("*.mp4") == ""
+    found = result_paths(job(tmp_path, "w", ("csv", "json")), f"{tmp_path}/clips/x/one.mp4")
+    assert found == [f"{tmp_path}/out/x/one.mp4.csv", f"{tmp_path}/out/x/one.mp4.json"]
+
+
+def test_a_clip_is_tracked_from_its_beginning(tmp_path, random_weights):
+    work = job(tmp_path, random_weights, ("csv", "json"))
+    clip, tracker = write_clip(tmp_path / "one.mp4", 3), load_tracker(work)
+    found = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        outcome = track_clip(tracker, work, "bucket/one.mp4", clip, tmp_path / name)
+        assert (outcome.status, outcome.frames, outcome.occupied) == ("done", 3, 3)
+        found.append([(tmp_path / name / f"result.{kind}").read_text() for kind in work.formats])
+    assert found[0] == found[1]
+    assert json.loads(found[0][1])["source"] == "bucket/one.mp4"
+
+
+def test_a_broken_clip_leaves_nothing(tmp_path, random_weights):
+    work = job(tmp_path, random_weights)
+    clip, folder = write_clip(tmp_path / "one.mp4", 3), tmp_path / "results"
+    clip.write_bytes(clip.read_bytes()[:200])
+    folder.mkdir()
+    outcome = track_clip(load_tracker(work), work, "one.mp4", clip, folder)
+    assert outcome.status == FAILED
+    assert "has no video stream" in outcome.error
+    assert not list(folder.iterdir())
+
+
+def corpus(*words):
+    """The command in the environment that has Beam; started, not awaited."""
+    if not (BEAM / "blazepose").exists():
+        pytest.skip("Beam has an environment of its own: make beam")
+    return subprocess.Popen(
+        [BEAM / "blazepose", "corpus", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def done(process):
+    """Exit code, standard output and standard error."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """200 clips of two frames, three of them broken."""
+    folder = tmp_path / "clips"
+    (folder / "more").mkdir(parents=True)
+    whole = write_clip(folder / "000.mp4", 2)
+    for i in range(1, 200):
+        shutil.copy(whole, folder / ("more" if i % 2 else ".") / f"{i:03d}.mp4")
+    for path in ("more/005.mp4", "more/077.mp4", "150.mp4"):
+        (folder / path).write_bytes(whole.read_bytes()[:300])
+    return folder
+
+
+def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_path):
+    out = tmp_path / "out"
+    how = ("--output", out, "--weights", random_weights, "--search", "none", "--workers", 2)
+    how += ("--min-detection-confidence", 0, "--min-presence-confidence", 0)
+    first = corpus(f"{clips}/**.mp4", *how)
+    while first.poll() is None and len(list(out.rglob("*.mp4.json"))) < 20:
+        time.sleep(0.05)
+    session = subprocess.run(
+        ["pgrep", "-s", str(first.pid), "-f", "python.* -m apache_beam.runners.worker"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    os.kill(int(session.stdout.split()[-1]), signal.SIGKILL)
+    code, _, err = done(first)
+    assert code == 2, err
+    assert err.startswith("blazepose: a worker stopped (")
+    assert err.endswith("the same command goes on\n")
+    assert err.count("\n") == 1
+    assert "Channel closed" in (out / "beam.log").read_text()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4.json")}
+    assert 20 <= len(before) < 197
+    code, said, err = done(corpus(f"{clips}/**.mp4", *how))
+    assert code == 0, err
+    assert f"200 clips: {197 - len(before)} done, {len(before)} done before, 3 failed" in said
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    failed = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    names = [os.path.relpath(line["clip"], clips) for line in failed]
+    assert names == ["150.mp4", "more/005.mp4", "more/077.mp4"]
+    assert not [path for path in out.rglob("*") if path.suffix == ".part"]
+    sums = json.loads((out / "summary.json").read_text())
+    assert sums["frames"] == sums["people"] == 2 * (197 - len(before))
+    for path in out.rglob("*.mp4.json"):
+        assert len(json.loads(path.read_text())["frames"]) == 2
+    # Other networks or settings do not mix with these results.
+    code, _, err = done(corpus(f"{clips}/**.mp4", *how, "--max-people", 2))
+    assert code == 2
+    assert "has results with settings" in err
+
+
+def test_nothing_matches(random_weights, tmp_path):
+    how = ("--output", tmp_path / "out", "--weights", random_weights)
+    code, _, err = done(corpus(tmp_path / "*.none", *how))
+    assert code == 2
+    assert "nothing matches" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((".",), "is a folder: give the names of its clips"),
+        (("none.mp4",), "does not exist"),
+        (("*.mp4", "more.mp4"), "is no option of Beam"),
+        (
+            ("*.mp4", "runner=FlinkRunner", "--workers", "2"),
+            "--workers is of this machine's runner",
+        ),
+        (("*.mp4", "--workers", 0), "--workers is 0: it is a number of processes"),
+    ],
+)
+def test_bad_options(tmp_path, capsys, words, message):
+    assert message in fails(capsys, "corpus", *words, "--output", tmp_path / "out")
+
+
+def test_without_beam_the_error_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    said = fails(capsys, "corpus", "*.mp4", "--output", tmp_path)
+    assert "need Apache Beam: pip install" in said
