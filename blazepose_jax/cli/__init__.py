@@ -11,6 +11,7 @@ COMMANDS = {
     "import": ("blazepose_jax.cli.import_files", "turn Google's files into a weights directory"),
     "track": ("blazepose_jax.cli.track", "track people in a video, image, folder or camera"),
     "corpus": ("blazepose_jax.cli.corpus", "track thousands of clips, on one machine or many"),
+    "analyze": ("blazepose_jax.cli.analyze", "angles and repetitions of a video"),
     "evaluate": ("blazepose_jax.cli.evaluate", "measure a pose net on annotated photographs"),
     "train": ("blazepose_jax.cli.train", "train a network"),
     "data": (

@@ -1,5 +1,7 @@
 """Rendered persons: colours, mask, and labels that only a renderer knows."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ from flax import struct
 from jax import lax
 
 from blazepose_jax.geometry import rois
-from blazepose_jax.rendering import figure, raster, shapes
+from blazepose_jax.rendering import figure, kinematics, raster, shapes
 from blazepose_jax.rendering.body import build
 from blazepose_jax.skeleton import BLAZEPOSE
 
@@ -67,8 +69,26 @@ def render(key: jax.Array, side: int, context: float) -> Person:
     Returns:
       Person.
     """
-    of_figure, of_clothes, of_distance, of_paint = jax.random.split(key, 4)
-    body, clothes = figure.draw_figure(of_figure), shapes.draw_clothes(of_clothes)
+    of_figure, *others = jax.random.split(key, 4)
+    return render_figure(figure.draw_figure(of_figure), others, side, context)
+
+
+def render_figure(
+    body: kinematics.Figure, keys: Sequence[jax.Array], side: int, context: float
+) -> Person:
+    """Draw one person whose pose is given.
+
+    Args:
+      body: from ``figure.draw_figure`` or ``kinematics.pose_figure``.
+      keys: random, of clothes, distance and colours.
+      side: as for ``render``.
+      context: as for ``render``.
+
+    Returns:
+      Person.
+    """
+    of_clothes, of_distance, of_paint = keys
+    clothes = shapes.draw_clothes(of_clothes)
     distance = jax.random.uniform(of_distance, minval=2.2, maxval=9.0)
     middle = jnp.full(2, side / 2)
     # The ROI fills its share of the picture, but nobody comes closer than the windows allow.

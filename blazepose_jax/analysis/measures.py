@@ -1,0 +1,171 @@
+"""All measures of a recording: one column a measure, with its unit in the name."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from blazepose_jax.analysis.angles import (
+    HIPS,
+    LEAST_CONFIDENCE,
+    SHOULDERS,
+    JointAngle,
+    joint_angles,
+    trunk_lean,
+)
+from blazepose_jax.analysis.recording import Recording
+from blazepose_jax.analysis.repetitions import REST_OF, Repetitions, count_repetitions
+from blazepose_jax.analysis.signals import fill_gaps, rate_of_change, smooth
+from blazepose_jax.errors import BlazePoseError, suggestion
+
+# The smallest swings that are counted as an exercise, by hand.
+LEAST_DEGREES, LEAST_TRUNKS = 25.0, 0.2
+LEAN = "trunk_lean"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """How a recording is measured.
+
+    Attributes:
+      angles: which, by name; None for all that the keypoints allow.
+      least: points below this confidence are not used.
+      gap: s without knowledge that are bridged.
+      method: of smoothing, of ``signals.METHODS``, or ``none``.
+      window: s, of ``savgol``.
+      cutoff: Hz, of ``butterworth``.
+    """
+
+    angles: Mapping[str, JointAngle] | None = None
+    least: float = LEAST_CONFIDENCE
+    gap: float = 0.25
+    method: str = "savgol"
+    window: float = 0.3
+    cutoff: float = 6.0
+
+
+def measure(recording: Recording, how: Measuring = Measuring()) -> dict[str, np.ndarray]:
+    """Angles and their velocities.
+
+    Args:
+      recording: of T frames.
+      how: see Measuring.
+
+    Returns:
+      {``left_knee_deg`` as the image shows it, ``left_knee_deg_s`` degrees a second, and where the
+      recording has metres ``left_knee_3d_deg``, ``left_knee_3d_deg_s``: (T,)}, and the same for
+      ``trunk_lean`` where there are hips and shoulders. All of a frame are filled and smoothed
+      alike.
+    """
+    found = {}
+    for suffix, points in (("", recording.points), ("_3d", recording.world)):
+        if points is None:
+            continue
+        given = (points, recording.names, recording.confidence)
+        angles = joint_angles(*given, angles=how.angles, least=how.least)
+        if {*HIPS, *SHOULDERS} <= set(recording.names):
+            angles[LEAN] = trunk_lean(*given, least=how.least)
+        for name, values in angles.items():
+            signal = _prepared(values, recording.times, how)
+            found[f"{name}{suffix}_deg"] = signal
+            found[f"{name}{suffix}_deg_s"] = rate_of_change(signal, recording.times)
+    return found
+
+
+def summarise(measures: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """{measure: least, most, mean, range, and the share of frames where it is known}."""
+    found = {}
+    for name, values in measures.items():
+        known = values[np.isfinite(values)]
+        low, high, mean = (
+            (float(known.min()), float(known.max()), float(known.mean()))
+            if len(known)
+            else (np.nan,) * 3
+        )
+        found[name] = {
+            "min": low,
+            "max": high,
+            "mean": mean,
+            "range": high - low,
+            "known": len(known) / max(len(values), 1),
+        }
+    return found
+
+
+def repetitions_of(
+    recording: Recording, what: str, how: Measuring = Measuring(), rest: str | None = None
+) -> tuple[np.ndarray, Repetitions]:
+    """Count by an angle, or by a point's height.
+
+    Args:
+      recording: of T frames.
+      what: an angle (``left_knee``), one of both sides together (``knee``), or ``height:NAME`` of a
+        point, in lengths of the trunk.
+      how: whose angles, confidence and gaps are used.
+      rest: as for ``count_repetitions``; None for what the joint usually does.
+
+    Returns:
+      (T,) the signal, degrees or trunks, as the repetitions are counted in; Repetitions.
+
+    Raises:
+      BlazePoseError: neither an angle nor a point.
+    """
+    given = (recording.points, recording.names, recording.confidence)
+    kind, _, point = what.partition(":")
+    if kind == "height" and point:
+        signal, least = _height(recording, point, how), LEAST_TRUNKS
+    else:
+        angles = joint_angles(*given, angles=how.angles, least=how.least)
+        both = [angles[n] for n in (f"left_{what}", f"right_{what}") if n in angles]
+        if what in angles:
+            both = [angles[what]]
+        if not both:
+            sides = {name.removeprefix("left_").removeprefix("right_") for name in angles}
+            known = sorted({*angles, *sides})
+            raise BlazePoseError(
+                f"{what!r} is no angle to count by: {suggestion(what, known)} There are"
+                f" {', '.join(known)}, and height:POINT"
+            )
+        signal, least = _mean(np.stack(both)), LEAST_DEGREES
+    joint = what.removeprefix("left_").removeprefix("right_")
+    found = count_repetitions(
+        signal,
+        recording.times,
+        least=least,
+        rest=rest or REST_OF.get(joint, "auto"),
+        gap=max(how.gap, 0.5),
+    )
+    return signal, found
+
+
+def _height(recording: Recording, point: str, how: Measuring) -> np.ndarray:
+    """(T,) height of a point above the picture's lower edge, in lengths of the usual trunk."""
+    names = list(recording.names)
+    for name in (point, *HIPS, *SHOULDERS):
+        if name not in names:
+            near = suggestion(name, names)
+            raise BlazePoseError(
+                f"height:{point} needs the point {name!r}, which is not there {near}".rstrip()
+            )
+    hips, shoulders = ([names.index(n) for n in ends] for ends in (HIPS, SHOULDERS))
+    trunk = np.linalg.norm(
+        recording.points[:, shoulders].mean(1) - recording.points[:, hips].mean(1), axis=-1
+    )
+    height = recording.size[1] - recording.points[:, names.index(point), 1]
+    sure = recording.confidence[:, names.index(point)] >= how.least
+    usual = np.nanmedian(trunk) if np.isfinite(trunk).any() else np.nan
+    return np.where(sure, height / usual, np.nan)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """(N, T) -> (T,) mean of what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(0)
+    return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+
+
+def _prepared(values: np.ndarray, times: np.ndarray, how: Measuring) -> np.ndarray:
+    filled = fill_gaps(values, times, how.gap)
+    if how.method == "none":
+        return filled
+    return smooth(filled, times, how.method, window=how.window, cutoff=how.cutoff)

@@ -1,0 +1,275 @@
+"""``blazepose analyze``: a video, or the points of one, to angles, repetitions and a figure."""
+
+import dataclasses
+import json
+import math
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blazepose_jax.analysis.angles import ANGLES, LEAST_CONFIDENCE, JointAngle
+from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of, summarise
+from blazepose_jax.analysis.plot import write_plot
+from blazepose_jax.analysis.recording import Recording, read_recording, recording_of
+from blazepose_jax.analysis.repetitions import RESTS, Repetition, Repetitions
+from blazepose_jax.analysis.signals import METHODS
+from blazepose_jax.analysis.tables import write_deeplabcut, write_frames, write_long
+from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
+from blazepose_jax.cli.progress import progress
+from blazepose_jax.cli.track import add_tracking, read_ahead, settings_of
+from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.files import write_text
+from blazepose_jax.io.media import read_media
+from blazepose_jax.io.output_checks import check_outputs
+from blazepose_jax.io.results import people
+
+OUTPUTS = ("csv", "long_csv", "deeplabcut", "json", "plot")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument(
+        "input", metavar="INPUT", help="a video, or what blazepose track --json wrote"
+    )
+    parser.add_argument(
+        "--angles",
+        metavar="NAMES",
+        help="comma between them: left_knee, or one of your own, name=POINT:JOINT:POINT (default:"
+        " all)",
+    )
+    parser.add_argument(
+        "--count",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="count repetitions by an angle (knee is both sides, left_knee one), or height:POINT",
+    )
+    parser.add_argument(
+        "--rest", metavar="END", help="where what is counted rests: auto, high or low"
+    )
+    parser.add_argument("--person", type=int, metavar="ID", help="whom (default: most frames)")
+    add_outputs(parser)
+    add_filters(parser)
+    add_weights(parser)
+    add_tracking(parser)
+    parser.set_defaults(mask=None)
+
+
+def add_outputs(parser: ArgumentParser) -> None:
+    """The options of what is written."""
+    parser.add_argument("--csv", metavar="FILE", help="a row a frame, a column a measure")
+    parser.add_argument("--long-csv", metavar="FILE", help="a row a frame and measure")
+    parser.add_argument("--deeplabcut", metavar="FILE", help="the points as DeepLabCut's CSV")
+    parser.add_argument("--json", metavar="FILE", help="summary and repetitions")
+    parser.add_argument("--plot", metavar="FILE", help="a figure, such as report.png")
+
+
+def add_filters(parser: ArgumentParser) -> None:
+    """The options of gaps and smoothing."""
+    standard = Measuring()
+    parser.add_argument(
+        "--min-confidence",
+        type=float,
+        default=LEAST_CONFIDENCE,
+        metavar="P",
+        help=f"points below it are not used (default: {LEAST_CONFIDENCE})",
+    )
+    parser.add_argument(
+        "--gap",
+        type=float,
+        default=standard.gap,
+        metavar="S",
+        help=f"seconds without knowledge that are bridged (default: {standard.gap})",
+    )
+    parser.add_argument(
+        "--smooth",
+        default=standard.method,
+        metavar="NAME",
+        help=f"{', '.join(METHODS)} or none (default: {standard.method})",
+    )
+    parser.add_argument(
+        "--window",
+        type=float,
+        default=standard.window,
+        metavar="S",
+        help=f"of savgol, seconds (default: {standard.window})",
+    )
+    parser.add_argument(
+        "--cutoff",
+        type=float,
+        default=standard.cutoff,
+        metavar="HZ",
+        help=f"of butterworth (default: {standard.cutoff:g})",
+    )
+
+
+def run(args: Namespace) -> None:
+    """``blazepose analyze``.
+
+    Raises:
+      BlazePoseError: bad options or input.
+    """
+    if args.rest is not None:
+        check_name(args.rest, RESTS, "rest")
+    check_name(args.smooth, (*METHODS, "none"), "smoothing")
+    how = Measuring(
+        angles_of(args.angles),
+        args.min_confidence,
+        args.gap,
+        args.smooth,
+        args.window,
+        args.cutoff,
+    )
+    check_outputs([getattr(args, name) for name in OUTPUTS], (args.input,))
+    recording = record(args)
+    measures = measure(recording, how)
+    counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
+    write(args, recording, measures, counted)
+    print_report(recording, measures, counted)
+
+
+def angles_of(words: str | None) -> dict[str, JointAngle] | None:
+    """``--angles`` as {name: which}; None for all.
+
+    Raises:
+      BlazePoseError: an unknown name, or an own angle that is not of three points.
+    """
+    if words is None:
+        return None
+    found = {}
+    for word in words.split(","):
+        name, _, points = word.partition("=")
+        if not points:
+            found[name] = ANGLES[check_name(name, ANGLES, "angle")]
+            continue
+        if len(points.split(":")) != 3:
+            raise BlazePoseError(
+                f"angle {word!r} is of {points!r}: give name=POINT:JOINT:POINT, three points"
+            )
+        found[name] = JointAngle(*points.split(":"))
+    return found
+
+
+def record(args: Namespace) -> Recording:
+    """The points of one person, read or tracked.
+
+    Raises:
+      BlazePoseError: a bad input, or nobody in it.
+    """
+    if Path(args.input).suffix.lower() == ".json":
+        recording = read_recording(args.input, args.person)
+    else:
+        recording = track(args)
+    if not np.isfinite(recording.points).any():
+        raise BlazePoseError(f"{args.input!r} has nobody in it: there is nothing to analyse")
+    return recording
+
+
+def track(args: Namespace) -> Recording:
+    """Track a video, with metres where the net has them."""
+    media = read_media(args.input)
+    if not media.is_sequence:
+        raise BlazePoseError(f"{args.input!r} is a picture: analysis is of videos")
+    locate_weights(args)
+    tracker = Tracker(
+        args.weights,
+        args.detector,
+        settings=dataclasses.replace(settings_of(args, is_sequence=True), world=True),
+        runtime=args.runtime,
+        experiment=experiment_of(args),
+    )
+    frames: list[dict[str, Any]] = []
+    size = (0, 0)
+    with read_ahead(media) as pictures:
+        for picture in progress(pictures, media.count, media.name, "frames"):
+            poses = tracker(picture.image, picture.time)
+            size = (picture.image.shape[1], picture.image.shape[0])
+            frames.append({"time": picture.time, "people": people(poses)})
+    skeleton = tracker.skeleton
+    return recording_of(
+        media.name, skeleton.keypoints, skeleton.bone_indices, size, frames, args.person
+    )
+
+
+def write(
+    args: Namespace,
+    recording: Recording,
+    measures: dict[str, np.ndarray],
+    counted: dict[str, tuple[np.ndarray, Repetitions]],
+) -> None:
+    """Write whatever the options name."""
+    if args.csv:
+        write_frames(args.csv, recording.times, measures)
+    if args.long_csv:
+        write_long(args.long_csv, recording.times, measures)
+    if args.deeplabcut:
+        write_deeplabcut(args.deeplabcut, recording)
+    if args.plot:
+        title = Path(recording.source).name
+        write_plot(args.plot, title, recording.times, measures, counted)
+    if args.json:
+        content = {
+            "source": recording.source,
+            "frames": len(recording.times),
+            "seconds": float(recording.times[-1] - recording.times[0]),
+            "measures": summarise(measures),
+            "repetitions": {what: plain(found) for what, (_, found) in counted.items()},
+        }
+        write_text(Path(args.json), json.dumps(known(content), indent=2) + "\n")
+
+
+def plain(found: Repetitions) -> dict[str, Any]:
+    """What was counted, as JSON has it."""
+
+    def row(repetition: Repetition) -> dict[str, Any]:
+        derived = {"there_s": repetition.there_s, "back_s": repetition.back_s}
+        return dataclasses.asdict(repetition) | derived
+
+    return {
+        "count": len(found.counted),
+        "rest": found.rest,
+        "period_s": found.period_s,
+        "regularity": found.regularity,
+        "counted": list(map(row, found.counted)),
+        "rejected": list(map(row, found.rejected)),
+    }
+
+
+def known(content: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(content, dict):
+        return {name: known(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [known(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def print_report(
+    recording: Recording,
+    measures: dict[str, np.ndarray],
+    counted: dict[str, tuple[np.ndarray, Repetitions]],
+) -> None:
+    """A table of the angles, and a line a repetition."""
+    seen = int(np.isfinite(recording.points[..., 0]).any(1).sum())
+    print(f"{Path(recording.source).name}: {len(recording.times)} frames, a person in {seen}")
+    if len(recording.people) > 1:
+        print(f"people in it, by id: {recording.people}; --person ID chooses")
+    print(f"{'':24}{'min':>8}{'max':>8}{'range':>8}{'known':>8}")
+    for name, row in summarise(measures).items():
+        if name.endswith("_deg"):
+            numbers = "".join(f"{row[column]:8.1f}" for column in ("min", "max", "range"))
+            print(f"{name:24}{numbers}{row['known']:8.0%}")
+    for what, (_, found) in counted.items():
+        unit = "trunks" if what.startswith("height:") else "degrees"
+        print(f"{what}: {len(found.counted)} repetitions")
+        for number, one in enumerate(found.counted, 1):
+            print(
+                f"  {number}: {one.start_s:.2f} to {one.end_s:.2f} s (frames {one.start} to"
+                f" {one.end}), range {one.range:.3g} {unit}, there {one.there_s:.2f} s, back"
+                f" {one.back_s:.2f} s"
+            )
+        for one in found.rejected:
+            print(f"  not counted, {one.reason}: {one.start_s:.2f} to {one.end_s:.2f} s")

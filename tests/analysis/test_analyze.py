@@ -1,0 +1,163 @@
+"""``blazepose analyze``."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from helpers import fails, shared
+from PIL import Image
+
+from blazepose_jax.analysis import read_recording
+from blazepose_jax.cli.main import main
+from blazepose_jax.rendering.exercises import exercise_figures, repeated, usual_person
+from blazepose_jax.skeleton import BLAZEPOSE
+
+FPS = 25.0
+
+
+@pytest.fixture
+def points(tmp_path):
+    """Six squats as ``blazepose track --json`` writes them; frames 5 and 6 are empty."""
+    depth = np.concatenate([np.zeros(15), repeated(6, 1.6, FPS), np.zeros(15)])
+    figure = np.asarray(exercise_figures("squat", depth, usual_person(), 0.9).points)
+    frames = []
+    feet = BLAZEPOSE.keypoints.index("left_ankle")
+    for i, body in enumerate(figure):
+        body = body - body[feet]  # who stands on the floor
+        rows = np.concatenate([body * 300 + [320, 300, 0], np.ones((33, 2))], -1)
+        person = {"id": 0, "keypoints": rows.round(3).tolist(), "world": body.round(4).tolist()}
+        person["confidence"] = [0.9] * 33
+        frames.append({"index": i, "time": i / FPS, "people": [] if i in (5, 6) else [person]})
+    path = tmp_path / "points.json"
+    content = {
+        "source": "squats.mp4",
+        "width": 640,
+        "height": 600,
+        "fps": FPS,
+        "keypoint_names": list(BLAZEPOSE.keypoints),
+        "bones": [list(bone) for bone in BLAZEPOSE.bone_indices],
+        "frames": frames,
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_everything_that_is_written(points, tmp_path, capsys):
+    out = {name: tmp_path / name for name in ("a.csv", "long.csv", "dlc.csv", "a.json", "a.png")}
+    words = ["analyze", points, "--count", "knee", "--count", "height:nose", "--csv", out["a.csv"]]
+    words += ["--long-csv", out["long.csv"], "--deeplabcut", out["dlc.csv"]]
+    words += ["--json", out["a.json"], "--plot", out["a.png"]]
+    assert main([str(word) for word in words]) == 0
+    said = capsys.readouterr().out
+    assert "squats.mp4: 270 frames, a person in 268" in said
+    assert "knee: 6 repetitions" in said
+    assert "height:nose: 6 repetitions" in said
+
+    rows = table(out["a.csv"])
+    assert len(rows) == 270
+    knee = np.array([float(row["left_knee_3d_deg"]) for row in rows])
+    # From 4 to 105 degrees of flexion, a little less by smoothing.
+    assert abs(knee.max() - 176) < 0.5
+    assert abs(knee.min() - 75) < 2
+    assert all(c in ("frame", "time_s") or c.endswith(("_deg", "_deg_s")) for c in rows[0])
+    speed = np.array([float(row["left_knee_3d_deg_s"]) for row in rows])
+    np.testing.assert_allclose(speed[20:-20], np.gradient(knee, 1 / FPS)[20:-20], atol=1)
+
+    long = table(out["long.csv"])
+    assert len(long) == 270 * (len(rows[0]) - 2)
+    found = [float(row["value"]) for row in long if row["measure"] == "left_knee_3d_deg"]
+    np.testing.assert_array_equal(found, knee)
+
+    head = list(csv.reader(out["dlc.csv"].read_text().splitlines()))
+    assert [row[0] for row in head[:3]] == ["scorer", "bodyparts", "coords"]
+    assert head[1][1:5] == ["nose", "nose", "nose", "left_eye_inner"]
+    assert head[2][1:4] == ["x", "y", "likelihood"]
+    assert len(head) == 273
+    assert {len(row) for row in head} == {100}
+    assert head[8][1:] == [""] * 99  # the empty frame
+
+    content = json.loads(out["a.json"].read_text(), parse_constant=pytest.fail)
+    assert content["repetitions"]["knee"]["count"] == 6
+    assert content["repetitions"]["knee"]["counted"][0]["range"] > 60
+    assert content["measures"]["left_knee_3d_deg"]["known"] == 1.0
+    picture = Image.open(out["a.png"])
+    assert picture.size[0] > 800
+    assert len(picture.convert("RGB").getcolors(2**20) or []) > 50
+
+
+def test_angles_of_ones_own(points, tmp_path):
+    path = tmp_path / "a.csv"
+    words = ["analyze", points, "--csv", path, "--smooth", "none", "--gap", "0"]
+    words += ["--angles", "right_elbow,neck=nose:left_shoulder:left_hip"]
+    assert main([str(word) for word in words]) == 0
+    rows = table(path)
+    assert {c.split("_deg")[0] for c in rows[0]} == {
+        "frame",
+        "time_s",
+        *(
+            f"{name}{kind}"
+            for name in ("right_elbow", "neck", "trunk_lean")
+            for kind in ("", "_3d")
+        ),
+    }
+    assert rows[5]["neck_deg"] == ""
+    assert float(rows[4]["neck_deg"]) > 90
+
+
+def test_a_recording_is_of_one_person(points):
+    content = json.loads(points.read_text())
+    for frame in content["frames"][:100]:
+        frame["people"].append({**content["frames"][0]["people"][0], "id": 7})
+    points.write_text(json.dumps(content))
+    recording = read_recording(points)
+    assert recording.people == {0: 268, 7: 100}
+    assert np.isfinite(recording.points[:, 0, 0]).sum() == 268
+    assert np.isfinite(read_recording(points, 7).points[:, 0, 0]).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--count", "kneee"), "'kneee' is no angle to count by: did you mean 'knee'?"),
+        (("--count", "height:noze"), "the point 'noze', which is not there did you mean 'nose'?"),
+        (("--angles", "left_kne"), "left_knee"),
+        (("--angles", "x=nose:left_hip"), "give name=POINT:JOINT:POINT, three points"),
+        (("--angles", "x=nose:left_hip:tail"), "needs the point 'tail', which is not there"),
+        (("--person", "3"), "has no person 3: there are [0]"),
+        (("--smooth", "kalman"), "kalman"),
+        (("--rest", "left"), "left"),
+        (("--plot", "a.doc"), "ends in none of"),
+        (("--window", "0"), "both are above 0"),
+    ],
+)
+def test_mistakes(points, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(capsys, "analyze", points, *words)
+    assert not (tmp_path / "a.doc").exists()
+
+
+def test_other_files_are_refused(tmp_path, capsys):
+    path = tmp_path / "other.json"
+    path.write_text('{"frames": [{"time": 0}]}')
+    assert "is no result of blazepose track --json" in fails(capsys, "analyze", path)
+    path.write_text("[]")
+    assert "is no result of blazepose track --json" in fails(capsys, "analyze", path)
+    picture = tmp_path / "one.png"
+    Image.new("RGB", (64, 64)).save(picture)
+    assert "is a picture: analysis is of videos" in fails(capsys, "analyze", picture)
+
+
+def test_squats_of_a_real_person(released, tmp_path, capsys):
+    """Two squats, and a third that the clip cuts off while she rises, counted by eye."""
+    pytest.importorskip("ai_edge_litert")
+    clip = shared("data", "video", "pose_squats.mp4")
+    words = ["analyze", clip, "--weights", released, "--runtime", "litert", "--count", "knee"]
+    assert main([str(word) for word in [*words, "--json", tmp_path / "a.json"]]) == 0
+    found = json.loads((tmp_path / "a.json").read_text())["repetitions"]["knee"]
+    assert found["count"] == 2
+    assert [one["reason"] for one in found["rejected"]] == ["unfinished"]
