@@ -5,7 +5,9 @@ keypoints, K' with auxiliary rows, A anchors, G cells of a grid's side, M px of 
 record's.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -142,6 +144,27 @@ class Poses(struct.PyTreeNode):
     confidence: Array
     world: Array | None = None
     mask: Array | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A hand or a face of somebody; host values, outside of any trace.
+
+    Attributes:
+      roi: (), where it is expected.
+      presence: probability that it is there; None where no model has looked.
+      keypoints: (K, 3) float32, image frame, px; z has the scale of x, smaller is nearer; None
+        likewise.
+    """
+
+    roi: ROI
+    presence: float | None = None
+    keypoints: np.ndarray | None = None
+
+
+# {slot: {"left_hand", "right_hand" or "face": what is there}}
+Parts = Mapping[int, Mapping[str, Part]]
+NO_PARTS: Parts = MappingProxyType({})
 
 
 class LowPass(struct.PyTreeNode):

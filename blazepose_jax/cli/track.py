@@ -22,12 +22,15 @@ from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.inference.first_squares import DETECTOR
+from blazepose_jax.inference.part_model import PartFinder, PartModel
 from blazepose_jax.inference.settings import Settings, SmoothingConfig
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, Picture, read_media
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.prefetch import Prefetch
+from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.structs import NO_PARTS
 
 
 @dataclasses.dataclass
@@ -68,6 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
     parser.add_argument("--mask", metavar="DIR", help="write a mask per frame as PNG")
     add_tracking(parser)
+    add_parts(parser)
     parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
     parser.add_argument("--end", type=float, metavar="S", help="seconds to stop before")
     parser.add_argument(
@@ -94,6 +98,30 @@ def add_tracking(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--min-presence-confidence", type=float, default=0.5, metavar="P", help="default 0.5"
     )
+
+
+def add_parts(parser: ArgumentParser) -> None:
+    """The options of hands and faces."""
+    parser.add_argument("--hands", action="store_true", help="write the squares round hands (JSON)")
+    parser.add_argument(
+        "--face", action="store_true", help="write the square round the face (JSON)"
+    )
+    parser.add_argument(
+        "--hand-model", metavar="X.tflite", help="run this on the hands and write its points, too"
+    )
+    parser.add_argument("--face-model", metavar="X.tflite", help="the same for faces")
+
+
+def finder_of(args: Namespace, skeleton: Skeleton) -> PartFinder | None:
+    """What looks for hands and faces, if the options ask for any.
+
+    Raises:
+      BlazePoseError: a bad model, or a skeleton without their points.
+    """
+    hand, face = (path and PartModel(path) for path in (args.hand_model, args.face_model))
+    if not (args.hands or args.face or hand or face):
+        return None
+    return PartFinder(skeleton, hands=args.hands, face=args.face, hand_model=hand, face_model=face)
 
 
 def add_smoothing(parser: ArgumentParser) -> None:
@@ -168,9 +196,10 @@ def run(args: Namespace) -> None:
         roi=args.roi,
         experiment=experiment_of(args),
     )
+    finder = finder_of(args, tracker.skeleton)
     began = time.perf_counter()
     with open_sinks(args, media, tracker) as sinks:
-        counts = track_media(tracker, media, sinks)
+        counts = track_media(tracker, media, sinks, finder)
     seconds = time.perf_counter() - began
     starts = "" if args.roi == DETECTOR else f" {counts.starts} starts at the first square,"
     # What goes to standard output is nothing but the result.
@@ -184,7 +213,9 @@ def run(args: Namespace) -> None:
         raise Interrupted(f"interrupted: the results of the first {counts.frames} frames are kept")
 
 
-def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
+def track_media(
+    tracker: Tracker, media: Media, sinks: list[Sink], finder: PartFinder | None = None
+) -> Counts:
     """Track every picture and write what was found; an interrupt ends it after a frame."""
     counts, before = Counts(), Counts()
     with interruptible() as interrupted, read_ahead(media) as pictures:
@@ -193,9 +224,10 @@ def track_media(tracker: Tracker, media: Media, sinks: list[Sink]) -> Counts:
                 before = dataclasses.replace(counts)
                 tracker.reset()
             poses = tracker(picture.image, picture.time)
+            parts = NO_PARTS if finder is None else finder(picture.image, poses)
             for sink in sinks:
                 with naming(sink.path):
-                    sink.write(picture, poses)
+                    sink.write(picture, poses, parts)
             counts.frames += 1
             counts.occupied += bool(poses.present.any())
             counts.detector_runs = before.detector_runs + tracker.detector_runs

@@ -22,6 +22,7 @@ from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import CsvWriter, JsonWriter
 
 FORMATS = ("json", "csv")
+PARTS = ("hands", "face", "hand_model", "face_model")
 ALONE = ("json", "csv", "video", "mask")  # options that name the output of one input
 
 
@@ -104,6 +105,12 @@ def output_names(args: Namespace) -> list[list[str]]:
             raise BlazePoseError(
                 f"--{option} names the result of one input, and there are {len(args.input)} with"
                 " --output DIR, which names those of all: leave one out"
+            )
+    for option in PARTS:
+        if getattr(args, option):
+            raise BlazePoseError(
+                f"--{option.replace('_', '-')} holds for one input: track the inputs one after the"
+                " other"
             )
     if args.output is None:
         raise BlazePoseError(

@@ -11,13 +11,13 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.draw import check_picture_name, draw_poses, save_image
+from blazepose_jax.io.draw import check_picture_name, draw_parts, draw_poses, save_image
 from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.image_formats import SUFFIXES
 from blazepose_jax.io.media import Media, Picture
 from blazepose_jax.io.results import CsvWriter, JsonWriter
 from blazepose_jax.io.video_writer import VideoWriter
-from blazepose_jax.structs import Poses
+from blazepose_jax.structs import NO_PARTS, Parts, Poses
 
 
 class Sink(Protocol):
@@ -29,7 +29,7 @@ class Sink(Protocol):
 
     path: Path
 
-    def write(self, picture: Picture, poses: Poses) -> None:
+    def write(self, picture: Picture, poses: Poses, parts: Parts = NO_PARTS) -> None:
         """Append one frame."""
 
     def close(self) -> None:
@@ -99,9 +99,11 @@ class OverlaySink:
         else:
             self._writer = VideoWriter(path, fps or 1.0)
 
-    def write(self, picture: Picture, poses: Poses) -> None:
+    def write(self, picture: Picture, poses: Poses, parts: Parts = NO_PARTS) -> None:
         """Append one frame."""
         image = draw_poses(picture.image, poses, self._skeleton)
+        if parts:
+            image = draw_parts(image, parts)
         if self._writer is not None:
             self._writer.write(image, picture.time)
         elif self._image is None:
@@ -132,7 +134,7 @@ class MaskSink:
         self.path, self._tracker, self._out = Path(path), tracker, OutputFolder(path)
         self._names = mask_names([file.name for file in media.files])
 
-    def write(self, picture: Picture, poses: Poses) -> None:
+    def write(self, picture: Picture, poses: Poses, parts: Parts = NO_PARTS) -> None:
         """Append one frame."""
         found = self._tracker.masks(picture.image, poses)
         total = np.max(list(found.values()), 0) if found else np.zeros(picture.image.shape[:2])

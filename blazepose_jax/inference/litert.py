@@ -43,11 +43,11 @@ class LiteRTModel:
             pose net.
         """
         check_tflite(file.data, name, load_schema())
-        interpreter = _open(file.data, name, threads)
+        interpreter = open_interpreter(file.data, name, threads)
         self.kind, self._outputs = _outputs_of(interpreter, name)
         if not self._outputs.keys().isdisjoint(without):
             kept = {key: i for key, i in self._outputs.items() if key not in without}
-            interpreter = _open(_pruned(file.data, kept), name, threads)
+            interpreter = open_interpreter(_pruned(file.data, kept), name, threads)
             self.kind, self._outputs = _outputs_of(interpreter, name)
         self._interpreter, self._fields = interpreter, file.fields
         self._input = self._interpreter.get_input_details()[0]
@@ -96,7 +96,7 @@ class LiteRTModel:
         return [self._interpreter.get_tensor(index) for index in self._outputs.values()]
 
 
-def _open(data: bytes, name: str, threads: int | None) -> Any:
+def open_interpreter(data: bytes, name: str, threads: int | None) -> Any:
     """LiteRT's Interpreter of a checked file; see ``LiteRTModel``."""
     try:
         from ai_edge_litert.interpreter import Interpreter

@@ -10,7 +10,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 from blazepose_jax.io.frames import as_rgb
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import Array, Poses
+from blazepose_jax.structs import Array, Parts, Poses
 
 LEFT, RIGHT, MIDDLE = (255, 138, 0), (0, 217, 231), (255, 255, 255)
 # Of the rings round the keypoints: twelve people can be distinguished.
@@ -30,6 +30,7 @@ RINGS = (
 )
 # Confidences of points that are drawn in full and as faint as any; alpha grows evenly between them.
 OPAQUE_FROM, FAINT_UNTIL = 0.8, 0.2
+CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 FAINTEST = 0.3  # alpha; on busy pictures less is not seen
 
 
@@ -98,6 +99,36 @@ def _colour(skeleton: Skeleton, a: int, b: int) -> tuple[int, int, int]:
     if len(sides) != 1:
         return MIDDLE
     return LEFT if "left" in sides else RIGHT
+
+
+def draw_parts(image: np.ndarray, parts: Parts, *, least: float = 0.5) -> np.ndarray:
+    """Draw hands and faces: the square where each is expected, and the points of those that are.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      parts: of this image.
+      least: points of less present ones are left out.
+
+    Returns:
+      (H, W, 3) uint8, a copy.
+    """
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas, "RGBA")
+    for found in parts.values():
+        for name, part in found.items():
+            colour = LEFT if "left" in name else RIGHT if "right" in name else MIDDLE
+            (x, y), half = np.asarray(part.roi.center).tolist(), float(part.roi.side) / 2
+            cos, sin = np.cos(float(part.roi.angle)) * half, np.sin(float(part.roi.angle)) * half
+            corners = [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in CORNERS]
+            pen.line([*corners, corners[0]], fill=(*colour, 140), width=1)
+            if part.keypoints is None or (part.presence or 0.0) < least:
+                continue
+            size = max(1.0, half / 60)
+            for px, py in part.keypoints[:, :2].tolist():
+                pen.ellipse([px - size, py - size, px + size, py + size], fill=(*colour, 255))
+    return np.array(canvas)
 
 
 def draw_points(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
