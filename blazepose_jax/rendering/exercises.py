@@ -13,7 +13,7 @@ EXERCISES = {
     "squat": {
         "knee": (4, 105),
         "hip_flexion": (2, 95),
-        "bend": (2, 22),
+        "bend": (2, 40),
         "shoulder_flexion": (5, 85),
         "ankle": (0, -25),
     },
