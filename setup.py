@@ -85,6 +85,8 @@ setup(
         "blazepose_jax": [
             "py.typed",
             "cli/demo/page.html",
+            "cli/live/page.html",
+            "cli/live/page.js",
             "inference/quality.safetensors",
             "weights/packaged/*/*",
         ],

@@ -26,6 +26,10 @@ COMMANDS = {
         "blazepose_jax.cli.export",
         "write a .task for MediaPipe, a .tflite, an .onnx or a SavedModel",
     ),
+    "live": (
+        "blazepose_jax.cli.live",
+        "a camera in a browser page, with angles and repetitions",
+    ),
     "web": ("blazepose_jax.cli.web", "run weights in the browser, by MediaPipe's own runtime"),
     "demo": ("blazepose_jax.cli.demo", "track a moving photograph with Google's released nets"),
 }

@@ -1,0 +1,76 @@
+"""``blazepose live``: a camera in a browser page, with skeleton, angles and repetitions.
+
+The page takes pictures from the camera, or from a file in its place, and posts one at a time to
+this process, which listens on localhost alone; whatever comes while one is under way is dropped.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from blazepose_jax.cli.live.server import make_server
+from blazepose_jax.cli.live.session import Session
+from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
+from blazepose_jax.cli.track import add_tracking, settings_of
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference.tracker import Tracker
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument(
+        "input", nargs="?", metavar="FILE", help="a video that plays in the camera's place"
+    )
+    parser.add_argument(
+        "--count",
+        default="knee",
+        metavar="WHAT",
+        help="repetitions of this, as for blazepose analyze (default: knee)",
+    )
+    parser.add_argument(
+        "--output", default=".", metavar="DIR", help="where recordings are written (default: here)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="of localhost (default: 8000; 0: any)"
+    )
+    add_weights(parser)
+    add_tracking(parser)
+    parser.set_defaults(mask=None)
+
+
+def run(args: Namespace) -> None:
+    """``blazepose live``.
+
+    Raises:
+      BlazePoseError: bad options, a file or folder that is not there, a port that is taken.
+    """
+    if args.input is not None and not Path(args.input).is_file():
+        raise BlazePoseError(
+            f"{args.input!r} is no file: give a video, or leave it out for a camera"
+        )
+    if not Path(args.output).is_dir():
+        raise BlazePoseError(f"--output {args.output!r} is no folder: make it first")
+    if not 0 <= args.port <= 65535:
+        raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
+    locate_weights(args)
+    tracker = Tracker(
+        args.weights,
+        args.detector,
+        settings=settings_of(args, is_sequence=True),
+        runtime=args.runtime,
+        experiment=experiment_of(args),
+    )
+    session = Session(tracker, args.count, Path(args.output))
+    try:
+        server = make_server(session, None if args.input is None else Path(args.input), args.port)
+    except OSError as error:
+        raise BlazePoseError(
+            f"port {args.port} cannot be used ({error.strerror}): give another --port"
+        ) from error
+    with server:
+        print(f"open http://localhost:{server.server_address[1]}/ (Ctrl-C ends)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("stopped")
+        finally:
+            session.stop_recording()

@@ -1,0 +1,191 @@
+"""A live session: one picture after another, what is said of each, and the recording."""
+
+import io
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blazepose_jax.analysis.angles import joint_angles
+from blazepose_jax.analysis.measures import repetitions_of
+from blazepose_jax.analysis.recording import recording_of
+from blazepose_jax.analysis.repetitions import Repetitions
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.media import Picture
+from blazepose_jax.io.results import JsonWriter, people
+from blazepose_jax.structs import Poses
+
+# Frames that repetitions are counted in, and seconds between two countings: all of it takes a few
+# hundredths of a second.
+REMEMBERED, RECOUNTED = 9_000, 0.5
+# Seconds without a frame after which people are forgotten: the camera was away.
+AWAY = 2.0
+
+
+def read_frame(data: bytes) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a JPEG or PNG.
+
+    Raises:
+      BlazePoseError: anything else.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BlazePoseError(f"the frame is no JPEG or PNG ({error}): send one") from error
+
+
+class Session:
+    """What is remembered between pictures; calls from several threads wait for each other.
+
+    Attributes:
+      names: K, of the keypoints.
+      bones: pairs of rows.
+    """
+
+    def __init__(self, tracker: Tracker, count: str, output: Path):
+        """Begin.
+
+        Args:
+          tracker: with an empty memory.
+          count: what repetitions are counted of, as for ``repetitions_of``.
+          output: folder of the recordings.
+
+        Raises:
+          BlazePoseError: nothing that can be counted.
+        """
+        self.names, self.bones = tracker.skeleton.keypoints, tracker.skeleton.bone_indices
+        self.count = count
+        self._tracker, self._output, self._busy = tracker, output, threading.Lock()
+        self._frames: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+        self._size = (0, 0)
+        self._counted, self._last = -np.inf, -np.inf
+        self._found: Repetitions | None = None
+        self._writer: JsonWriter | None = None
+        self._began, self._written = 0.0, 0
+        # An unknown angle or point is an error now, and not with the first picture.
+        empty = {"time": 0.0, "people": []}
+        repetitions_of(recording_of("live", self.names, self.bones, (1, 1), [empty]), count)
+
+    def frame(self, data: bytes, moment: float) -> dict[str, Any]:
+        """Track into a picture.
+
+        Args:
+          data: of a JPEG or another image file.
+          moment: s, of the page's clock.
+
+        Returns:
+          Plain data: ``people`` with ``id``, ``points`` (rows of x, y, confidence) and ``angles``
+          in degrees; ``repetitions`` of one person, ``rejected``, ``recorded`` frames or None,
+          ``track_ms``.
+
+        Raises:
+          BlazePoseError: no image, or a moment that is not after the last one.
+        """
+        image = read_frame(data)
+        with self._busy:
+            if not (np.isfinite(moment) and moment > self._last):
+                raise BlazePoseError(
+                    f"the frame's time is {moment} s, and the last one's {self._last}: times grow"
+                )
+            if moment - self._last > AWAY:
+                self._tracker.reset()
+            self._last = moment
+            began = time.perf_counter()
+            poses = self._tracker(image, moment)
+            seconds = time.perf_counter() - began
+            self._size = (image.shape[1], image.shape[0])
+            self._frames.append({"time": moment, "people": people(poses)})
+            if self._writer is not None:
+                self._record(image, moment, poses)
+            if moment - self._counted > RECOUNTED:
+                self._counted = moment
+                self._recount()
+            return self._answer(seconds)
+
+    def start_recording(self) -> str:
+        """Write from the next frame on.
+
+        Returns:
+          The file's name.
+
+        Raises:
+          BlazePoseError: the file cannot be written.
+        """
+        with self._busy:
+            self._stop()
+            name = time.strftime("live_%Y%m%d_%H%M%S.json")
+            self._writer = JsonWriter(
+                self._output / name, "live", 0.0, self._tracker.model, self._tracker.skeleton
+            )
+            self._written = 0
+            return name
+
+    def stop_recording(self) -> int:
+        """Finish the file, if there is one.
+
+        Returns:
+          Frames in it.
+        """
+        with self._busy:
+            self._stop()
+            return self._written
+
+    def reset(self) -> None:
+        """Forget people and repetitions."""
+        with self._busy:
+            self._tracker.reset()
+            self._frames.clear()
+            self._found = None
+
+    def _stop(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def _record(self, image: np.ndarray, moment: float, poses: Poses) -> None:
+        assert self._writer is not None
+        if not self._written:
+            self._began = moment
+        self._writer.write(Picture(self._written, moment - self._began, image), poses)
+        self._written += 1
+
+    def _recount(self) -> None:
+        recording = recording_of(
+            "live", self.names, self.bones, self._size, list(self._frames), self._first()
+        )
+        self._found = repetitions_of(recording, self.count)[1]
+
+    def _first(self) -> int | None:
+        """Who is counted: the person who has been followed longest; None where nobody is there."""
+        now = [person["id"] for person in self._frames[-1]["people"]]
+        seen = {person["id"] for frame in self._frames for person in frame["people"]}
+        return min(now) if now and len(seen) > 1 else None
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        found = self._frames[-1]["people"]
+        counted = () if self._found is None else self._found.counted
+        rejected = () if self._found is None else self._found.rejected
+        return {
+            "people": [self._person(person) for person in found],
+            "repetitions": len(counted),
+            "rejected": len([one for one in rejected if one.reason != "unfinished"]),
+            "recorded": None if self._writer is None else self._written,
+            "track_ms": round(1000 * seconds, 1),
+        }
+
+    def _person(self, person: dict[str, Any]) -> dict[str, Any]:
+        points, sure = np.array(person["keypoints"]), np.array(person["confidence"])
+        angles = joint_angles(points[:, :2], self.names, sure)
+        rows = np.concatenate([points[:, :2], sure[:, None]], -1).round(2)
+        return {
+            "id": person["id"],
+            "points": rows.tolist(),
+            "angles": {name: round(float(v)) for name, v in angles.items() if np.isfinite(v)},
+        }
