@@ -26,7 +26,8 @@ Results:
   loop's own PCK@0.2 on the people held out was 81.1, 81.9, 82.0, 82.0, 82.2, 82.1, 82.3, 82.2 at
   every 60th step. PCK@0.1 by refine fell by 0.8: the heatmaps that it pulls points to have moved.
   Since then the ROI points are taught by the teacher, not by labels; that was not measured.
-- ``full`` is written for a GPU and has not been run to its end.
+- ``lite`` and ``full`` on people labelled by Heavy, averaged with Google's weights: they ship as
+  ``lite.lsp`` and ``full.lsp``; their cards have command, hours and results.
 """
 
 from blazepose_jax.models import ALL_HEADS

@@ -116,7 +116,7 @@ def check_track(folder: Path) -> None:
     (frame,) = json.loads((folder / "poses.json").read_text(encoding="utf-8"))["frames"]
     assert not has_google() or len(frame["people"]) == 1
     # What ships needs nothing else.
-    run(folder, "track", "astronaut.png", "--weights", "lite.lsp", "--json", "shipped.json")
+    run(folder, "track", "astronaut.png", "--weights", "full.lsp", "--json", "shipped.json")
     (frame,) = json.loads((folder / "shipped.json").read_text(encoding="utf-8"))["frames"]
     assert len(frame["people"]) == 1
 

@@ -146,6 +146,19 @@ RELEASES = {
         None,
         changes="pose_detection.tflite of MediaPipe: all weights trained further",
     ),
+    "full.lsp": Release(
+        "full.lsp",
+        "full",
+        {},
+        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        "LSP and LSP Extended, from Google's Full",
+        88.6,
+        detector="detector.lsp",
+        changes=(
+            "pose_landmark_full.tflite of MediaPipe: all weights but the first layers' and"
+            " the mask's trained further, and averaged with it"
+        ),
+    ),
     "lite.lsp": Release(
         "lite.lsp",
         "lite",

@@ -191,8 +191,8 @@ def test_without_network_one_line_says_what_to_copy_where(index, cache, monkeypa
     assert str(caught.value) == (
         "tiny==1 cannot be fetched (is there network? ERROR: no such host): run `pip download"
         f" tiny==1` on a machine with network, copy tiny-1-*.whl to {cache} and try again;"
-        " without network take lite.lsp, which ships with this package and was trained on LSP and"
-        " LSP Extended, from Google's Lite"
+        " without network take full.lsp, which ships with this package and was trained on LSP and"
+        " LSP Extended, from Google's Full"
     )
     assert not list(cache.iterdir())
     shutil.copy(index, cache)

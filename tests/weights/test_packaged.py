@@ -60,8 +60,9 @@ def test_the_detector_finds_the_astronaut_where_googles_does(tmp_path):
     assert np.linalg.norm(found[1][:3] - found[0][:3], axis=-1).max() < 0.35 * side
 
 
-def test_the_pose_net_follows_the_astronaut_with_the_detector_that_it_brings(astronaut):
-    tracker = bp.Tracker("lite.lsp", settings=bp.Settings(decode="peaks"))
+@pytest.mark.parametrize("name", ["full.lsp", "lite.lsp"])
+def test_the_pose_net_follows_the_astronaut_with_the_detector_that_it_brings(astronaut, name):
+    tracker = bp.Tracker(name, settings=bp.Settings(decode="peaks"))
     poses = tracker(astronaut)
     assert poses.present[0]
     file = ROOT / "tests" / "weights" / "astronaut_mediapipe.json"
@@ -73,5 +74,6 @@ def test_what_ships_cannot_be_removed(capsys):
     assert main(["weights"]) == 0
     said = capsys.readouterr().out
     assert "detector.lsp: detector, 5.9 MB" in said
+    assert "full.lsp: full, 6.4 MB, score 88.6" in said
     assert "lite.lsp: lite, 2.7 MB, score 84.6" in said
     assert "part of the package" in fails(capsys, "weights", "remove", "detector.lsp")
