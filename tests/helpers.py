@@ -14,6 +14,7 @@ from blazepose_jax import training
 from blazepose_jax.batches import PoseBatch
 from blazepose_jax.cli.main import main
 from blazepose_jax.io.cache import weights_cache
+from blazepose_jax.io.media import read_media
 from blazepose_jax.io.video_writer import VideoWriter
 from blazepose_jax.skeleton import BLAZEPOSE, COCO
 from blazepose_jax.structs import ROI, DetectorOutputs, Network, PoseOutputs, Poses
@@ -279,3 +280,17 @@ def fails(capsys, *words):
     assert "Traceback" not in err
     assert err.startswith("blazepose: ")
     return err
+
+
+def write_camera(path, source):
+    """A film as Chromium's fake camera takes it, half the size, each frame three times."""
+    av = pytest.importorskip("av")
+    frames = [np.ascontiguousarray(picture.image[::2, ::2]) for picture in read_media(source)]
+    with av.open(str(path), "w", format="mjpeg") as camera:
+        stream = camera.add_stream("mjpeg", rate=30, pix_fmt="yuvj420p")
+        stream.height, stream.width = frames[0].shape[:2]
+        for small in frames:
+            for _ in range(3):
+                camera.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
+        camera.mux(stream.encode())
+    return path

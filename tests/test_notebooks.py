@@ -89,3 +89,11 @@ def test_train_your_own_keypoints(tmp_path, monkeypatch):
     assert found["apart"].max() < 4 * found["cell"]
     for picture in ("sheet.png", "found.png"):
         assert (tmp_path / picture).stat().st_size > 10_000
+
+
+def test_a_squat_report(tmp_path, monkeypatch):
+    monkeypatch.setenv("BLAZEPOSE_VIDEO", str(shared("data", "video", "pose_squats.mp4")))
+    found = run_notebook("squat_report", tmp_path, monkeypatch)
+    assert len(found["squats"].counted) == 2
+    assert [one.reason for one in found["squats"].rejected] == ["unfinished"]
+    assert 60 < np.nanmin(found["knee"]) < 110

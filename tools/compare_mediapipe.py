@@ -2,7 +2,7 @@
 
     make setup peers
     .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7]
-    [--json F]
+    [--also W] [--json F]
     .venv/bin/python tools/compare_mediapipe.py --data DIR [--weights W]... [--peer VENV]
     [--limit N] [--json F] [--pictures F.png]
 
@@ -49,6 +49,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--passes", type=int, default=7)
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
+    parser.add_argument(
+        "--also", metavar="W", help="of speed: weights that LiteRT tracks with, too"
+    )
     parser.add_argument("--json", help="write the report here too")
     mediapipe_accuracy.add_arguments(parser)
     args = parser.parse_args(words)

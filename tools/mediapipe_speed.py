@@ -74,14 +74,15 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
 
 
 def own_pass(kind: str, job: dict, folder: Path):
-    """This package's Tracker, reset per pass; kind is the runtime."""
+    """This package's Tracker, reset per pass; kind is the runtime, or ``also``."""
     from blazepose_jax.cli.main import use_compilation_cache
     from blazepose_jax.inference import MEDIAPIPE
     from blazepose_jax.inference.tracker import Tracker
 
     use_compilation_cache()
     # The same work on both sides; our own defaults decode and search otherwise.
-    tracker = Tracker(job["weights"], runtime=kind, settings=MEDIAPIPE)
+    weights, runtime = (job["also"], "litert") if kind == "also" else (job["weights"], kind)
+    tracker = Tracker(weights, runtime=runtime, settings=MEDIAPIPE)
 
     def one_pass(frames):
         tracker.reset()
@@ -113,6 +114,8 @@ def prepare(args: argparse.Namespace, folder: Path) -> dict:
             break
     (folder / "peer.task").write_bytes(google_task(args.weights))
     job = {"times": times, "video": media.is_sequence, "weights": str(Path(args.weights).resolve())}
+    if args.also:
+        job["also"] = str(Path(args.also).resolve())
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     return job
 
@@ -170,7 +173,8 @@ def compare(args: argparse.Namespace, python: Path) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = prepare(args, folder)
-        kinds = {"mediapipe": python, "litert": Path(sys.executable), "jax": Path(sys.executable)}
+        ours = ("litert", "jax", "also") if args.also else ("litert", "jax")
+        kinds = {"mediapipe": python, **dict.fromkeys(ours, Path(sys.executable))}
         workers = {kind: start(kind, path, folder) for kind, path in kinds.items()}
         runs: dict[str, list[dict]] = {kind: [] for kind in kinds}
         for _ in range(args.passes + 1):
@@ -191,7 +195,7 @@ def compare(args: argparse.Namespace, python: Path) -> dict:
         "mode": "video" if job["video"] else "image",
         "mediapipe_fps": float(len(job["times"]) / np.median(peer)),
     }
-    for kind in ("litert", "jax"):
+    for kind in ours:
         own = np.array([sum(run["times"]) for run in runs[kind][1:]])
         report[kind] = {
             "fps": float(len(job["times"]) / np.median(own)),
@@ -199,7 +203,7 @@ def compare(args: argparse.Namespace, python: Path) -> dict:
             "fps_ratio_range": [float((peer / own).min()), float((peer / own).max())],
             "rss_mib_after_each_pass": [round(run["rss_mib"]) for run in runs[kind]],
             "distance": distances(runs[kind][-1]["people"], runs["mediapipe"][-1]["people"]),
-            "stage_ms": stages[kind],
+            "stage_ms": stages.get(kind),
         }
     report["peak_memory_mib"] = {kind: peak_memory(args, kind) for kind in ("litert", "jax")}
     return report

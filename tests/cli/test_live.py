@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, fails, gradient, shared, write_clip
+from helpers import ROOT, fails, gradient, shared, write_camera, write_clip
 from PIL import Image
 
 from blazepose_jax.analysis import read_recording
@@ -20,7 +20,6 @@ from blazepose_jax.cli.live.session import Session
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.media import read_media
 
 EVERYBODY = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0, search="none")
 
@@ -140,20 +139,10 @@ def test_mistakes(random_weights, tmp_path, capsys):
 def test_a_camera_in_the_browser(released, tmp_path):
     """A real woman, whom the browser takes for its camera; it is unplugged and comes back."""
     pytest.importorskip("ai_edge_litert")
-    av = pytest.importorskip("av")
     has_browser = (ROOT / "tools" / "web" / "node_modules" / "playwright-core").is_dir()
     if not (has_browser and shutil.which("node") and Path("/usr/bin/chromium").exists()):
         pytest.skip("the browser is not here: run `make clients`")
-    source = shared("data", "video", "pose_squats.mp4")
-    film = tmp_path / "camera.mjpeg"
-    with av.open(str(film), "w", format="mjpeg") as camera:
-        stream = camera.add_stream("mjpeg", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 360, 640, "yuvj420p"
-        for picture in read_media(source):
-            small = np.ascontiguousarray(picture.image[::2, ::2])
-            for _ in range(3):
-                camera.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
-        camera.mux(stream.encode())
+    film = write_camera(tmp_path / "camera.mjpeg", shared("data", "video", "pose_squats.mp4"))
     session = Session(Tracker(released, runtime="litert"), "knee", tmp_path)
     with make_server(session, None, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ROOT, shared
+from helpers import ROOT, shared, write_camera
 
 from blazepose_jax.cli import web
 from blazepose_jax.cli.main import main
@@ -384,6 +384,15 @@ def test_browser_plays_a_video(browse, tasks):
     found = browse(tasks["lite", "float16"], None, "CPU", shared("data", "video", "pose_1.mp4"))
     assert re.fullmatch(r"[\d.]+ frames/s", found["status"])
     assert float(found["status"].split()[0]) > 0
+
+
+def test_browser_takes_a_camera(browse, tasks, tmp_path):
+    film = write_camera(tmp_path / "camera.mjpeg", shared("data", "video", "pose_squats.mp4"))
+    found = browse(tasks["lite", "float16"], None, "CPU", film)
+    assert re.fullmatch(r"[\d.]+ frames/s", found["status"])
+    assert float(found["status"].split()[0]) > 0
+    # On a narrow screen nothing sticks out to the right.
+    assert found["width"] <= 390
 
 
 @pytest.mark.parametrize("name", ["paper", "coco"])
