@@ -4,6 +4,7 @@ Real files where there are any, and networks small enough to see through.
 """
 
 import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,20 @@ def pytest_collection_modifyitems(items):
             SLOW_FILES.index(item.path.stem) if item.path.stem in SLOW_FILES else len(SLOW_FILES)
         )
     )
+
+
+# Linux gives a process 65,530 memory maps, of which each compiled program takes about 18; XLA
+# aborts when there is none left.
+MOST_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_programs():
+    """Forget compiled programs after a file that leaves many; the disk's cache keeps them."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session", autouse=True)

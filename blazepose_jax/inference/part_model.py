@@ -13,7 +13,14 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export import flatbuffer
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference.litert import open_interpreter
-from blazepose_jax.inference.regions import FACE_POINTS, HAND_NAMES, SIDES, face_roi, hand_rois
+from blazepose_jax.inference.regions import (
+    FACE_POINTS,
+    HAND_NAMES,
+    SIDES,
+    face_roi,
+    hand_rois,
+    rows_of,
+)
 from blazepose_jax.io.frames import as_frame, to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Array, Frame, Part, Parts, Poses
@@ -142,7 +149,7 @@ class PartFinder:
         self._faces = jax.jit(partial(face_roi, skeleton=skeleton)) if face or face_model else None
         for points, asked in ((HAND_NAMES, self._hands), (FACE_POINTS, self._faces)):
             if asked is not None:
-                skeleton.indices(points)
+                rows_of(skeleton, points)
 
     def __call__(self, image: np.ndarray, poses: Poses) -> Parts:
         """Look at one image.

@@ -9,6 +9,7 @@ measured by ``tools/part_presence.py`` (docs/analysis.md).
 import jax
 import jax.numpy as jnp
 
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI, Array, Poses
@@ -56,7 +57,7 @@ def hand_rois(
     hand_detections_from_pose_to_rects_calculator.cc (in 0.10.21; later versions
     estimate the size with the knuckles' distance as well).
     """
-    rows = jnp.asarray(skeleton.indices(HAND_NAMES)).reshape(2, 3)
+    rows = jnp.asarray(rows_of(skeleton, HAND_NAMES)).reshape(2, 3)
     points = jnp.asarray(poses.keypoints)[:, rows, :2]  # (N, 2, 3, 2)
     wrist, pinky, index = (points[:, :, i] for i in range(3))
     middle = (2 * index + pinky) / 3
@@ -91,7 +92,7 @@ def face_roi(
     Source: mediapipe/modules/holistic_landmark/face_landmarks_from_pose_to_recrop_roi.pbtxt.
     """
     points = jnp.asarray(poses.keypoints)[
-        :, jnp.asarray(skeleton.indices(FACE_POINTS)), :2
+        :, jnp.asarray(rows_of(skeleton, FACE_POINTS)), :2
     ]  # (N, 11, 2)
     low, high = points.min(1), points.max(1)
     right, left = skeleton.indices(("right_eye", "left_eye"))
@@ -99,6 +100,21 @@ def face_roi(
     angle = rois.wrap_angle(jnp.arctan2(eyes[:, 1], eyes[:, 0]))
     side = (high - low).max(-1)
     return ROI((low + high) / 2, scale * side, angle), jnp.asarray(poses.present) & (side > 0)
+
+
+def rows_of(skeleton: Skeleton, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Rows of the points that place a square.
+
+    Raises:
+      BlazePoseError: one is not there.
+    """
+    lacking = [name for name in names if name not in skeleton.keypoints]
+    if lacking:
+        raise BlazePoseError(
+            f"the skeleton {skeleton.name!r} has no point {lacking[0]!r}, which the squares of hands"
+            " or faces need: give poses that have it"
+        )
+    return skeleton.indices(names)
 
 
 def _down(angle: Array) -> jax.Array:
