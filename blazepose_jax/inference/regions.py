@@ -111,8 +111,8 @@ def rows_of(skeleton: Skeleton, names: tuple[str, ...]) -> tuple[int, ...]:
     lacking = [name for name in names if name not in skeleton.keypoints]
     if lacking:
         raise BlazePoseError(
-            f"the skeleton {skeleton.name!r} has no point {lacking[0]!r}, which the square of a hand"
-            " or face needs: give poses that have it"
+            f"the skeleton {skeleton.name!r} has no point {lacking[0]!r}, which the square of a"
+            " hand or face needs: give poses that have it"
         )
     return skeleton.indices(names)
 
