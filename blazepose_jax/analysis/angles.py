@@ -1,7 +1,7 @@
 """Joint angles, trunk lean and segment lengths of points."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -173,11 +173,14 @@ def _checked(points: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 def _index(point: str, index: Mapping[str, int], what: str) -> int:
     if point not in index:
-        near = suggestion(point, index)
-        raise BlazePoseError(
-            f"{what} needs the point {point!r}, which is not there {near}".rstrip()
-        )
+        raise BlazePoseError(f"{what} needs the point {point!r}: {lacking(point, index)}")
     return index[point]
+
+
+def lacking(point: str, names: Iterable[str]) -> str:
+    """What there is in the place of a point that is not there."""
+    near = suggestion(point, names) or f"the points are {', '.join(names)}"
+    return f"there is none; {near}"
 
 
 def _sure(points: np.ndarray, confidence: np.ndarray | None, least: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from blazepose_jax.analysis.angles import (
     SHOULDERS,
     JointAngle,
     joint_angles,
+    lacking,
     trunk_lean,
 )
 from blazepose_jax.analysis.recording import Recording
@@ -105,7 +106,8 @@ def repetitions_of(
       rest: as for ``count_repetitions``; None for what the joint usually does.
 
     Returns:
-      (T,) the signal, degrees or trunks, as the repetitions are counted in; Repetitions.
+      (T,) the signal, degrees or trunks, before its gaps are bridged (0.5 s or ``how.gap``) and it
+      is smoothed (0.25 s) to be counted in; Repetitions.
 
     Raises:
       BlazePoseError: neither an angle nor a point.
@@ -143,10 +145,7 @@ def _height(recording: Recording, point: str, how: Measuring) -> np.ndarray:
     names = list(recording.names)
     for name in (point, *HIPS, *SHOULDERS):
         if name not in names:
-            near = suggestion(name, names)
-            raise BlazePoseError(
-                f"height:{point} needs the point {name!r}, which is not there {near}".rstrip()
-            )
+            raise BlazePoseError(f"height:{point} needs the point {name!r}: {lacking(name, names)}")
     hips, shoulders = ([names.index(n) for n in ends] for ends in (HIPS, SHOULDERS))
     trunk = np.linalg.norm(
         recording.points[:, shoulders].mean(1) - recording.points[:, hips].mean(1), axis=-1

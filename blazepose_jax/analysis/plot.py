@@ -18,6 +18,27 @@ SUFFIX = "_deg"
 MOST = 8  # panels
 
 
+def check_plot(path: str | Path) -> str:
+    """The format of a picture by its name.
+
+    Raises:
+      BlazePoseError: matplotlib is not installed, or does not write such files.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BlazePoseError(
+            "plots need matplotlib: pip install 'blazepose_jax[analysis]'"
+        ) from error
+    kind = Path(path).suffix.lstrip(".").lower()
+    known = Figure().canvas.get_supported_filetypes()
+    if kind not in known:
+        raise BlazePoseError(
+            f"plot {str(path)!r} ends in none of {', '.join(sorted(known))}: name a .png or .pdf"
+        )
+    return kind
+
+
 def write_plot(
     path: str | Path,
     title: str,
@@ -37,21 +58,12 @@ def write_plot(
     Raises:
       BlazePoseError: matplotlib is not installed, or the suffix is none of its formats.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BlazePoseError(
-            "plots need matplotlib: pip install 'blazepose_jax[analysis]'"
-        ) from error
+    kind = check_plot(path)
+    from matplotlib.figure import Figure
+
     panels = _panels(measures, MOST - len(counted))
     rows = len(counted) + len(panels)
     figure = Figure(figsize=(10, 1 + 1.7 * rows), layout="constrained")
-    kind = Path(path).suffix.lstrip(".").lower()
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise BlazePoseError(
-            f"plot {str(path)!r} ends in none of {', '.join(sorted(known))}: name a .png or .pdf"
-        )
     figure.suptitle(title)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for axis, (what, (signal, found)) in zip(axes, counted.items(), strict=False):

@@ -52,10 +52,15 @@ def read_recording(path: str | Path, person: int | None = None) -> Recording:
         most frames.
 
     Raises:
-      BlazePoseError: a file that is none of these, or without that person.
+      BlazePoseError: a file that is none of these, of stills, or without that person.
     """
     content = read_json(Path(path))
     try:
+        if content["fps"] == 0 and any("file" in frame for frame in content["frames"]):
+            raise BlazePoseError(
+                f"{path} is of pictures that have nothing to do with each other: analysis is of"
+                " videos, and of folders tracked with --sequence"
+            )
         return recording_of(
             str(content["source"]),
             content["keypoint_names"],
@@ -90,8 +95,7 @@ def recording_of(
       person: as for ``read_recording``.
 
     Raises:
-      BlazePoseError: no frame, frames without growing times, such as those of a folder of pictures,
-        or no such person.
+      BlazePoseError: no frame, frames without growing times, or no such person.
     """
     names, count = tuple(names), len(frames)
     moments = np.array([float(frame["time"]) for frame in frames], float)

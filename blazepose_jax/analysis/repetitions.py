@@ -221,6 +221,8 @@ def _first_above(signal: np.ndarray, start: int, stop: int, level: float) -> int
 
 def _period(signal: np.ndarray, times: np.ndarray) -> tuple[float, float]:
     """The shift in s of the largest autocorrelation after its first trough, and its value."""
+    from scipy.signal import correlate
+
     known = np.isfinite(signal)
     if known.sum() < 4:
         return np.nan, np.nan
@@ -228,7 +230,7 @@ def _period(signal: np.ndarray, times: np.ndarray) -> tuple[float, float]:
     even = np.arange(times[known][0], times[known][-1] + step / 2, step)
     centred = np.interp(even, times[known], signal[known])
     centred = centred - centred.mean()
-    product = np.correlate(centred, centred, "full")[len(centred) - 1 :]
+    product = np.asarray(correlate(centred, centred, "full", "fft"))[len(centred) - 1 :]
     power = np.cumsum(centred**2)
     # Of the parts that overlap, so that a long shift is not worth less than a short one.
     both = np.sqrt(power[::-1] * (power[-1] - np.concatenate([[0.0], power[:-1]])))

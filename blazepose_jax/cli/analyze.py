@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from blazepose_jax.analysis.angles import ANGLES, LEAST_CONFIDENCE, JointAngle
 from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of, summarise
-from blazepose_jax.analysis.plot import write_plot
+from blazepose_jax.analysis.plot import check_plot, write_plot
 from blazepose_jax.analysis.recording import Recording, read_recording, recording_of
 from blazepose_jax.analysis.repetitions import RESTS, Repetition, Repetitions
 from blazepose_jax.analysis.signals import METHODS
@@ -123,8 +124,11 @@ def run(args: Namespace) -> None:
         args.window,
         args.cutoff,
     )
-    check_outputs([getattr(args, name) for name in OUTPUTS], (args.input,))
-    recording = record(args)
+    inputs = (args.input, args.weights, args.detector)
+    check_outputs([getattr(args, name) for name in OUTPUTS], inputs)
+    if args.plot:
+        check_plot(args.plot)
+    recording = record(args, how)
     measures = measure(recording, how)
     counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
     write(args, recording, measures, counted)
@@ -153,7 +157,24 @@ def angles_of(words: str | None) -> dict[str, JointAngle] | None:
     return found
 
 
-def record(args: Namespace) -> Recording:
+def check_wishes(args: Namespace, how: Measuring, names: Sequence[str]) -> None:
+    """Find what cannot be measured before a whole video is tracked.
+
+    Raises:
+      BlazePoseError: an unknown angle or point, a bad window, or nothing to measure.
+    """
+    empty = {"time": 0.0, "people": []}
+    recording = recording_of(args.input, names, (), (1, 1), [empty])
+    for what in args.count:
+        repetitions_of(recording, what, how, args.rest)
+    if not (measure(recording, how) or args.count):
+        raise BlazePoseError(
+            f"the points of {args.input!r} have none of the names that angles are known of: give"
+            " --angles NAME=POINT:JOINT:POINT"
+        )
+
+
+def record(args: Namespace, how: Measuring) -> Recording:
     """The points of one person, read or tracked.
 
     Raises:
@@ -161,14 +182,15 @@ def record(args: Namespace) -> Recording:
     """
     if Path(args.input).suffix.lower() == ".json":
         recording = read_recording(args.input, args.person)
+        check_wishes(args, how, recording.names)
     else:
-        recording = track(args)
+        recording = track(args, how)
     if not np.isfinite(recording.points).any():
         raise BlazePoseError(f"{args.input!r} has nobody in it: there is nothing to analyse")
     return recording
 
 
-def track(args: Namespace) -> Recording:
+def track(args: Namespace, how: Measuring) -> Recording:
     """Track a video, with metres where the net has them."""
     media = read_media(args.input)
     if not media.is_sequence:
@@ -181,6 +203,7 @@ def track(args: Namespace) -> Recording:
         runtime=args.runtime,
         experiment=experiment_of(args),
     )
+    check_wishes(args, how, tracker.skeleton.keypoints)
     frames: list[dict[str, Any]] = []
     size = (0, 0)
     with read_ahead(media) as pictures:
@@ -207,9 +230,6 @@ def write(
         write_long(args.long_csv, recording.times, measures)
     if args.deeplabcut:
         write_deeplabcut(args.deeplabcut, recording)
-    if args.plot:
-        title = Path(recording.source).name
-        write_plot(args.plot, title, recording.times, measures, counted)
     if args.json:
         content = {
             "source": recording.source,
@@ -219,6 +239,9 @@ def write(
             "repetitions": {what: plain(found) for what, (_, found) in counted.items()},
         }
         write_text(Path(args.json), json.dumps(known(content), indent=2) + "\n")
+    if args.plot:
+        title = Path(recording.source).name
+        write_plot(args.plot, title, recording.times, measures, counted)
 
 
 def plain(found: Repetitions) -> dict[str, Any]:

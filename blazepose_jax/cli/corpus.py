@@ -1,6 +1,7 @@
 """``blazepose corpus``: many clips, by an Apache Beam pipeline that can be stopped and goes on."""
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import logging
@@ -71,16 +72,20 @@ def run(args: Namespace) -> None:
     check_pattern(args.input)
     words = beam_words(args)
     corpus_pipeline = import_pipeline()
-    locate_weights(args)
     args.input = absolute(args.input)
+    for path in (args.input, absolute(args.output)):
+        corpus_pipeline.check_file_system(path)
+    if not names_runner(args) and (unknown := corpus_pipeline.unknown_options(words)):
+        raise BlazePoseError(f"Beam has no option {unknown[0]!r}: check its name")
+    locate_weights(args)
     job = job_of(args)
     # Whatever is wrong with the networks is said here, and not by a worker.
     load_tracker(job)
-    claim(job, corpus_pipeline)
+    is_new = claim(job, corpus_pipeline)
     began = time.perf_counter()
     with BeamLog(job.output, corpus_pipeline, is_quiet=not names_runner(args)):
         corpus_pipeline.run_pipeline(words, args.input, job)
-    report(args, job, time.perf_counter() - began, corpus_pipeline)
+    report(args, job, time.perf_counter() - began, corpus_pipeline, is_new)
 
 
 def import_pipeline() -> ModuleType:
@@ -181,17 +186,27 @@ def names_runner(args: Namespace) -> bool:
     return any(word.startswith("runner=") for word in args.overrides)
 
 
-def claim(job: Job, pipeline: ModuleType) -> None:
+def claim(job: Job, pipeline: ModuleType) -> bool:
     """Say in the output folder what its results are made with; remove what killed runs left.
+
+    Networks are known by their content, whatever their path.
+
+    Returns:
+      Whether nobody had said so before.
 
     Raises:
       BlazePoseError: the folder has results that were made with something else.
     """
     target = f"{job.output.rstrip('/')}/{SETTINGS}"
     mine = json.loads(json.dumps(dataclasses.asdict(job), default=str))
-    for name in ("output", "threads"):  # which change no result
+    for name in ("output", "threads", "experiment"):  # which change no result, or by content alone
         del mine[name]
-    if pipeline.FileSystems.exists(target):
+    for name in ("weights", "detector"):
+        mine[name] = None if mine[name] is None else content_hash(Path(mine[name]))
+    if job.experiment is not None:
+        mine["experiment"] = content_hash(job.experiment.path)
+    is_new = not pipeline.FileSystems.exists(target)
+    if not is_new:
         with pipeline.FileSystems.open(target) as file:
             theirs = json.loads(file.read())
         for name, value in mine.items():
@@ -202,6 +217,16 @@ def claim(job: Job, pipeline: ModuleType) -> None:
                 )
     pipeline.remove_parts(job.output)
     pipeline.publish_text(json.dumps(mine, indent=2) + "\n", target)
+    return is_new
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file, or of the files of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class BeamLog:
@@ -249,7 +274,7 @@ class BeamLog:
         ) from error
 
 
-def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType) -> None:
+def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType, is_new: bool) -> None:
     """Say what was done.
 
     Raises:
@@ -258,6 +283,9 @@ def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType) -> N
     with pipeline.FileSystems.open(f"{job.output.rstrip('/')}/{pipeline.SUMMARY}") as file:
         sums = json.loads(file.read())
     if not sums["clips"]:
+        if is_new:
+            # A mistake in the pattern claims no folder.
+            pipeline.FileSystems.delete([f"{job.output.rstrip('/')}/{SETTINGS}"])
         raise BlazePoseError(f"nothing matches {args.input!r}: check the pattern and its quotes")
     failed = ""
     if sums["failed"]:
@@ -266,5 +294,5 @@ def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType) -> N
         f"{sums['clips']} clips: {sums['done']} done, {sums['before']} done before{failed};"
         f" {sums['frames']} frames, {sums['occupied']} with people,"
         f" {sums['frames'] / seconds:.1f} frames/s with starting, reading and writing; results in"
-        f" {Path(args.output)}"
+        f" {args.output}"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import tempfile
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.fileio import EmptyMatchTreatment, MatchAll
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
@@ -27,11 +28,12 @@ from blazepose_jax.cli.corpus_clip import (
     track_clip,
 )
 from blazepose_jax.cli.main import use_compilation_cache
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
 
 SUMMARY, FAILURES = "summary.json", "failed.jsonl"
-# Ends of names that a file has until it is complete.
-PART = ".part"
+# The end of the name that a file has until it is complete.
+PART = re.compile(r"\.[0-9a-f]{32}\.part$")
 
 
 class Worker:
@@ -80,7 +82,8 @@ class TrackClips(beam.DoFn):
                 if outcome.status != FAILED:
                     for suffix, target in zip(self._job.formats, targets, strict=True):
                         publish(Path(place) / f"result.{suffix}", target)
-            except (OSError, BeamIOError) as error:
+            # Whatever a clip does, it must not stop the others, now and at every restart.
+            except Exception as error:
                 outcome = Outcome(clip, FAILED, error=f"{type(error).__name__}: {error}")
         yield outcome
 
@@ -173,6 +176,28 @@ def write_failures(outcomes: list[Outcome], target: str) -> None:
     publish_text("".join(f"{line}\n" for line in lines), target)
 
 
+def check_file_system(path: str) -> None:
+    """Refuse what this Beam cannot read or write.
+
+    Raises:
+      BlazePoseError: another file system.
+    """
+    try:
+        FileSystems.get_filesystem(path)
+    except ValueError as error:
+        raise BlazePoseError(
+            f"Beam cannot reach {path!r}: pip install 'apache-beam[gcp]' for gs://, [aws] for"
+            " s3://, or give a path of this machine"
+        ) from error
+
+
+def unknown_options(words: Sequence[str]) -> list[str]:
+    """Names that no option of this Beam has."""
+    known = PipelineOptions([]).get_all_options()
+    names = [word.lstrip("-").partition("=")[0] for word in words]
+    return [name for name in names if name not in known]
+
+
 def at_hand(clip: str, folder: Path) -> Path:
     """The clip on this machine; from elsewhere it is copied into the folder."""
     if FileSystems.get_scheme(clip) is None:
@@ -201,7 +226,7 @@ def publish_text(text: str, target: str) -> None:
 
 
 def _write(source: Any, target: str) -> None:
-    folder, part = target.rpartition("/")[0], f"{target}.{uuid.uuid4().hex}{PART}"
+    folder, part = target.rpartition("/")[0], f"{target}.{uuid.uuid4().hex}.part"
     if not FileSystems.exists(folder):
         # Another worker may have made it; else the next lines say what is wrong.
         with contextlib.suppress(OSError):
@@ -214,5 +239,5 @@ def _write(source: Any, target: str) -> None:
 
 def remove_parts(output: str) -> None:
     """Remove what killed workers have left; on a file system where nobody else writes there."""
-    left = FileSystems.match([f"{output.rstrip('/')}/**{PART}"])[0].metadata_list
-    FileSystems.delete([found.path for found in left])
+    left = FileSystems.match([f"{output.rstrip('/')}/**.part"])[0].metadata_list
+    FileSystems.delete([found.path for found in left if PART.search(found.path)])

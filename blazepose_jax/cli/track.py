@@ -186,7 +186,8 @@ def run(args: Namespace) -> None:
     media = read_media(args.input[0], start=args.start, end=args.end, sequence=args.sequence)
     files = (args.json, args.csv, args.video)
     locate_weights(args)
-    check_outputs(files, (*media.files, args.weights, args.detector))
+    models = (args.weights, args.detector, args.hand_model, args.face_model)
+    check_outputs(files, (*media.files, *models))
     check_mask_folder(args.mask, files)
     tracker = Tracker(
         args.weights,

@@ -30,6 +30,7 @@ from blazepose_jax.weights.tflite_check import check_tflite
 PRESENT = 0.5
 # A hand has 21 points, a face 468.
 LEAST_POINTS = 5
+POSE_NUMBERS = 195  # of MediaPipe's pose nets, which are no model of a part
 
 
 class PartModel:
@@ -55,18 +56,19 @@ class PartModel:
             ) from error
         check_tflite(data, self.name, load_schema())
         self._interpreter = open_interpreter(data, self.name, threads)
-        (image,) = self._interpreter.get_input_details()
+        image, *more = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         sizes = [int(np.prod(output["shape"])) for output in outputs]
         points = [i for i, n in enumerate(sizes) if n % 3 == 0 and n >= 3 * LEAST_POINTS]
         single = [i for i, n in enumerate(sizes) if n == 1]
         shape = tuple(int(n) for n in image["shape"])
         square = len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3
-        if not (square and points and single):
+        known = not more and image["dtype"] == np.float32 and POSE_NUMBERS not in sizes
+        if not (known and square and points and single):
             raise BlazePoseError(
-                f"{path} takes {shape} and gives tensors of {sizes} numbers: give a model of one"
-                " square RGB image that gives points of x, y, z and a presence, such as"
-                " hand_landmark_full.tflite or face_landmark.tflite"
+                f"{path} takes {shape} {image['dtype'].__name__} and gives tensors of {sizes}"
+                " numbers: give a model of one square float32 RGB image that gives points of x, y,"
+                " z and a presence, such as hand_landmark_full.tflite or face_landmark.tflite"
             )
         self.side, self._input = shape[1], int(image["index"])
         # Google's hands have the same points in metres as well, after those in px.

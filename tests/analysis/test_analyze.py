@@ -124,10 +124,13 @@ def test_a_recording_is_of_one_person(points):
     ("words", "message"),
     [
         (("--count", "kneee"), "'kneee' is no angle to count by: did you mean 'knee'?"),
-        (("--count", "height:noze"), "the point 'noze', which is not there did you mean 'nose'?"),
+        (("--count", "height:noze"), "the point 'noze': there is none; did you mean 'nose'?"),
         (("--angles", "left_kne"), "left_knee"),
         (("--angles", "x=nose:left_hip"), "give name=POINT:JOINT:POINT, three points"),
-        (("--angles", "x=nose:left_hip:tail"), "needs the point 'tail', which is not there"),
+        (
+            ("--angles", "x=nose:left_hip:tail"),
+            "'tail': there is none; the points are nose, ",
+        ),
         (("--person", "3"), "has no person 3: there are [0]"),
         (("--smooth", "kalman"), "kalman"),
         (("--rest", "left"), "left"),
@@ -139,6 +142,28 @@ def test_mistakes(points, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     assert message in fails(capsys, "analyze", points, *words)
     assert not (tmp_path / "a.doc").exists()
+
+
+def test_points_without_known_names_need_angles_of_ones_own(points, tmp_path, capsys):
+    content = json.loads(points.read_text())
+    content["keypoint_names"] = [f"point_{i}" for i in range(33)]
+    points.write_text(json.dumps(content))
+    out = tmp_path / "a.csv"
+    assert "have none of the names" in fails(capsys, "analyze", points, "--csv", out)
+    assert not out.exists()
+    own = "x=point_1:point_2:point_3"
+    words = ["analyze", points, "--csv", out, "--angles", own, "--plot", tmp_path / "a.png"]
+    assert main([str(word) for word in words]) == 0
+    assert set(table(out)[0]) >= {"x_deg", "x_3d_deg_s"}
+
+
+def test_stills_are_no_film(points, capsys):
+    content = json.loads(points.read_text())
+    content["fps"] = 0
+    for frame in content["frames"]:
+        frame["file"] = f"{frame['index']}.png"
+    points.write_text(json.dumps(content))
+    assert "nothing to do with each other" in fails(capsys, "analyze", points)
 
 
 def test_other_files_are_refused(tmp_path, capsys):

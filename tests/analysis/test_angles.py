@@ -75,7 +75,7 @@ def test_lean_is_towards_the_right_of_the_picture():
 
 
 def test_errors_name_the_point_and_the_shape():
-    with pytest.raises(BlazePoseError, match="needs the point 'bb', which is not there"):
+    with pytest.raises(BlazePoseError, match="needs the point 'bb': there is none"):
         joint_angles(np.zeros((3, 2)), NAMES, angles={"x": JointAngle("a", "bb", "c")})
     with pytest.raises(BlazePoseError, match=r"\(2, 4\): give \(..., 3, 2\) px"):
         joint_angles(np.zeros((2, 4)), NAMES)

@@ -135,12 +135,26 @@ def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_
     assert "has results with settings" in err
 
 
-def test_nothing_matches(random_weights, tmp_path):
-    how = ("--output", tmp_path / "out", "--weights", random_weights)
-    code, _, err = done(corpus(tmp_path / "*.none", *how))
+def test_a_mistake_in_the_pattern_claims_no_folder(random_weights, tmp_path):
+    out = tmp_path / "out"
+    how = ("--output", out, "--weights", random_weights)
+    code, _, err = done(corpus(tmp_path / "wrong" / "*.mp4", *how))
     assert code == 2
     assert "nothing matches" in err
     assert err.count("\n") == 1
+    # Somebody else's half of a file, and a killed worker's.
+    theirs, ours = out / "film.mp4.part", out / f"a.json.{'0' * 32}.part"
+    theirs.touch()
+    ours.touch()
+    write_clip(tmp_path / "a.mp4", 2)
+    code, said, err = done(corpus(tmp_path / "*.mp4", *how))
+    assert code == 0, err
+    assert "1 clips: 1 done" in said
+    assert theirs.exists()
+    assert not ours.exists()
+    code, _, err = done(corpus(tmp_path / "*.mp4", *how, "paralelism=8"))
+    assert code == 2
+    assert "Beam has no option 'paralelism'" in err
 
 
 @pytest.mark.parametrize(

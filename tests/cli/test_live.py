@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -78,9 +79,12 @@ def test_a_picture_is_tracked_and_recorded(session, tmp_path):
 def test_who_comes_back_after_a_while_is_somebody_new(session):
     first = session.frame(jpeg(gradient(0)), 1.0)["people"][0]["id"]
     assert session.frame(jpeg(gradient(1)), 1.1)["people"][0]["id"] == first
+    assert len(session._times) == 2
     session.frame(jpeg(gradient(1)), 9.0)  # the camera was away
+    assert len(session._times) == 1, "whoever is there now begins at nothing"
+    # A page that is loaded anew, with a clock of its own.
     session.reset()
-    assert session.frame(jpeg(gradient(2)), 9.1)["repetitions"] == 0
+    assert session.frame(jpeg(gradient(2)), 0.5)["people"]
 
 
 def test_bad_pictures_and_times_are_errors(session):
@@ -119,9 +123,24 @@ def test_the_server_answers_its_own_page_alone(served):
     assert ask(served, "GET", "/session.py")[0] == 404
 
 
+def test_a_refused_picture_is_not_read_as_the_next_request(served, tmp_path):
+    """What any page may post, with an order to this server as its content."""
+    order = f"POST /start HTTP/1.1\r\nHost: localhost\r\n{TIME}: 0\r\nContent-Length: 0\r\n\r\n"
+    head = f"POST /frame HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(order)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.server_address[1]), timeout=30) as link:
+        link.sendall((head + order).encode())
+        answers = b"".join(iter(lambda: link.recv(65536), b""))
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert b" 403 " in answers
+    assert not list(tmp_path.glob("live_*"))
+    assert ask(served, "POST", "/frame", b"", **{TIME: "1", "Content-Length": "\u00b2"})[0] == 413
+
+
 def test_the_clip_is_served_in_parts(served):
     whole = served.clip.read_bytes()
     assert ask(served, "GET", "/clip")[1] == whole
+    assert ask(served, "GET", "/clip", Range=f"bytes={len(whole)}-")[0] == 416
+    assert ask(served, "GET", "/clip", Range="bytes=20-9")[0] == 416
     status, part, headers = ask(served, "GET", "/clip", Range="bytes=10-19")
     assert (status, part) == (206, whole[10:20])
     assert headers["Content-Range"] == f"bytes 10-19/{len(whole)}"

@@ -166,7 +166,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(BlazePoseError, match="cannot be read"):
         PartModel(tmp_path / "none.tflite")
     other = wheel("palm_detection/palm_detection_lite.tflite")
-    with pytest.raises(BlazePoseError, match="give a model of one square RGB image"):
+    with pytest.raises(BlazePoseError, match="give a model of one square float32 RGB image"):
         PartModel(other)
 
 

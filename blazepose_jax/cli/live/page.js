@@ -77,7 +77,7 @@ async function look(captured) {
   sent.height = Math.round(video.videoHeight * scale);
   sent.getContext("2d").drawImage(video, 0, 0, sent.width, sent.height);
   const picture = await new Promise((done) => sent.toBlob(done, "image/jpeg", 0.85));
-  const answer = await post("frame", picture, captured / 1000);
+  const answer = await post("frame", picture, (performance.timeOrigin + captured) / 1000);
   draw(answer);
   const ms = performance.now() - captured;
   stats.latencies.push(ms);
@@ -132,7 +132,7 @@ function report(ms, answer) {
   if (now - since < 1000) return;
   const rate = (1000 * frames) / (now - since);
   const many = answer.people.length === 1 ? "one person" : `${answer.people.length || "no"} people`;
-  say(`${rate.toFixed(1)} frames/s · ${ms.toFixed(0)} ms from camera to screen, ${answer.track_ms} of them tracking · `
+  say(`${rate.toFixed(1)} frames/s · ${ms.toFixed(0)} ms from the browser's frame to its drawing, ${answer.track_ms} of them tracking · `
     + `${stats.dropped - drops} dropped · ${many}${answer.recorded === null ? "" : ` · ${answer.recorded} recorded`}`);
   [frames, drops, since] = [0, stats.dropped, now];
 }

@@ -3,6 +3,7 @@
 import http.server
 import json
 import mimetypes
+import re
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from blazepose_jax.errors import BlazePoseError
 
 PAGES = {"": ("page.html", "text/html; charset=utf-8"), "page.js": ("page.js", "text/javascript")}
 FRAME_BYTES = 16 * 2**20
+PART = 4 * 2**20  # most bytes of a clip in one answer
 # A page of another origin cannot send this without asking first, which nobody answers.
 TIME = "X-Frame-Time"
 POLICY = (
@@ -85,7 +87,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             if name == "frame":
-                self._json(200, session.frame(body, float(self.headers[TIME])))
+                self._json(200, session.frame(body, seconds(self.headers[TIME])))
             elif name == "start":
                 self._json(200, {"file": session.start_recording()})
             elif name == "stop":
@@ -95,7 +97,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self._json(200, {})
             else:
                 self._json(404, {"error": "there is no such page"})
-        except (BlazePoseError, ValueError, OSError) as error:
+        except (BlazePoseError, OSError) as error:
             self._json(400, {"error": str(error)})
 
     def _is_local(self) -> bool:
@@ -104,12 +106,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.command == "GET" or self.headers.get(TIME) is not None
         ):
             return True
+        # What follows on this connection may be the body that was not read.
+        self.close_connection = True
         self._json(403, {"error": "this server answers to its own page alone"})
         return False
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > FRAME_BYTES:
+        if not (length.isascii() and length.isdigit()) or int(length) > FRAME_BYTES:
             self.close_connection = True
             self._json(413, {"error": f"a picture has at most {FRAME_BYTES} bytes"})
             return None
@@ -117,16 +121,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _clip(self, clip: Path) -> None:
         """The file or the part that a player asks for."""
-        data = clip.read_bytes()
+        size = clip.stat().st_size
+        found = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", self.headers.get("Range", ""))
+        start = int(found[1]) if found else 0
+        stop = min(int(found[2]) if found and found[2] else size - 1, start + PART - 1, size - 1)
         kind = mimetypes.guess_type(clip.name)[0] or "video/mp4"
-        unit, _, span = self.headers.get("Range", "").partition("=")
-        first, _, last = span.partition("-")
-        if unit != "bytes" or not first.isdigit() or int(first) >= len(data):
-            self._answer(200, data, kind)
+        if start > stop:
+            self._answer(416, b"", kind, {"Content-Range": f"bytes */{size}"})
             return
-        stop = min(int(last), len(data) - 1) if last.isdigit() else len(data) - 1
-        span = f"bytes {first}-{stop}/{len(data)}"
-        self._answer(206, data[int(first) : stop + 1], kind, {"Content-Range": span})
+        with clip.open("rb") as file:
+            file.seek(start)
+            data = file.read(stop + 1 - start)
+        # A player that asks for all gets the beginning, and asks for the rest.
+        self._answer(206, data, kind, {"Content-Range": f"bytes {start}-{stop}/{size}"})
 
     def _json(self, status: int, content: dict[str, Any]) -> None:
         self._answer(status, json.dumps(content).encode(), "application/json")
@@ -150,6 +157,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing: one line per request helps nobody."""
+
+
+def seconds(word: str) -> float:
+    """A frame's time.
+
+    Raises:
+      BlazePoseError: no number.
+    """
+    try:
+        return float(word)
+    except ValueError as error:
+        raise BlazePoseError(f"{TIME} is {word!r}: it is the frame's time in seconds") from error
 
 
 def make_server(session: Session, clip: Path | None, port: int) -> Server:

@@ -3,7 +3,6 @@
 import io
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from blazepose_jax.analysis.angles import joint_angles
 from blazepose_jax.analysis.measures import repetitions_of
-from blazepose_jax.analysis.recording import recording_of
+from blazepose_jax.analysis.recording import Recording
 from blazepose_jax.analysis.repetitions import Repetitions
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
@@ -19,9 +18,9 @@ from blazepose_jax.io.media import Picture
 from blazepose_jax.io.results import JsonWriter, people
 from blazepose_jax.structs import Poses
 
-# Frames that repetitions are counted in, and seconds between two countings: all of it takes a few
-# hundredths of a second.
-REMEMBERED, RECOUNTED = 9_000, 0.5
+# Seconds between two countings, and how many times as long as one takes: counting grows with the
+# session.
+RECOUNTED, SHARE = 0.5, 20.0
 # Seconds without a frame after which people are forgotten: the camera was away.
 AWAY = 2.0
 
@@ -63,27 +62,31 @@ class Session:
         self.names, self.bones = tracker.skeleton.keypoints, tracker.skeleton.bone_indices
         self.count = count
         self._tracker, self._output, self._busy = tracker, output, threading.Lock()
-        self._frames: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
-        self._size = (0, 0)
-        self._counted, self._last = -np.inf, -np.inf
+        self._people: list[dict[str, Any]] = []  # of the last frame
+        # Of whoever is counted, for each frame: x, y, confidence of the points; NaN for nobody.
+        self._times: list[float] = []
+        self._rows: list[np.ndarray] = []
+        self._size = (1, 1)
+        self._next_count, self._last = -np.inf, -np.inf
         self._found: Repetitions | None = None
         self._writer: JsonWriter | None = None
         self._began, self._written = 0.0, 0
         # An unknown angle or point is an error now, and not with the first picture.
-        empty = {"time": 0.0, "people": []}
-        repetitions_of(recording_of("live", self.names, self.bones, (1, 1), [empty]), count)
+        self._remember(0.0)
+        self._recount()
+        self._forget()
 
     def frame(self, data: bytes, moment: float) -> dict[str, Any]:
         """Track into a picture.
 
         Args:
-          data: of a JPEG or another image file.
+          data: of a JPEG or PNG.
           moment: s, of the page's clock.
 
         Returns:
-          Plain data: ``people`` with ``id``, ``points`` (rows of x, y, confidence) and ``angles``
-          in degrees; ``repetitions`` of one person, ``rejected``, ``recorded`` frames or None,
-          ``track_ms``.
+          Plain data: ``people`` with ``id``, ``points`` (rows of x and y in px and confidence) and
+          ``angles`` in degrees; ``repetitions`` of one person, ``rejected``, ``recorded`` frames or
+          None, ``track_ms``.
 
         Raises:
           BlazePoseError: no image, or a moment that is not after the last one.
@@ -95,18 +98,20 @@ class Session:
                     f"the frame's time is {moment} s, and the last one's {self._last}: times grow"
                 )
             if moment - self._last > AWAY:
-                self._tracker.reset()
+                self._forget()
             self._last = moment
             began = time.perf_counter()
             poses = self._tracker(image, moment)
             seconds = time.perf_counter() - began
             self._size = (image.shape[1], image.shape[0])
-            self._frames.append({"time": moment, "people": people(poses)})
+            self._people = people(poses)
+            self._remember(moment)
             if self._writer is not None:
                 self._record(image, moment, poses)
-            if moment - self._counted > RECOUNTED:
-                self._counted = moment
+            if moment >= self._next_count:
+                began = time.perf_counter()
                 self._recount()
+                self._next_count = moment + max(RECOUNTED, SHARE * (time.perf_counter() - began))
             return self._answer(seconds)
 
     def start_recording(self) -> str:
@@ -120,7 +125,12 @@ class Session:
         """
         with self._busy:
             self._stop()
-            name = time.strftime("live_%Y%m%d_%H%M%S.json")
+            stem = name = time.strftime("live_%Y%m%d_%H%M%S")
+            number = 1
+            while (self._output / f"{name}.json").exists():
+                number += 1
+                name = f"{stem}_{number}"
+            name = f"{name}.json"
             self._writer = JsonWriter(
                 self._output / name, "live", 0.0, self._tracker.model, self._tracker.skeleton
             )
@@ -140,14 +150,18 @@ class Session:
     def reset(self) -> None:
         """Forget people and repetitions."""
         with self._busy:
-            self._tracker.reset()
-            self._frames.clear()
-            self._found = None
+            self._forget()
+            # A page that was loaded anew may have another clock.
+            self._last = -np.inf
 
     def _stop(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            writer.close()
+            try:
+                writer.close()
+            except OSError:
+                writer.discard()
+                raise
 
     def _record(self, image: np.ndarray, moment: float, poses: Poses) -> None:
         assert self._writer is not None
@@ -156,20 +170,42 @@ class Session:
         self._writer.write(Picture(self._written, moment - self._began, image), poses)
         self._written += 1
 
+    def _forget(self) -> None:
+        """Whoever comes next is somebody new."""
+        self._tracker.reset()
+        self._people, self._times, self._rows = [], [], []
+        self._found, self._next_count = None, -np.inf
+
+    def _remember(self, moment: float) -> None:
+        """Keep the points of the person who has been followed longest."""
+        row = np.full((len(self.names), 3), np.nan, np.float32)
+        if self._people:
+            person = self._people[0]  # they are sorted by id
+            row[:, :2] = np.array(person["keypoints"])[:, :2]
+            row[:, 2] = person["confidence"]
+        self._times.append(moment)
+        self._rows.append(row)
+
     def _recount(self) -> None:
-        recording = recording_of(
-            "live", self.names, self.bones, self._size, list(self._frames), self._first()
+        rows = np.stack(self._rows)
+        points, sure = rows[..., :2], rows[..., 2]
+        recording = Recording(
+            "live",
+            self.names,
+            self.bones,
+            self._size,
+            np.array(self._times),
+            points,
+            np.full_like(sure, np.nan),
+            sure,
+            sure,
+            None,
+            {},
         )
         self._found = repetitions_of(recording, self.count)[1]
 
-    def _first(self) -> int | None:
-        """Who is counted: the person who has been followed longest; None where nobody is there."""
-        now = [person["id"] for person in self._frames[-1]["people"]]
-        seen = {person["id"] for frame in self._frames for person in frame["people"]}
-        return min(now) if now and len(seen) > 1 else None
-
     def _answer(self, seconds: float) -> dict[str, Any]:
-        found = self._frames[-1]["people"]
+        found = self._people
         counted = () if self._found is None else self._found.counted
         rejected = () if self._found is None else self._found.rejected
         return {
