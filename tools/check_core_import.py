@@ -19,9 +19,10 @@ EXTRAS = [
     "filelock",
     "matplotlib",
     "platformdirs",
+    "apache_beam",
 ]
-# A TFDS builder is a class of TFDS.
-NEEDS_EXTRAS = ["blazepose_jax.data.tfds_builders"]
+# A TFDS builder is a class of TFDS, a stage of a pipeline one of Beam.
+NEEDS_EXTRAS = ["blazepose_jax.data.tfds_builders", "blazepose_jax.cli.corpus_pipeline"]
 # Folders that the package itself must not load.
 ON_DEMAND = ("blazepose_jax.export", "blazepose_jax.training")
 
