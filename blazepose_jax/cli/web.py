@@ -1,12 +1,18 @@
 """``blazepose web``: a local page that runs weights in the browser, by MediaPipe's own runtime."""
 
 import http.server
-import socket
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from blazepose_jax.cli.local_server import (
+    LOCAL_NAMES,
+    SECONDS,
+    LocalServer,
+    check_port,
+    host_of,
+    serve,
+)
 from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
 from blazepose_jax.cli.web_runtime import fetch_runtime, runtime_folder
 from blazepose_jax.errors import BlazePoseError
@@ -20,8 +26,6 @@ from blazepose_jax.weights.own import ExperimentFile
 
 PAGE = shipped("web")
 VISION = runtime_folder(PAGE)
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
-SECONDS = 30  # of silence, after which a connection is closed
 BINARY = "application/octet-stream"
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -45,24 +49,13 @@ def run(args: Namespace) -> None:
     """``blazepose web``."""
     if args.image is not None and not Path(args.image).is_file():
         raise BlazePoseError(f"image {args.image!r} is no file: give a photograph")
-    if not 0 <= args.port <= 65535:
-        raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
+    check_port(args.port)
     locate_weights(args)
     if not VISION.is_dir():
         fetch_runtime(PAGE, VISION)
     model = task_of(args.weights, args.detector, experiment_of(args))
-    try:
-        server = make_server(model, Path(args.image) if args.image else None, args.port)
-    except OSError as error:
-        raise BlazePoseError(
-            f"port {args.port} cannot be used ({error.strerror}): give another --port"
-        ) from error
-    with server:
-        print(f"open http://localhost:{server.server_address[1]}/ (Ctrl-C ends)", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("stopped")
+    image = Path(args.image) if args.image else None
+    serve(lambda: make_server(model, image, args.port), args.port)
 
 
 def task_of(weights: str, detector: str | None, experiment: ExperimentFile | None = None) -> bytes:
@@ -87,7 +80,7 @@ def task_of(weights: str, detector: str | None, experiment: ExperimentFile | Non
     return task_bytes(files["detector"], files["pose"])
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(LocalServer):
     """Serves the page, MediaPipe's runtime under ``vision/``, ``model.task`` and ``image``.
 
     Attributes:
@@ -95,19 +88,10 @@ class Server(http.server.ThreadingHTTPServer):
       image: a photograph's path, or None.
     """
 
-    daemon_threads = True
-
     def __init__(self, model: bytes, image: Path | None, port: int):
         """Listen on localhost alone; port 0 is any free one."""
         self.model, self.image = model, image
-        super().__init__(("127.0.0.1", port), Handler)
-
-    def handle_error(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
-        """Report what is no fault of the browser's, which hangs up as it likes."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
+        super().__init__(port, Handler)
 
     def find(self, name: str) -> tuple[str, bytes] | None:
         """Content type and bytes of a path; None where there is no such thing.
@@ -174,9 +158,3 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def make_server(model: bytes, image: Path | None, port: int) -> Server:
     """A server on localhost alone, with a .task and perhaps a photograph."""
     return Server(model, image, port)
-
-
-def host_of(header: str) -> str:
-    """The name in a Host header, without the port."""
-    name = header.strip().lower()
-    return name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]

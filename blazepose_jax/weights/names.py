@@ -119,6 +119,7 @@ HEAVY = SourceFile(
     27_709_200,
 )
 LICENCE = "Apache-2.0 (Google, MediaPipe)"
+LICENCE_LSP = f"{LICENCE} of the weights that it began with; the photographs state no licence"
 TRAINED_ON = "Google's own pictures, not published"
 # docs/results.md, "Google's nets on people".
 PROTOCOL = "PCK@0.2, LSP's test half, ROI from the truth, decode refine, LiteRT runtime"
@@ -141,7 +142,7 @@ RELEASES = {
         "detector.lsp",
         "detector",
         {},
-        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        LICENCE_LSP,
         "LSP and LSP Extended, from Google's detector",
         None,
         changes="pose_detection.tflite of MediaPipe: all weights trained further",
@@ -150,7 +151,7 @@ RELEASES = {
         "full.lsp",
         "full",
         {},
-        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        LICENCE_LSP,
         "LSP and LSP Extended, from Google's Full",
         88.6,
         detector="detector.lsp",
@@ -163,7 +164,7 @@ RELEASES = {
         "lite.lsp",
         "lite",
         {},
-        f"{LICENCE} of the weights that it began with; the photographs state no licence",
+        LICENCE_LSP,
         "LSP and LSP Extended, from Google's Lite",
         84.6,
         detector="detector.lsp",

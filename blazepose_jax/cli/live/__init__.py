@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blazepose_jax.cli.live.server import make_server
 from blazepose_jax.cli.live.session import Session
+from blazepose_jax.cli.local_server import check_port, serve
 from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
 from blazepose_jax.cli.track import add_tracking, settings_of
 from blazepose_jax.errors import BlazePoseError
@@ -49,8 +50,7 @@ def run(args: Namespace) -> None:
         )
     if not Path(args.output).is_dir():
         raise BlazePoseError(f"--output {args.output!r} is no folder: make it first")
-    if not 0 <= args.port <= 65535:
-        raise BlazePoseError(f"port is {args.port}: it must lie between 0 (any free one) and 65535")
+    check_port(args.port)
     locate_weights(args)
     tracker = Tracker(
         args.weights,
@@ -60,17 +60,8 @@ def run(args: Namespace) -> None:
         experiment=experiment_of(args),
     )
     session = Session(tracker, args.count, Path(args.output))
+    clip = None if args.input is None else Path(args.input)
     try:
-        server = make_server(session, None if args.input is None else Path(args.input), args.port)
-    except OSError as error:
-        raise BlazePoseError(
-            f"port {args.port} cannot be used ({error.strerror}): give another --port"
-        ) from error
-    with server:
-        print(f"open http://localhost:{server.server_address[1]}/ (Ctrl-C ends)", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("stopped")
-        finally:
-            session.stop_recording()
+        serve(lambda: make_server(session, clip, args.port), args.port)
+    finally:
+        session.stop_recording()

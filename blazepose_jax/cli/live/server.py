@@ -4,14 +4,12 @@ import http.server
 import json
 import mimetypes
 import re
-import socket
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from blazepose_jax.cli.live.session import Session
-from blazepose_jax.cli.web import LOCAL_NAMES, SECONDS, host_of
+from blazepose_jax.cli.local_server import LOCAL_NAMES, SECONDS, LocalServer, host_of
 from blazepose_jax.errors import BlazePoseError
 
 PAGES = {"": ("page.html", "text/html; charset=utf-8"), "page.js": ("page.js", "text/javascript")}
@@ -25,7 +23,7 @@ POLICY = (
 )
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(LocalServer):
     """Serves the page, answers its pictures.
 
     Attributes:
@@ -33,19 +31,10 @@ class Server(http.server.ThreadingHTTPServer):
       clip: a video in the camera's place, or None.
     """
 
-    daemon_threads = True
-
     def __init__(self, session: Session, clip: Path | None, port: int):
         """Listen on localhost alone; port 0 is any free one."""
         self.session, self.clip = session, clip
-        super().__init__(("127.0.0.1", port), Handler)
-
-    def handle_error(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
-        """Report what is no fault of the browser's, which hangs up as it likes."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
+        super().__init__(port, Handler)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
