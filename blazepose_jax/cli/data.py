@@ -93,6 +93,14 @@ def add_networks(parser: ArgumentParser) -> None:
             " but those labelled by hand, in half the time"
         ),
     )
+    parser.add_argument(
+        "--correct",
+        metavar="NAMES",
+        help=(
+            "of label: data sets, by the names that their images have in the file and with commas"
+            " between, whose labels by hand give way to the teacher's points"
+        ),
+    )
     add_runtime(parser)
 
 

@@ -46,12 +46,14 @@ class Photographs:
       names: of their keypoints: BlazePose's 33, then others of the source.
       folder: that the photographs' names start in.
       taken: ids of annotations that the source has, those of people left out among them.
+      corrected: data sets whose labels by hand give way to the teacher's.
     """
 
     people: Mapping[Path, list[Person]]
     names: tuple[str, ...]
     folder: Path
     taken: frozenset[str]
+    corrected: frozenset[str] = frozenset()
 
 
 def label(args: Namespace) -> None:
@@ -67,6 +69,11 @@ def label(args: Namespace) -> None:
             "--finder none looks only where people are labelled by hand, and photographs of a plain"
             " folder have nobody: leave it out"
         )
+    if args.correct and args.name == "photographs":
+        raise BlazePoseError(
+            "--correct is for labels by hand, and photographs of a plain folder have none: leave it"
+            " out"
+        )
     output, journal = Path(args.output), Path(f"{args.output}.journal")
     if output.exists():
         raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
@@ -81,6 +88,7 @@ def label(args: Namespace) -> None:
         "runtime": args.runtime,
         "photographs": len(photographs.people),
         "names": list(photographs.names),
+        "corrected": sorted(photographs.corrected),
     }
     done = read_journal(journal, made_by)
     finder = None if args.finder == NO_FINDER else locate(args.finder)
@@ -111,7 +119,24 @@ def annotated_photographs(args: Namespace) -> Photographs:
     more = tuple(name for name in data.names if name not in BLAZEPOSE.keypoints)
     data = in_order(data, BLAZEPOSE.keypoints + more)
     folder = Path(args.images) if args.images else source if source.is_dir() else source.parent
-    return Photographs(by_image(data.people), data.names, folder, frozenset(ids))
+    corrected = data_sets_of(data, args.correct)
+    return Photographs(by_image(data.people), data.names, folder, frozenset(ids), corrected)
+
+
+def data_sets_of(data: Annotations, listed: str | None) -> frozenset[str]:
+    """The data sets that ``--correct`` names.
+
+    Raises:
+      BlazePoseError: one that no photograph is of.
+    """
+    wanted = frozenset(filter(None, (listed or "").split(",")))
+    known = {person.data_set for person in data.people} - {""}
+    if unknown := wanted - known:
+        raise BlazePoseError(
+            f"--correct {sorted(unknown)[0]!r}: no photograph is of that data set; those of the"
+            f" file (key dataset of its images): {', '.join(sorted(known)) or 'none'}"
+        )
+    return wanted
 
 
 def in_order(data: Annotations, names: tuple[str, ...]) -> Annotations:
@@ -177,22 +202,28 @@ def label_all(
             name = Path(os.path.relpath(path.resolve(), folder)).as_posix()
             if name in done:
                 continue
-            row = label_one(labeller, path, people, photographs.names)
+            row = label_one(labeller, path, people, photographs)
             file.write(json.dumps({"file_name": name, **row}) + "\n")
             file.flush()
 
 
 def label_one(
-    labeller: Labeller, path: Path, people: list[Person], names: tuple[str, ...]
+    labeller: Labeller, path: Path, people: list[Person], photographs: Photographs
 ) -> JsonObject:
     """The journal's row of one photograph, without its name."""
     try:
         image = read_image(path)
     except BlazePoseError:
         return {"broken": True, "annotations": []}
-    labels, others = label_picture(labeller, to_frame(image), people, names)
+    corrected = photographs.corrected
+    labels, others = label_picture(labeller, to_frame(image), people, photographs.names, corrected)
     rows = [
-        annotation_row(person.id, 0, person, found)
+        annotation_row(
+            person.id,
+            0,
+            given_way(person) if found and person.data_set in corrected else person,
+            found,
+        )
         for person, found in zip(people, labels, strict=True)
     ]
     rows += [annotation_row(-1, 0, None, found) for found in others]
@@ -200,6 +231,16 @@ def label_one(
     data_set = people[0].data_set if people else ""
     size = {"width": width, "height": height, **({"dataset": data_set} if data_set else {})}
     return {**size, "annotations": rows}
+
+
+def given_way(person: Person) -> Person:
+    """A person without the labels by hand that a teacher's take the place of."""
+    flags = np.where(
+        np.arange(len(person.visibility_flags)) < len(BLAZEPOSE.keypoints),
+        0,
+        person.visibility_flags,
+    )
+    return dataclasses.replace(person, visibility_flags=flags)
 
 
 def write_labels(

@@ -88,7 +88,11 @@ def load_labeller(
 
 
 def label_picture(
-    labeller: Labeller, frame: Frame, people: list[Person], names: tuple[str, ...]
+    labeller: Labeller,
+    frame: Frame,
+    people: list[Person],
+    names: tuple[str, ...],
+    corrected: frozenset[str] = frozenset(),
 ) -> tuple[list[TeacherLabels | None], list[TeacherLabels]]:
     """Label everybody in a photograph.
 
@@ -97,6 +101,7 @@ def label_picture(
       frame: the photograph.
       people: whom somebody labelled by hand in it, perhaps nobody.
       names: of their n keypoints, which begin with BlazePose's 33.
+      corrected: data sets whose labels give way to the teacher's.
 
     Returns:
       Labels of each of ``people``, None of those whom the teacher did not find where their labels
@@ -107,7 +112,9 @@ def label_picture(
     known = [look for look in seen if look is not None]
     others = list(unlabelled_looks(labeller, frame, people, squares, known))
     labels = [
-        None if look is None else to_labels(look, frame, person, names)
+        None
+        if look is None
+        else to_labels(look, frame, person, names, person.data_set in corrected)
         for look, person in zip(seen, people, strict=True)
     ]
     return labels, [to_labels(look, frame, None, names) for look in others]
@@ -183,8 +190,9 @@ def best_look(
 ) -> Look | None:
     """What the teacher sees of a person who is labelled by hand.
 
-    From the square by the labels, if they give one; else, or where it sees somebody else there,
-    from those found squares that hold the labels; else from squares round the labels.
+    From where a teacher would look next, if one has labelled the person, else from the square by
+    the labels, if they give one; else, or where it sees somebody else there, from those found
+    squares that hold the labels; else from squares round the labels.
 
     Returns:
       Of the first kind that gives any, the look of the highest quality that agrees with the labels;
@@ -194,6 +202,7 @@ def best_look(
         return None
     true = true_roi(person, names)
     kinds = (
+        lambda: [] if person.teacher is None else [person.teacher.roi],
         lambda: [] if true is None else [true],
         lambda: [square for square in squares if share_of(person, square) >= LEAST_INSIDE],
         lambda: boxes(labeller.first, frame, person),

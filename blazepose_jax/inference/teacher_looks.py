@@ -14,6 +14,8 @@ from blazepose_jax.inference.quality import JOINTS
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, Array, Frame, Poses
 
+# Share of the disagreements with labels by hand in which the teacher is right (``TRUST``).
+RIGHT_IN_DISPUTE = 2 / 3
 JOINT_ROWS = np.array(BLAZEPOSE.indices(JOINTS))
 
 
@@ -58,15 +60,17 @@ def agrees(look: Look, person: Person) -> bool:
 
 
 def to_labels(
-    look: Look, frame: Frame, person: Person | None, names: tuple[str, ...]
+    look: Look, frame: Frame, person: Person | None, names: tuple[str, ...], corrected: bool = False
 ) -> TeacherLabels:
     """A look as labels.
 
     Args:
       look: the teacher's.
       frame: the photograph.
-      person: labelled by hand, whose labels are kept; None for nobody.
+      person: labelled by hand; None for nobody.
       names: of n keypoints, which begin with BlazePose's 33.
+      corrected: whether the teacher's points take the place of the person's labels, which then only
+        weigh them; else the labels stay.
     """
     more = len(names) - len(BLAZEPOSE.keypoints)  # that the teacher does not know
     poses = look.poses
@@ -85,6 +89,10 @@ def to_labels(
         by_hand = person.visibility_flags > 0
         apart = np.pad(distances(look, person)[0], (0, more))
         trust = np.select([apart < far for far, _ in TRUST], [weight for _, weight in TRUST])
+        if corrected:
+            seen = by_hand & (np.arange(len(names)) < len(BLAZEPOSE.keypoints))
+            agreed = np.where(trust == 1, 1, confidence * RIGHT_IN_DISPUTE)
+            confidence, by_hand = np.where(seen, agreed, confidence), by_hand & ~seen
         confidence = np.where(by_hand, trust, confidence).astype(np.float32)
         points = np.where(by_hand[:, None], person.keypoints, points)
     width, height = (int(n) for n in frame.size)

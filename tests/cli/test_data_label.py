@@ -50,12 +50,12 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
     output, (_, _, chosen) = tmp_path / "out", photographs
     label_one, seen = data_label.label_one, []
 
-    def stopping(labeller, path, people, names):
+    def stopping(labeller, path, people, photographs):
         if len(seen) == 1:
             seen.append("")
             raise KeyboardInterrupt
         seen.append(path.name)
-        return label_one(labeller, path, people, names)
+        return label_one(labeller, path, people, photographs)
 
     monkeypatch.setattr(data_label, "label_one", stopping)
     assert main(words(photographs, released, output)) == 130
@@ -75,7 +75,12 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
 
     data = read_annotations(output, images=photographs[1])
     own = Namespace(
-        source=str(output), images=str(photographs[1]), strict=False, only=None, leave_out=None
+        source=str(output),
+        images=str(photographs[1]),
+        strict=False,
+        only=None,
+        leave_out=None,
+        correct=None,
     )
     # Whom only a net labelled is nobody to keep.
     relabelled = data_label.annotated_photographs(own)
@@ -116,6 +121,46 @@ def read_names(folder: Path) -> tuple[str, ...]:
     return tuple(file["categories"][0]["keypoints"])
 
 
+def test_labels_of_a_poor_data_set_give_way(photographs, released, tmp_path, capsys):
+    pytest.importorskip("ai_edge_litert")
+    folder, source, chosen = photographs
+    file = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    for image in file["images"]:
+        image["dataset"] = "crowd"
+    row = next(one for one in file["annotations"] if one["id"] == chosen[0][0]["id"])
+    points = np.array(row["keypoints"]).reshape(-1, 3)
+    names = read_names(folder)
+    known = [i for i, name in enumerate(names) if "_knee" in name or "_ankle" in name]
+    wrong = next(i for i in known if points[i, 2] > 0)
+    right = points[wrong, :2].copy()
+    height = row["bbox"][3]
+    points[wrong, :2] += 0.4 * height
+    row["keypoints"] = points.reshape(-1).tolist()
+    poor, output = tmp_path / "poor", tmp_path / "out"
+    poor.mkdir()
+    (poor / "annotations.json").write_text(json.dumps(file), encoding="utf-8")
+    run = ["data", "label", "coco_keypoints", "--source", poor, "--images", source]
+    run += ["--teacher", released, "--runtime", "litert", "--finder", "none", "--output", output]
+    assert "those of the file (key dataset of its images): crowd" in fails(
+        capsys, *run, "--correct", "crowds"
+    )
+    assert main([str(word) for word in (*run, "--correct", "crowd")]) == 0
+
+    data = read_annotations(output, images=source)
+    one = next(person for person in data.people if person.label == str(row["id"]))
+    assert one.teacher is not None
+    assert not one.visibility_flags.any()  # nothing is by hand any more
+    place = data.names.index(names[wrong])
+    assert np.linalg.norm(one.teacher.keypoints[place] - right) < 0.1 * height
+    assert 0 < one.teacher.confidence[place] <= 2 / 3
+    agreed = [
+        data.names.index(name)
+        for name, (_, _, flag) in zip(names, points, strict=True)
+        if flag > 0 and name != names[wrong]
+    ]
+    assert np.median(one.teacher.confidence[agreed]) == 1
+
+
 def test_pictures_that_nobody_labelled(photographs, released, tmp_path):
     pytest.importorskip("ai_edge_litert")
     source = tmp_path / "mine"
@@ -142,6 +187,9 @@ def test_what_cannot_be_labelled_is_said(tmp_path, capsys, random_weights):
         capsys, "data", "label", "lsp", "--output", tmp_path / "out"
     )
     assert "is no folder" in fails(capsys, *arguments, "--source", tmp_path / "nothing")
+    assert "--correct is for labels by hand" in fails(
+        capsys, *arguments, "--source", tmp_path, "--correct", "lspet"
+    )
     (tmp_path / "empty").mkdir()
     assert "holds no images" in fails(capsys, *arguments, "--source", tmp_path / "empty")
     assert "33 points" in fails(
