@@ -85,17 +85,33 @@ def _placed(other: Person, view: ROI) -> tuple[jax.Array, jax.Array]:
     return seen[..., :3], seen[..., 3] > 127
 
 
-def _compose(key: jax.Array, person: Person) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _render_both(keys: jax.Array, accompanied: jax.Array, side: int) -> tuple[Person, Person]:
+    """A person and a companion, nothing where there is none.
+
+    In a loop, or XLA would compile the drawing of a person twice: 20 of a record's 40 seconds.
+    """
+    drawn = partial(render, side=side, context=rois.CONTEXT)
+    nobody = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(drawn, keys[0]))
+
+    def one(item: tuple[jax.Array, jax.Array]) -> Person:
+        key, wanted = item
+        return lax.cond(wanted, drawn, lambda _: nobody, key)
+
+    both = lax.map(one, (keys, jnp.stack([jnp.bool_(True), accompanied])))
+    person, companion = (jax.tree.map(lambda a, n=n: a[n], both) for n in range(2))
+    return person, companion
+
+
+def _compose(
+    keys: jax.Array, person: Person, companion: Person, accompanied: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(S, S, 3) image, (S, S) where the person is seen, (33,) which points are seen."""
     side = person.mask.shape[0]
-    keys = jax.random.split(key, 8)
     image, seen = lax.optimization_barrier(background(keys[0], side)), person.mask
-    accompanied = jax.random.bernoulli(keys[1], 0.4)
-    nobody = jnp.zeros_like(person.colours), jnp.zeros_like(person.mask)
     colours, mask = lax.cond(
         accompanied,
-        lambda: _placed(render(keys[2], side, rois.CONTEXT), _beside(keys[3], side)),
-        lambda: nobody,
+        lambda: _placed(companion, _beside(keys[3], side)),
+        lambda: (companion.colours, companion.mask),
     )
     behind = jax.random.bernoulli(keys[4], 0.65)
     image = _over(image, colours, mask & behind)
@@ -129,8 +145,10 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
       side: R, px.
     """
     of_person, of_scene = jax.random.split(key)
-    person = render(of_person, side, rois.CONTEXT)
-    image, seen, visible = _compose(of_scene, person)
+    keys = jax.random.split(of_scene, 8)
+    accompanied = jax.random.bernoulli(keys[1], 0.4)
+    person, companion = _render_both(jnp.stack([of_person, keys[2]]), accompanied, side)
+    image, seen, visible = _compose(keys, person, companion, accompanied)
     return {
         "pixels": image,
         "keypoints": person.points,
