@@ -25,6 +25,8 @@ from blazepose_jax.training.run_control import check_finite, locked
 from blazepose_jax.training.step import TrainState
 from blazepose_jax.training.trainer import Trainer
 
+LAST = "last"  # folder of the weights of the last step, where others are the best
+
 
 def train(
     config: Config,
@@ -84,7 +86,10 @@ def train(
 
 
 def finish(trainer: Trainer, state: TrainState, done: int, best: Best, workdir: Path) -> None:
-    """Write the report, and the weights where no validation has; or say how to go on.
+    """Write the report, the last weights, and the weights where no validation has; or say how to
+    go on.
+
+    Of few held-out people the best validation is half chance: the last weights may be better.
 
     Args:
       trainer: the network and its data.
@@ -101,6 +106,9 @@ def finish(trainer: Trainer, state: TrainState, done: int, best: Best, workdir: 
         trainer.export(state, workdir / "weights")
     else:
         print(best.describe(done))
+        if best.step != done:
+            trainer.export(state, workdir / LAST)
+            print(f"wrote those of step {done} to {workdir / LAST}")
     write_report(workdir)
     print(f"wrote {workdir / 'weights'} and {workdir / 'report.html'}")
 
@@ -112,7 +120,8 @@ def check_sources(sources: tuple[str | None, ...], workdir: Path) -> None:
       BlazePoseError: one of them.
     """
     for source in sources:
-        if source and os.path.realpath(source) == os.path.realpath(workdir / "weights"):
+        ours = {os.path.realpath(workdir / name) for name in ("weights", LAST)}
+        if source and os.path.realpath(source) in ours:
             raise BlazePoseError(
                 f"{source!r} is where this run writes its own weights: name another --workdir"
             )

@@ -293,3 +293,8 @@ def test_an_own_set_is_tuned_from_a_net_of_the_33(records, smoke, tmp_path, caps
     best = json.loads((run / "best.json").read_text())
     assert best["step"] in range(4)
     assert best["score"] >= best["start"]
+    if best["step"] < 3:
+        assert "wrote those of step 3" in said
+        assert read_stored(run / "last")["pose"].skeleton == net.skeleton
+    else:
+        assert not (run / "last").exists()
