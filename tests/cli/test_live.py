@@ -80,7 +80,8 @@ def test_who_comes_back_after_a_while_is_somebody_new(session):
     first = session.frame(jpeg(gradient(0)), 1.0)["people"][0]["id"]
     assert session.frame(jpeg(gradient(1)), 1.1)["people"][0]["id"] == first
     assert len(session._times) == 2
-    session.frame(jpeg(gradient(1)), 9.0)  # the camera was away
+    later = session.frame(jpeg(gradient(1)), 9.0)["people"][0]["id"]  # the camera was away
+    assert later > first, "a recording over the pause has two people"
     assert len(session._times) == 1, "whoever is there now begins at nothing"
     # A page that is loaded anew, with a clock of its own.
     session.reset()

@@ -171,8 +171,10 @@ class Session:
         self._written += 1
 
     def _forget(self) -> None:
-        """Whoever comes next is somebody new."""
+        """Whoever comes next is somebody new, and has an id that no recording has yet."""
+        following = self._tracker.state.next_id
         self._tracker.reset()
+        self._tracker.state = self._tracker.state.replace(next_id=following)
         self._people, self._times, self._rows = [], [], []
         self._found, self._next_count = None, -np.inf
 
