@@ -7,7 +7,6 @@ Writes blazepose_jax/weights/packaged/NAME. The name must stand in blazepose_jax
 
 import argparse
 import dataclasses
-import shutil
 from pathlib import Path
 
 import jax
@@ -42,9 +41,11 @@ def main(argv: list[str] | None = None) -> None:
         licence=release.licence,
         changes=release.changes,
     )
-    place = PACKAGED / args.name
+    place, card = PACKAGED / args.name, args.card.read_bytes()  # which may lie in that place
     save_weights(place, {args.kind: kept})
-    shutil.copyfile(args.card, place / CARD)
+    (place / CARD).write_bytes(card)
+    for path in place.iterdir():
+        path.chmod(0o644)  # a wheel keeps it, and safetensors are written for their owner alone
     total = sum(path.stat().st_size for path in PACKAGED.rglob("*.safetensors"))
     print(f"wrote {place}; all that ships has {total / 1e6:.1f} MB")
     if total > MOST:

@@ -153,7 +153,7 @@ RELEASES = {
         {},
         LICENCE_LSP,
         "LSP and LSP Extended, from Google's Full",
-        88.6,
+        89.1,
         detector="detector.lsp",
         changes=(
             "pose_landmark_full.tflite of MediaPipe: all weights but the first layers' and"
