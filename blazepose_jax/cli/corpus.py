@@ -6,13 +6,13 @@ import importlib
 import json
 import logging
 import os
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import ModuleType
 
 from blazepose_jax.cli.corpus_clip import WILD, Job, load_tracker, root_of
+from blazepose_jax.cli.corpus_log import BeamLog
 from blazepose_jax.cli.options import (
     add_overrides,
     add_weights,
@@ -24,7 +24,7 @@ from blazepose_jax.cli.track_many import FORMATS
 from blazepose_jax.errors import BlazePoseError, check_name
 
 # What a folder's results were made with; those of others are not mixed with them.
-SETTINGS, LOG = "corpus.json", "beam.log"
+SETTINGS = "corpus.json"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def run(args: Namespace) -> None:
     load_tracker(job)
     is_new = claim(job, corpus_pipeline)
     began = time.perf_counter()
-    with BeamLog(job.output, corpus_pipeline, is_quiet=not names_runner(args)):
+    with BeamLog(args.input, job, corpus_pipeline, is_quiet=not names_runner(args)):
         corpus_pipeline.run_pipeline(words, args.input, job)
     report(args, job, time.perf_counter() - began, corpus_pipeline, is_new)
 
@@ -227,51 +227,6 @@ def content_hash(path: Path) -> str:
         if file.is_file():
             digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-class BeamLog:
-    """What Beam and its workers write to standard error; ``beam.log`` in the output folder holds it
-    if the pipeline fails.
-    """
-
-    def __init__(self, output: str, pipeline: ModuleType, *, is_quiet: bool):
-        """Nothing yet.
-
-        Args:
-          output: folder of the results.
-          pipeline: the module that publishes files.
-          is_quiet: on this machine alone; other runners say what their users are to see.
-        """
-        self._target, self._pipeline = f"{output.rstrip('/')}/{LOG}", pipeline
-        self._is_quiet = is_quiet
-
-    def __enter__(self) -> None:
-        """Take standard error, of this process and of those that it starts."""
-        self._file = tempfile.NamedTemporaryFile(prefix="blazepose-")
-        self._stderr = os.dup(2)
-        if self._is_quiet:
-            os.dup2(self._file.fileno(), 2)
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Give it back.
-
-        Raises:
-          BlazePoseError: a worker stopped.
-        """
-        os.dup2(self._stderr, 2)
-        os.close(self._stderr)
-        with self._file:
-            # A RuntimeError is what Beam raises for whatever becomes of a worker.
-            if not isinstance(error, RuntimeError):
-                return
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(f"\n{error}\n".encode())
-            self._file.flush()
-            self._pipeline.publish(Path(self._file.name), self._target)
-        raise BlazePoseError(
-            f"a worker stopped ({self._target} has Beam's report): what is done is kept, and the"
-            " same command goes on"
-        ) from error
 
 
 def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType, is_new: bool) -> None:

@@ -237,7 +237,21 @@ def _write(source: Any, target: str) -> None:
     FileSystems.rename([part], [target])
 
 
+def expected_results(pattern: str, job: Job) -> set[str]:
+    """The last result of each clip that matches."""
+    return {result_paths(job, clip.path)[-1] for clip in _matching(pattern)}
+
+
+def present_results(job: Job) -> set[str]:
+    """What lies in the output folder with the suffix of clips' last results."""
+    return {found.path for found in _matching(f"{job.output.rstrip('/')}/**.{job.formats[-1]}")}
+
+
+def _matching(pattern: str) -> list[Any]:
+    return FileSystems.match([pattern])[0].metadata_list
+
+
 def remove_parts(output: str) -> None:
     """Remove what killed workers have left; on a file system where nobody else writes there."""
-    left = FileSystems.match([f"{output.rstrip('/')}/**.part"])[0].metadata_list
+    left = _matching(f"{output.rstrip('/')}/**.part")
     FileSystems.delete([found.path for found in left if PART.search(found.path)])

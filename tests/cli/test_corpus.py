@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from helpers import ROOT, fails, write_clip
 
+from blazepose_jax.cli import corpus_log
 from blazepose_jax.cli.corpus_clip import (
     FAILED,
     Job,
@@ -19,6 +21,8 @@ from blazepose_jax.cli.corpus_clip import (
     root_of,
     track_clip,
 )
+from blazepose_jax.cli.corpus_log import BeamLog
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.settings import Settings
 
 BEAM = ROOT / ".venv-beam" / "bin"
@@ -111,9 +115,10 @@ def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_
     os.kill(int(session.stdout.split()[-1]), signal.SIGKILL)
     code, _, err = done(first)
     assert code == 2, err
-    assert err.startswith("blazepose: a worker stopped (")
-    assert err.endswith("the same command goes on\n")
-    assert err.count("\n") == 1
+    *progress, said = err.splitlines()
+    assert said.startswith("blazepose: a worker stopped (")
+    assert said.endswith("the same command goes on")
+    assert all(line.endswith(" of 200 clips have results") for line in progress)
     assert "Channel closed" in (out / "beam.log").read_text()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4.json")}
     assert 20 <= len(before) < 197
@@ -133,6 +138,30 @@ def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_
     code, _, err = done(corpus(f"{clips}/**.mp4", *how, "--max-people", 2))
     assert code == 2
     assert "has results with settings" in err
+
+
+def test_what_beam_says_is_kept_and_progress_is_shown(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(corpus_log, "LOG_SECONDS", 0.01)
+    present, published = {"a.json", "summary.json"}, {}
+    pipeline = SimpleNamespace(
+        expected_results=lambda pattern, job: {"a.json", "b.json"},
+        present_results=lambda job: present,
+        publish=lambda path, target: published.update({target: path.read_text()}),
+    )
+    work = job(tmp_path, "w")
+
+    def run():
+        with BeamLog("*.mp4", work, pipeline, is_quiet=True):
+            os.write(2, b"what Beam says\n")
+            time.sleep(0.2)
+            raise RuntimeError("the worker is gone")
+
+    with pytest.raises(BlazePoseError, match="a worker stopped"):
+        run()
+    err = capfd.readouterr().err
+    assert "corpus: 1 of 2 clips have results\n" in err
+    assert "what Beam says" not in err
+    assert published == {f"{work.output}/beam.log": "what Beam says\n\nthe worker is gone\n"}
 
 
 def test_a_mistake_in_the_pattern_claims_no_folder(random_weights, tmp_path):
