@@ -2,7 +2,7 @@
 
     make setup peers
     .venv/bin/python tools/compare_mediapipe.py INPUT [--weights W] [--peer VENV] [--passes 7]
-    [--also W] [--json F]
+    [--also W] [--busy N] [--json F]
     .venv/bin/python tools/compare_mediapipe.py --data DIR [--weights W]... [--peer VENV]
     [--limit N] [--json F] [--pictures F.png]
 
@@ -51,6 +51,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
     parser.add_argument(
         "--also", metavar="W", help="of speed: weights that LiteRT tracks with, too"
+    )
+    parser.add_argument(
+        "--busy", type=int, default=0, metavar="N", help="of speed: N processes that compute beside"
     )
     parser.add_argument("--json", help="write the report here too")
     mediapipe_accuracy.add_arguments(parser)

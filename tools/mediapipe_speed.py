@@ -5,12 +5,14 @@ Workers run in either environment, and wait while another works.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,19 @@ def start(kind: str, python: Path, folder: Path) -> subprocess.Popen:
     return worker
 
 
+@contextlib.contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """So many processes that compute without end beside whatever is measured."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(spin) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 def ask(worker: subprocess.Popen) -> dict:
     """One pass."""
     worker.stdin.write("pass\n")
@@ -177,9 +192,10 @@ def compare(args: argparse.Namespace, python: Path) -> dict:
         kinds = {"mediapipe": python, **dict.fromkeys(ours, Path(sys.executable))}
         workers = {kind: start(kind, path, folder) for kind, path in kinds.items()}
         runs: dict[str, list[dict]] = {kind: [] for kind in kinds}
-        for _ in range(args.passes + 1):
-            for kind, worker in workers.items():
-                runs[kind].append(ask(worker))
+        with busy_cores(args.busy):
+            for _ in range(args.passes + 1):
+                for kind, worker in workers.items():
+                    runs[kind].append(ask(worker))
         for worker in workers.values():
             worker.stdin.close()
             worker.wait()
@@ -192,6 +208,7 @@ def compare(args: argparse.Namespace, python: Path) -> dict:
         "input": Path(args.input).name,
         "frames": len(job["times"]),
         "passes": args.passes,
+        "busy": args.busy,
         "mode": "video" if job["video"] else "image",
         "mediapipe_fps": float(len(job["times"]) / np.median(peer)),
     }
