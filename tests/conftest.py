@@ -14,9 +14,6 @@ from helpers import ROOT, shared
 
 from blazepose_jax.skeleton import BLAZEPOSE
 
-# XLA's older emitters of kernels compile in two thirds of the time, which is most of what tests
-# take. `XLA_FLAGS= make test` compiles as users do, as demo, wheel and benchmark always do.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # `make test` names the place; a bare pytest keeps compiled programs too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])

@@ -91,7 +91,8 @@ def _render_both(keys: jax.Array, accompanied: jax.Array, side: int) -> tuple[Pe
     In a loop, or XLA would compile the drawing of a person twice: 20 of a record's 40 seconds.
     """
     drawn = partial(render, side=side, context=rois.CONTEXT)
-    nobody = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(drawn, keys[0]))
+    shapes = jax.eval_shape(drawn, jax.random.key(0))
+    nobody = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
     def one(item: tuple[jax.Array, jax.Array]) -> Person:
         key, wanted = item
@@ -103,7 +104,7 @@ def _render_both(keys: jax.Array, accompanied: jax.Array, side: int) -> tuple[Pe
 
 
 def _compose(
-    keys: jax.Array, person: Person, companion: Person, accompanied: jax.Array
+    keys: list[jax.Array], person: Person, companion: Person, accompanied: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(S, S, 3) image, (S, S) where the person is seen, (33,) which points are seen."""
     side = person.mask.shape[0]
@@ -145,9 +146,11 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
       side: R, px.
     """
     of_person, of_scene = jax.random.split(key)
-    keys = jax.random.split(of_scene, 8)
+    keys = list(jax.random.split(of_scene, 8))
     accompanied = jax.random.bernoulli(keys[1], 0.4)
-    person, companion = _render_both(jnp.stack([of_person, keys[2]]), accompanied, side)
+    # Not stacked: JAX takes stacking for a use of the keys.
+    pair = jnp.concatenate([of_person[None], keys[2][None]])
+    person, companion = _render_both(pair, accompanied, side)
     image, seen, visible = _compose(keys, person, companion, accompanied)
     return {
         "pixels": image,
