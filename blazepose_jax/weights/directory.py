@@ -127,6 +127,8 @@ def read_network(
     kind: str,
     entry: Entry,
     experiment: ExperimentFile | str | Path | None = None,
+    *,
+    for_tflite: bool = False,
 ) -> StoredNetwork:
     """Read a network and check every tensor against its architecture.
 
@@ -135,6 +137,8 @@ def read_network(
       kind: ``detector`` or ``pose``.
       entry: its description, of ``read_description``.
       experiment: the file that brings the network, where it is none of the zoo.
+      for_tflite: the caller takes the .tflite where there is one: then nobody needs the tensors,
+        and half a second for tracing the architecture is saved.
 
     Raises:
       BlazePoseError: no such experiment file, as for ``find_own``; a damaged file, one whose
@@ -155,13 +159,14 @@ def read_network(
         raise BlazePoseError(
             f"{path} cannot be read ({error}): import the weights again"
         ) from error
-    # By name first: that says more than a checksum.
-    spec = own.spec if own else spec_of(entry["model"])
-    check_tensors(tensors, expected_shapes(spec, entry["form"], arguments), str(path))
-    _check_sum(data, entry.get("sha256"), path)
     tflite = None
     if "tflite" in entry and (place := Path(directory) / entry["tflite"]).is_file():
         tflite = _check_sum(_read(place), entry.get("tflite_sha256"), place)
+    if not (for_tflite and tflite):
+        # By name first: that says more than a checksum.
+        spec = own.spec if own else spec_of(entry["model"])
+        check_tensors(tensors, expected_shapes(spec, entry["form"], arguments), str(path))
+    _check_sum(data, entry.get("sha256"), path)
     return StoredNetwork(
         entry["model"],
         entry["form"],

@@ -159,11 +159,13 @@ def _read_stored(path: Path, experiment: Experiment) -> dict[str, StoredNetwork]
     return import_files({f"{path.name}:{kind}": data for kind, data in read_task(path).items()})
 
 
-def _read_directory(path: Path, experiment: Experiment) -> dict[str, StoredNetwork]:
+def _read_directory(
+    path: Path, experiment: Experiment, *, for_tflite: bool = False
+) -> dict[str, StoredNetwork]:
     try:
-        entries = read_description(path)
         return {
-            kind: read_network(path, kind, entry, experiment) for kind, entry in entries.items()
+            kind: read_network(path, kind, entry, experiment, for_tflite=for_tflite)
+            for kind, entry in read_description(path).items()
         }
     except BlazePoseError as error:
         if (name := cached_name(path)) is None:
@@ -208,7 +210,7 @@ def read_tflite_files(
 
     def read(where: Path) -> dict[str, TFLiteFile]:
         if where.is_dir():
-            nets = _read_directory(where, experiment)
+            nets = _read_directory(where, experiment, for_tflite=True)
             return {kind: one(where, kind, net) for kind, net in nets.items()}
         return {
             kind: TFLiteFile(data, BLAZEPOSE if kind == "pose" else None)

@@ -81,3 +81,15 @@ def test_a_tracker_computes_what_its_settings_name(released, astronaut):
     assert masks[True].mask is not None
     np.testing.assert_array_equal(masks[True].keypoints, masks[False].keypoints)
     np.testing.assert_array_equal(masks[True].world, masks[False].world)
+
+
+def test_whoever_takes_the_file_traces_no_architecture(released, monkeypatch):
+    from blazepose_jax.weights import directory, load_weights, read_tflite_files
+
+    def traced(*_):
+        raise AssertionError("an architecture was traced")
+
+    monkeypatch.setattr(directory, "expected_shapes", traced)
+    assert read_tflite_files(released).keys() == {"detector", "pose"}
+    with pytest.raises(AssertionError, match="was traced"):
+        load_weights(released)
