@@ -2,6 +2,7 @@
 
     python tools/own_keypoints.py people DIR --source LSP_TRAIN
     python tools/own_keypoints.py stick DIR [--learn 300] [--test 100]
+    python tools/own_keypoints.py kind DIR --source LSP_TRAIN --test LSP_TEST
     python tools/own_keypoints.py compare BEFORE AFTER --data DIR --images LSP_TRAIN
 
 ``people`` writes folders of annotations (no pictures) and skeleton files of LSP's people:
@@ -9,6 +10,10 @@
 LSP labels, ``arm`` three; ``_20`` to ``_1500`` are as many people to learn from, ``_test`` 150
 others. Those and 350 more stand in experiments/lsp_held_out.txt, which nobody trains on.
 ``stick`` renders people who hold a stick, whose tip no point of BlazePose's implies.
+``kind`` does so of people who lie or hang upside down, with all labels of ``--source`` and as
+if they were somebody's own, not LSP Extended's: ``kind_25`` to ``kind_1600``, each with the one
+before and none of those held out; ``test.txt`` and ``test_upright.txt`` list people of ``--test``
+for ``evaluate --only``. The angle is that of hips to shoulders.
 ``compare`` bootstraps over people: the difference in PCK@0.2 and its 95 % interval.
 """
 
@@ -33,6 +38,8 @@ from blazepose_jax.rendering.scene import render_records
 
 SEED, LEARN, TEST, HELD_OUT = 1, 150, 150, 500
 COUNTS = (20, 50, 150, 500, 1000, 1500)
+KIND_COUNTS = (25, 100, 400, 1600)
+UPRIGHT = np.pi / 4  # up to this angle, as where results tell poses apart
 JOINTS = ("shoulder", "elbow", "wrist", "hip")
 EIGHT = tuple(f"{side}_{joint}" for joint in JOINTS for side in ("left", "right"))
 OWN_NAMES = {name: f"{name[0].upper()}_{name.split('_')[1].title()}" for name in EIGHT}
@@ -115,6 +122,48 @@ def write_annotations(
     category = {"id": 1, "name": "person", "keypoints": list(mapping.values())}
     data = {"images": pictures, "annotations": annotations, "categories": [category]}
     (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
+
+
+def kind(directory: Path, source: Path, test: Path) -> None:
+    """Write folders and lists of people who do not stand; see the module."""
+    found = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    held_out = (Path(__file__).parents[1] / "experiments/lsp_held_out.txt").read_text().split()
+    leans = lean(found)
+    learn = sorted(i for i in leans if leans[i] > UPRIGHT and str(i) not in held_out)
+    random.Random(SEED).shuffle(learn)
+    for count in KIND_COUNTS:
+        ids = set(learn[:count])
+        chosen = [a for a in found["annotations"] if a["id"] in ids]
+        pictures = {a["image_id"] for a in chosen}
+        part = {
+            "images": [i | {"dataset": "own"} for i in found["images"] if i["id"] in pictures],
+            "annotations": chosen,
+            "categories": found["categories"],
+        }
+        folder = directory / f"kind_{count}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "annotations.json").write_text(json.dumps(part), encoding="utf-8")
+        print(f"{folder}: {len(chosen)} people")
+    leans = lean(json.loads((test / "annotations.json").read_text(encoding="utf-8")))
+    lists = {
+        "test": [i for i in leans if leans[i] > UPRIGHT],
+        "test_upright": [i for i in leans if leans[i] <= UPRIGHT],
+    }
+    for name, ids in lists.items():
+        (directory / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids))
+        print(f"{name}.txt: {len(ids)} people")
+
+
+def lean(found: dict[str, Any]) -> dict[int, float]:
+    """Angle between up and hips to shoulders, radians, by id, where all four are labelled."""
+    rows = [found["categories"][0]["keypoints"].index(name) for name in (*SHOULDERS, *HIPS)]
+    leans = {}
+    for annotation in found["annotations"]:
+        x, y, labelled = np.reshape(annotation["keypoints"], (-1, 3))[rows].T
+        if labelled.all():
+            right, down = x[:2].mean() - x[2:].mean(), y[:2].mean() - y[2:].mean()
+            leans[annotation["id"]] = abs(np.arctan2(right, -down))
+    return leans
 
 
 def stick(directory: Path, learn: int, test: int) -> None:
@@ -205,7 +254,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("people", "stick"):
         commands.add_parser(name).add_argument("directory", type=Path)
-    commands.choices["people"].add_argument("--source", type=Path, required=True)
+    commands.add_parser("kind").add_argument("directory", type=Path)
+    for name in ("people", "kind"):
+        commands.choices[name].add_argument("--source", type=Path, required=True)
+    commands.choices["kind"].add_argument("--test", type=Path, required=True)
     commands.choices["stick"].add_argument("--learn", type=int, default=300)
     commands.choices["stick"].add_argument("--test", type=int, default=100)
     comparison = commands.add_parser("compare")
@@ -217,6 +269,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.command == "people":
         people(args.directory, args.source)
+    elif args.command == "kind":
+        kind(args.directory, args.source, args.test)
     elif args.command == "stick":
         stick(args.directory, args.learn, args.test)
     else:

@@ -118,11 +118,26 @@ def distil(
 def training_pck(
     outputs: PoseOutputs, targets: Targets, fields: tuple[str, ...], side: int, trust: jax.Array
 ) -> jax.Array:
-    """() share of regressed points within 0.2 torso (mid-hip to mid-shoulder), labels by trust."""
+    """() share of regressed points within 0.2 torso (mid-hip to mid-shoulder), labels by trust.
+
+    Labels are those of ``measured_by``.
+    """
     xy = jnp.stack([outputs.landmarks[..., fields.index(f)] for f in ("x", "y")], -1) / side
     distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
     hit = (distance < 0.2 * targets.torso[:, None]).astype(jnp.float32)
-    return losses.masked_mean(hit, targets.labelled * trust * targets.is_keypoint)
+    return losses.masked_mean(hit, measured_by(targets) * trust)
+
+
+def measured_by(targets: Targets) -> jax.Array:
+    """(B, K') weights of the labels that a net is measured by.
+
+    They are those by hand. Of somebody without any, such as of photographs that ``data label``
+    labelled, they are the teacher's, each by its confidence: measured by nothing, no step would
+    ever be the best.
+    """
+    by_hand = (targets.labelled & targets.is_keypoint).any(-1, keepdims=True)
+    weight = jnp.where(by_hand, targets.labelled.astype(jnp.float32), targets.label_weight)
+    return weight * targets.is_keypoint
 
 
 def pose_hits(
@@ -146,7 +161,8 @@ def pose_hits(
 
     Returns:
       () hits by name, "pck@0.2" and "pck@0.1" of the regression, "refine_pck@..." of MediaPipe's
-      refinement where the net has heatmaps at inference; and () points. The torso is left shoulder
+      refinement where the net has heatmaps at inference; and () points. Both count labels as
+      ``measured_by`` weighs them. The torso is left shoulder
       to right hip where the skeleton has them (evalLSP), else up to centre.
     """
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
@@ -158,7 +174,7 @@ def pose_hits(
     if all(name in skeleton.body_names for name in LSP_TORSO):
         a, b = (targets.keypoints_crop[:, skeleton.body_names.index(name)] for name in LSP_TORSO)
         torso = jnp.linalg.norm(a - b, axis=-1)
-    scored = targets.labelled & targets.is_keypoint & (batch.weight > 0)[:, None]
+    scored = measured_by(targets) * (batch.weight > 0)[:, None]
     hits = {}
     decodes = {"regression": ""} | ({} if outputs.heatmap is None else {"refine": "refine_"})
     for decode, prefix in decodes.items():
@@ -169,6 +185,6 @@ def pose_hits(
         )(outputs)
         distance = jnp.linalg.norm(xy - targets.keypoints_crop, axis=-1)
         for share in (0.2, 0.1):
-            hit = (distance < share * torso[:, None]) & scored
+            hit = (distance < share * torso[:, None]) * scored
             hits[f"{prefix}pck@{share}"] = hit.sum()
     return hits, scored.sum()

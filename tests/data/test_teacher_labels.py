@@ -24,8 +24,9 @@ from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.data.resident import read_records
 from blazepose_jax.data.run_lengths import RunLengths
 from blazepose_jax.geometry import rois
+from blazepose_jax.models import FIELDS
 from blazepose_jax.skeleton import BLAZEPOSE
-from blazepose_jax.structs import ROI
+from blazepose_jax.structs import ROI, PoseOutputs
 
 COUNT = len(BLAZEPOSE.keypoints)
 OF_COCO = np.array(BLAZEPOSE.indices(NAMES))
@@ -249,6 +250,36 @@ def test_targets_of_a_teacher():
     flip = np.array(BLAZEPOSE.flip)
     np.testing.assert_allclose(mirrored.label_weight, found.label_weight[flip], atol=1e-6)
     np.testing.assert_allclose(mirrored.visible, found.visible[flip], atol=1e-6)
+
+
+def test_who_has_no_label_by_hand_is_measured_by_the_teachers():
+    confidence = np.where(np.arange(COUNT) < 4, 0.5, 0.0)
+    by_hand = np.arange(COUNT) == 9
+    people = [
+        taught_record(confidence).replace(visibility_flags=2 * flags.astype(np.int32))
+        for flags in (by_hand, np.zeros(COUNT, bool))
+    ]
+    batch = jax.tree.map(lambda *a: jnp.stack(a), *people)
+    truth = jnp.stack([targets_of(one).keypoints_crop for one in people])
+    wrong = truth.at[1, 0].add(0.5)
+
+    def count(points):
+        landmarks = jnp.pad(256 * points, ((0, 0), (0, 0), (0, 3)))
+        outputs = PoseOutputs(landmarks, jnp.zeros((2, 1)))
+        return training.pose_hits(
+            lambda variables, images: outputs,
+            {},
+            batch,
+            skeleton=BLAZEPOSE,
+            fields=FIELDS,
+            side=256,
+        )
+
+    hits, points = count(truth)
+    # One point by hand of the first, four half sure ones of the second.
+    assert float(points) == pytest.approx(1 + 4 * 0.5)
+    assert float(hits["pck@0.2"]) == pytest.approx(3.0)
+    assert float(count(wrong)[0]["pck@0.2"]) == pytest.approx(2.5)
 
 
 def test_what_nobody_trusts_costs_nothing():
