@@ -3,10 +3,15 @@
 Commands, one for each of ``VARIANTS`` and for each seed:
 
     blazepose train ablations:baseline --workdir runs/baseline_0 seed=0
+    python tools/ablations.py runs
 
 Data: 10,000 rendered people, who have all 33 points and the truth of what is covered.
 
-Results: written for a GPU and not run yet.
+Results: written for a GPU and not run yet. On two x86-64 CPU cores the baseline trains at 45 to 50
+images/s from records (``data prepare rendered_people --count 10000 --size 160``, then
+``data.records=DIR data.rendered=0.0``). After 400 steps of 32 its PCK@0.2 on 200 people held out
+was 35.9 by regression; the median pose has 26.8 on the people of ``make demo``. That is too little
+to rank parts by.
 """
 
 import dataclasses
