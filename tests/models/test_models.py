@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,13 +24,14 @@ from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.layers import Conv
 from blazepose_jax.models.summary import conv_calls, count_macs, count_parameters
 from blazepose_jax.structs import Network
+from blazepose_jax.training.trainer import QUICK
 
 XLA = LayerConfig("folded", convolution="xla")
 # Small enough to compile in seconds, with every kind of block.
 TINY = released_pose.PoseSizes(
     BackboneSizes((8, 8, 8, 8, 8, 8), (6,), (1, 1, 1, 1)), 8, 16, (1, 1), ((8, 1), (8, 1), (16, 1))
 )
-TINY_PAPER = paper_pose.PaperSizes((8, 8, 8, 8, 8), 8)
+TINY_PAPER = paper_pose.PaperSizes((8, 8, 8, 8, 8), 8, (1, 0, 1, 0), (1, 0, 1, 0, 1))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,7 +75,7 @@ def test_activations_neither_explode_nor_die():
             deviations.append(jnp.std(out))
         return out
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def run(key):
         variables = model.init(key, images, train=False)
         with nn.intercept_methods(record):
@@ -167,7 +170,7 @@ class TestSmallPoseNet:
             )
             return (out.landmarks**2).mean() + (out.presence**2).mean()
 
-        grads = jax.jit(jax.grad(loss))(variables["params"])
+        grads = jax.jit(jax.grad(loss), compiler_options=QUICK)(variables["params"])
         sums = {
             name: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(tree))
             for name, tree in grads.items()
@@ -193,7 +196,7 @@ def test_ablations_leave_one_part_out():
             )
             return (out.landmarks**2).mean()
 
-        grads = jax.jit(jax.grad(loss))(variables["params"])
+        grads = jax.jit(jax.grad(loss), compiler_options=QUICK)(variables["params"])
         moved = {
             n for n, t in grads.items() if any(jnp.abs(g).sum() > 0 for g in jax.tree.leaves(t))
         }
