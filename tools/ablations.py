@@ -33,7 +33,7 @@ from covered_people import covers
 from blazepose_jax.cli.main import Parser
 from blazepose_jax.codecs import landmarks
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.evaluation.metrics import auc
+from blazepose_jax.evaluation.metrics import LSP_TORSO, auc
 from blazepose_jax.evaluation.predict import jittered
 from blazepose_jax.evaluation.report import paired_difference
 from blazepose_jax.geometry import rois
@@ -164,7 +164,7 @@ def see(net: Network, count: int) -> dict[str, Crops]:
 
 def torso_of(points: np.ndarray) -> np.ndarray:
     """(...,) left shoulder to right hip of (..., 33, 2), as evaluate's ``lsp``."""
-    a, b = BLAZEPOSE.indices(("left_shoulder", "right_hip"))
+    a, b = BLAZEPOSE.indices(LSP_TORSO)
     return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
 
 

@@ -131,8 +131,8 @@ def training_pck(
 def measured_by(targets: Targets) -> jax.Array:
     """(B, K') weights of the labels that a net is measured by.
 
-    They are those by hand. Of somebody without any, such as of photographs that ``data label``
-    labelled, they are the teacher's, each by its confidence: measured by nothing, no step would
+    They are those by hand. Of somebody without any, such as after ``data label
+    --correct``, they are the teacher's, each by its confidence: measured by nothing, no step would
     ever be the best.
     """
     by_hand = (targets.labelled & targets.is_keypoint).any(-1, keepdims=True)
