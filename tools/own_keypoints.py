@@ -11,8 +11,8 @@ LSP labels, ``arm`` three; ``_20`` to ``_1500`` are as many people to learn from
 others. Those and 350 more stand in experiments/lsp_held_out.txt, which nobody trains on.
 ``stick`` renders people who hold a stick, whose tip no point of BlazePose's implies.
 ``kind`` writes folders of people who lie or hang upside down, with all labels of ``--source``
-and as if they were somebody's own, not LSP Extended's: ``kind_25`` to ``kind_1600``, each with the one
-before and none of those held out; ``test.txt`` and ``test_upright.txt`` list people of ``--test``
+and as if they were somebody's own, not LSP Extended's: ``kind_25`` to ``kind_1600``, each with the
+one before, none held out; ``test.txt`` and ``test_upright.txt`` list people of ``--test``
 for ``evaluate --only``. The angle is that of hips to shoulders.
 ``compare`` bootstraps over people: the difference in PCK@0.2 and its 95 % interval.
 """
