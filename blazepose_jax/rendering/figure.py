@@ -59,10 +59,14 @@ def draw_traits(key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array, jax.Ar
       [0.15, 1]; () what the legs do and () how deep, in [0, 1].
     """
     *keys, lively, legs = jax.random.split(key, len(LIMITS) + 2)
-    draws = {
-        name: jax.random.truncated_normal(k, -1.0, 1.0, (2,) if name in PAIRED else ())
-        for name, k in zip(LIMITS, keys, strict=True)
-    }
+    key_of = dict(zip(LIMITS, keys, strict=True))
+    draws = {}
+    # All of a shape in one call: a call each takes XLA seconds to compile.
+    for names, shape in ((PAIRED, (2,)), ([n for n in LIMITS if n not in PAIRED], ())):
+        drawn = jax.vmap(lambda k, shape=shape: jax.random.truncated_normal(k, -1.0, 1.0, shape))(
+            jnp.stack([key_of[name] for name in names])
+        )
+        draws |= dict(zip(names, drawn, strict=True))
     kind, depth = jax.random.uniform(legs, (2,))
     return draws, jax.random.uniform(lively, minval=0.15, maxval=1.0), kind, depth
 

@@ -77,7 +77,9 @@ def rotation(axis: int, angle: jax.Array) -> jax.Array:
     A positive angle turns the next axis towards the one after.
     """
     c, s, i, j = jnp.cos(angle), jnp.sin(angle), (axis + 1) % 3, (axis + 2) % 3
-    return jnp.eye(3).at[i, i].set(c).at[j, j].set(c).at[i, j].set(-s).at[j, i].set(s)
+    cells = {(axis, axis): 1.0, (i, i): c, (j, j): c, (i, j): -s, (j, i): s}
+    rows = ([jnp.float32(cells.get((row, k), 0)) for k in range(3)] for row in range(3))
+    return jnp.stack([jnp.stack(row) for row in rows])
 
 
 def pose_figure(lengths: Lengths, angles: Angles, hip_turn: jax.Array) -> Figure:
@@ -92,24 +94,29 @@ def pose_figure(lengths: Lengths, angles: Angles, hip_turn: jax.Array) -> Figure
       Figure.
     """
     trunk = _trunk(lengths, angles, hip_turn)
-    points: Points = {}
-    hands, palms = [], []
-    for i, (side, s) in enumerate(SIDES):
-        own = {name: angle[i] for name, angle in angles.items() if angle.shape}
-        arm, hand, palm = _arm(lengths, own, trunk, side, s)
-        hands.append(hand)
-        palms.append(palm)
-        points |= arm | _leg(lengths, own, hip_turn, side, s) | _face(lengths, trunk, side, s)
+
+    def half(own: Angles, s: jax.Array) -> tuple[Points, jax.Array, jax.Array]:
+        arm, hand, palm = _arm(lengths, own, trunk, s)
+        return arm | _leg(lengths, own, hip_turn, s) | _face(lengths, trunk, s), hand, palm
+
+    # Both at once: written out twice, XLA compiles them twice.
+    paired = {name: angle for name, angle in angles.items() if angle.shape}
+    halves, hands, palms = jax.vmap(half)(paired, jnp.array([s for _, s in SIDES]))
+    points = {
+        _name(part, side): pair[i]
+        for part, pair in halves.items()
+        for i, (side, _) in enumerate(SIDES)
+    }
     points["nose"] = trunk.head + trunk.head_turn @ (lengths.skull * jnp.array(NOSE))
     return Figure(
         jnp.stack([points[name] for name in BLAZEPOSE.keypoints]),
         trunk.spine,
         trunk.head,
-        jnp.stack(hands),
+        hands,
         trunk.head_turn,
         trunk.turn,
         hip_turn,
-        jnp.stack(palms),
+        palms,
         lengths.height,
         lengths.girth,
     )
@@ -142,7 +149,7 @@ def _trunk(lengths: Lengths, angles: Angles, hip_turn: jax.Array) -> _Trunk:
 
 
 def _arm(
-    lengths: Lengths, angles: Angles, trunk: _Trunk, side: str, s: float
+    lengths: Lengths, angles: Angles, trunk: _Trunk, s: jax.Array
 ) -> tuple[Points, jax.Array, jax.Array]:
     """Keypoints of an arm, (5, 3) ends of palm and fingers, (3, 3) rotation of the palm."""
     k, palm = lengths.height / 1.7, lengths.palm
@@ -181,10 +188,10 @@ def _arm(
         "pinky": pinky,
         "thumb": thumb,
     }
-    return _of_side(side, points), jnp.stack([middle, *tips]), hand
+    return points, jnp.stack([middle, *tips]), hand
 
 
-def _leg(lengths: Lengths, angles: Angles, hip_turn: jax.Array, side: str, s: float) -> Points:
+def _leg(lengths: Lengths, angles: Angles, hip_turn: jax.Array, s: jax.Array) -> Points:
     """Keypoints of a leg."""
     foot = lengths.foot
     hip = hip_turn @ jnp.array([s * lengths.hip, 0.0, 0.0])
@@ -194,25 +201,23 @@ def _leg(lengths: Lengths, angles: Angles, hip_turn: jax.Array, side: str, s: fl
     knee = hip + leg @ jnp.array([0.0, lengths.thigh, 0.0])
     ankle = knee + below @ jnp.array([0.0, lengths.shin, 0.0])
     sole = below @ rotation(0, angles["ankle"])
-    points = {
+    return {
         "hip": hip,
         "knee": knee,
         "ankle": ankle,
         "heel": ankle + sole @ (foot * jnp.array([0.0, 0.32, 0.26])),
         "foot_index": ankle + sole @ (foot * jnp.array([s * 0.06, 0.38, -0.78])),
     }
-    return _of_side(side, points)
 
 
-def _face(lengths: Lengths, trunk: _Trunk, side: str, s: float) -> Points:
+def _face(lengths: Lengths, trunk: _Trunk, s: jax.Array) -> Points:
     """Keypoints of half a face."""
 
     def place(x: float, y: float, z: float) -> jax.Array:
         return trunk.head + trunk.head_turn @ (lengths.skull * jnp.array([s * x, y, z]))
 
-    points = _of_side(side, {name: place(*xyz) for name, xyz in FACE.items()})
-    return points | {f"mouth_{side}": place(*MOUTH)}
+    return {name: place(*xyz) for name, xyz in FACE.items()} | {"mouth": place(*MOUTH)}
 
 
-def _of_side(side: str, points: Points) -> Points:
-    return {f"{side}_{name}": point for name, point in points.items()}
+def _name(part: str, side: str) -> str:
+    return f"mouth_{side}" if part == "mouth" else f"{side}_{part}"
