@@ -26,8 +26,8 @@ EXTRAS = {
         "tensorboardX>=2.6",
         "importlib-resources>=6",  # TFDS looks for it when a builder lives in a package
     ],
-    # Filters of signals, and figures.
-    "analysis": ["scipy>=1.13", "matplotlib>=3.10"],
+    # Filters of signals, figures, and files of motion laboratories.
+    "analysis": ["scipy>=1.13", "matplotlib>=3.10", "ezc3d>=1.6"],
     # TensorFlow is imported by the jax2tf exporter alone. litert-converter has no public interface:
     # pinned.
     "export": [

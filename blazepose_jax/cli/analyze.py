@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.analysis.angles import ANGLES, LEAST_CONFIDENCE, JointAngle
+from blazepose_jax.analysis.c3d import check_c3d, checked_world, write_c3d
 from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of, summarise
 from blazepose_jax.analysis.plot import check_plot, write_plot
 from blazepose_jax.analysis.recording import Recording, read_recording, recording_of
@@ -27,7 +28,7 @@ from blazepose_jax.io.media import read_media
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import people
 
-OUTPUTS = ("csv", "long_csv", "deeplabcut", "json", "plot")
+OUTPUTS = ("csv", "long_csv", "deeplabcut", "c3d", "json", "plot")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -64,6 +65,7 @@ def add_outputs(parser: ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="a row a frame, a column a measure")
     parser.add_argument("--long-csv", metavar="FILE", help="a row a frame and measure")
     parser.add_argument("--deeplabcut", metavar="FILE", help="the points as DeepLabCut's CSV")
+    parser.add_argument("--c3d", metavar="FILE", help="world landmarks for motion software")
     parser.add_argument("--json", metavar="FILE", help="summary and repetitions")
     parser.add_argument("--plot", metavar="FILE", help="a figure, such as report.png")
 
@@ -128,6 +130,8 @@ def run(args: Namespace) -> None:
     check_outputs([getattr(args, name) for name in OUTPUTS], inputs)
     if args.plot:
         check_plot(args.plot)
+    if args.c3d:
+        check_c3d()
     recording = record(args, how)
     measures = measure(recording, how)
     counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
@@ -182,6 +186,8 @@ def record(args: Namespace, how: Measuring) -> Recording:
     """
     if Path(args.input).suffix.lower() == ".json":
         recording = read_recording(args.input, args.person)
+        if args.c3d:
+            checked_world(args.input, recording.world)
         check_wishes(args, how, recording.names)
     else:
         recording = track(args, how)
@@ -210,7 +216,10 @@ def track(args: Namespace, how: Measuring) -> Recording:
         for picture in progress(pictures, media.count, media.name, "frames"):
             poses = tracker(picture.image, picture.time)
             size = (picture.image.shape[1], picture.image.shape[0])
-            frames.append({"time": picture.time, "people": people(poses)})
+            found = people(poses)
+            if args.c3d and found:
+                checked_world(args.input, found[0].get("world"))
+            frames.append({"time": picture.time, "people": found})
     skeleton = tracker.skeleton
     return recording_of(
         media.name, skeleton.keypoints, skeleton.bone_indices, size, frames, args.person
@@ -230,6 +239,8 @@ def write(
         write_long(args.long_csv, recording.times, measures)
     if args.deeplabcut:
         write_deeplabcut(args.deeplabcut, recording)
+    if args.c3d:
+        write_c3d(args.c3d, recording, args.min_confidence)
     if args.json:
         content = {
             "source": recording.source,

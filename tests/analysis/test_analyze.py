@@ -9,6 +9,7 @@ from helpers import fails, shared
 from PIL import Image
 
 from blazepose_jax.analysis import read_recording
+from blazepose_jax.analysis.c3d import at_even_times
 from blazepose_jax.cli.main import main
 from blazepose_jax.rendering.exercises import exercise_figures, repeated, usual_person
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -88,6 +89,55 @@ def test_everything_that_is_written(points, tmp_path, capsys):
     picture = Image.open(out["a.png"])
     assert picture.size[0] > 800
     assert len(picture.convert("RGB").getcolors(2**20) or []) > 50
+
+
+def test_world_landmarks_for_motion_laboratories(points, tmp_path, capsys):
+    ezc3d = pytest.importorskip("ezc3d")
+    content = json.loads(points.read_text())
+    content["frames"][9]["people"][0]["confidence"][3] = 0.2
+    points.write_text(json.dumps(content))
+    out = tmp_path / "squats.c3d"
+    assert main(["analyze", str(points), "--c3d", str(out)]) == 0
+    capsys.readouterr()
+    found = ezc3d.c3d(str(out))
+    about = found["parameters"]["POINT"]
+    assert tuple(about["LABELS"]["value"]) == BLAZEPOSE.keypoints
+    said = [about[name]["value"] for name in ("UNITS", "X_SCREEN", "Y_SCREEN")]
+    assert said == [["mm"], ["+X"], ["+Y"]]
+    np.testing.assert_allclose(about["RATE"]["value"], [FPS], rtol=1e-6)
+    rows = found["data"]["points"]
+    assert rows.shape == (4, 33, 270)
+    missing = np.isnan(rows[0])
+    assert {tuple(place) for place in np.argwhere(missing)} == {
+        (3, 9),
+        *((point, frame) for point in range(33) for frame in (5, 6)),
+    }
+    world = np.array(content["frames"][200]["people"][0]["world"])
+    np.testing.assert_allclose(rows[:3, :, 200].T, world * [1000, -1000, -1000], atol=0.01)
+    # Who stands has the head above the feet.
+    names = BLAZEPOSE.keypoints
+    assert rows[1, names.index("nose"), 0] > rows[1, names.index("left_heel"), 0] + 1000
+
+    for frame in content["frames"]:
+        for person in frame["people"]:
+            del person["world"]
+    points.write_text(json.dumps(content))
+    out.unlink()
+    words = ("analyze", points, "--c3d", out, "--csv", tmp_path / "a.csv")
+    assert "has no world landmarks, which C3D holds" in fails(capsys, *words)
+    assert not out.exists()
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_uneven_times_are_made_even():
+    times = np.array([0.0, 0.1, 0.25, 0.3, 0.4])
+    values = np.stack([times, 2 * times], 1)[:, None]  # (T, 1, 2), straight lines
+    even, rate = at_even_times(values, times)
+    np.testing.assert_allclose(even[:, 0, 0], np.arange(5) / 10, atol=1e-12)
+    assert rate == pytest.approx(10)
+    values[2] = np.nan
+    unknown = np.isnan(at_even_times(values, times)[0][:, 0, 0])
+    np.testing.assert_array_equal(unknown[[0, 2, 4]], [False, True, False])
 
 
 def test_angles_of_ones_own(points, tmp_path):
