@@ -1,8 +1,6 @@
 """``blazepose analyze``: a video, or the points of one, to angles, repetitions and a figure."""
 
 import dataclasses
-import json
-import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +9,21 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.analysis.angles import ANGLES, LEAST_CONFIDENCE, JointAngle
-from blazepose_jax.analysis.c3d import check_c3d, checked_world, write_c3d
-from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of, summarise
-from blazepose_jax.analysis.plot import check_plot, write_plot
+from blazepose_jax.analysis.c3d import check_c3d, checked_world
+from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of
+from blazepose_jax.analysis.plot import check_plot
 from blazepose_jax.analysis.recording import Recording, read_recording, recording_of
-from blazepose_jax.analysis.repetitions import RESTS, Repetition, Repetitions
+from blazepose_jax.analysis.repetitions import RESTS
 from blazepose_jax.analysis.signals import METHODS
-from blazepose_jax.analysis.tables import write_deeplabcut, write_frames, write_long
+from blazepose_jax.cli.analyze_outputs import OUTPUTS, add_outputs, print_report, write
 from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track import add_tracking, read_ahead, settings_of
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.files import write_text
 from blazepose_jax.io.media import read_media
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import people
-
-OUTPUTS = ("csv", "long_csv", "deeplabcut", "c3d", "json", "plot")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -58,16 +53,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_weights(parser)
     add_tracking(parser)
     parser.set_defaults(mask=None)
-
-
-def add_outputs(parser: ArgumentParser) -> None:
-    """The options of what is written."""
-    parser.add_argument("--csv", metavar="FILE", help="a row a frame, a column a measure")
-    parser.add_argument("--long-csv", metavar="FILE", help="a row a frame and measure")
-    parser.add_argument("--deeplabcut", metavar="FILE", help="the points as DeepLabCut's CSV")
-    parser.add_argument("--c3d", metavar="FILE", help="world landmarks for motion software")
-    parser.add_argument("--json", metavar="FILE", help="summary and repetitions")
-    parser.add_argument("--plot", metavar="FILE", help="a figure, such as report.png")
 
 
 def add_filters(parser: ArgumentParser) -> None:
@@ -224,86 +209,3 @@ def track(args: Namespace, how: Measuring) -> Recording:
     return recording_of(
         media.name, skeleton.keypoints, skeleton.bone_indices, size, frames, args.person
     )
-
-
-def write(
-    args: Namespace,
-    recording: Recording,
-    measures: dict[str, np.ndarray],
-    counted: dict[str, tuple[np.ndarray, Repetitions]],
-) -> None:
-    """Write whatever the options name."""
-    if args.csv:
-        write_frames(args.csv, recording.times, measures)
-    if args.long_csv:
-        write_long(args.long_csv, recording.times, measures)
-    if args.deeplabcut:
-        write_deeplabcut(args.deeplabcut, recording)
-    if args.c3d:
-        write_c3d(args.c3d, recording, args.min_confidence)
-    if args.json:
-        content = {
-            "source": recording.source,
-            "frames": len(recording.times),
-            "seconds": float(recording.times[-1] - recording.times[0]),
-            "measures": summarise(measures),
-            "repetitions": {what: plain(found) for what, (_, found) in counted.items()},
-        }
-        write_text(Path(args.json), json.dumps(known(content), indent=2) + "\n")
-    if args.plot:
-        title = Path(recording.source).name
-        write_plot(args.plot, title, recording.times, measures, counted)
-
-
-def plain(found: Repetitions) -> dict[str, Any]:
-    """What was counted, as JSON has it."""
-
-    def row(repetition: Repetition) -> dict[str, Any]:
-        derived = {"there_s": repetition.there_s, "back_s": repetition.back_s}
-        return dataclasses.asdict(repetition) | derived
-
-    return {
-        "count": len(found.counted),
-        "rest": found.rest,
-        "period_s": found.period_s,
-        "regularity": found.regularity,
-        "counted": list(map(row, found.counted)),
-        "rejected": list(map(row, found.rejected)),
-    }
-
-
-def known(content: Any) -> Any:
-    """The same with None for NaN, which JSON does not have."""
-    if isinstance(content, dict):
-        return {name: known(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [known(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def print_report(
-    recording: Recording,
-    measures: dict[str, np.ndarray],
-    counted: dict[str, tuple[np.ndarray, Repetitions]],
-) -> None:
-    """A table of the angles, and a line a repetition."""
-    seen = int(np.isfinite(recording.points[..., 0]).any(1).sum())
-    print(f"{Path(recording.source).name}: {len(recording.times)} frames, a person in {seen}")
-    if len(recording.people) > 1:
-        print(f"people in it, by id: {recording.people}; --person ID chooses")
-    print(f"{'':24}{'min':>8}{'max':>8}{'range':>8}{'known':>8}")
-    for name, row in summarise(measures).items():
-        if name.endswith("_deg"):
-            numbers = "".join(f"{row[column]:8.1f}" for column in ("min", "max", "range"))
-            print(f"{name:24}{numbers}{row['known']:8.0%}")
-    for what, (_, found) in counted.items():
-        unit = "trunks" if what.startswith("height:") else "degrees"
-        print(f"{what}: {len(found.counted)} repetitions")
-        for number, one in enumerate(found.counted, 1):
-            print(
-                f"  {number}: {one.start_s:.2f} to {one.end_s:.2f} s (frames {one.start} to"
-                f" {one.end}), range {one.range:.3g} {unit}, there {one.there_s:.2f} s, back"
-                f" {one.back_s:.2f} s"
-            )
-        for one in found.rejected:
-            print(f"  not counted, {one.reason}: {one.start_s:.2f} to {one.end_s:.2f} s")
