@@ -6,7 +6,6 @@ A file is run only where a user names it; nothing is registered, the specs are h
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Mapping
@@ -129,8 +128,12 @@ def file_sha256(path: Path) -> str:
     Raises:
       BlazePoseError: it cannot be read.
     """
+    return hashlib.sha256(_source(path)).hexdigest()
+
+
+def _source(path: Path) -> bytes:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise BlazePoseError(
             f"experiment file {str(path)!r} cannot be read ({error.strerror}): give the path of a"
@@ -144,26 +147,26 @@ def run_file(path: Path) -> ModuleType:
     Raises:
       BlazePoseError: it cannot be read, or it fails; the message says in which line.
     """
-    return _run_once(path.resolve(), file_sha256(path))
+    return _run_once(path.resolve(), _source(path))
 
 
 # Classes of two runs differ: networks built of them would be compiled twice.
 @functools.cache
-def _run_once(path: Path, sha256: str) -> ModuleType:
-    name = f"blazepose_experiment_{path.stem}_{sha256[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BlazePoseError(f"experiment file {str(path)!r} is no Python file: give one")
-    module = importlib.util.module_from_spec(spec)
+def _run_once(path: Path, source: bytes) -> ModuleType:
+    name = f"blazepose_experiment_{path.stem}_{hashlib.sha256(source).hexdigest()[:12]}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
     # Dataclasses with annotations as text look their module up here.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by an import: Python takes a file that was changed within a second, to the same
+        # length, for the one that it has compiled before.
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BlazePoseError:
         raise
     except Exception as error:  # whatever a user's file raises
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)] or [1]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
         raise BlazePoseError(
             f"{path} fails in line {line} ({type(error).__name__}: {error}): correct it"

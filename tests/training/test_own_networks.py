@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +190,17 @@ def test_the_same_file_runs_once(tmp_path):
     assert "contact" not in MODELS
     first = own_networks(file)["contact"].spec
     assert own_networks(file)["contact"].spec == first
+
+
+def test_what_is_run_is_what_was_read(tmp_path, monkeypatch):
+    """Python's compiled modules know a file by its time and length alone."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "cache"))
+    file = tmp_path / "width.py"
+    for width in (16, 32):
+        file.write_text(f"width = {width}\n")
+        os.utime(file, (1e9, 1e9))
+        assert run_file(file).width == width
 
 
 def own_network(folder, text=EXAMPLE, keypoints=39, skeleton=None):
