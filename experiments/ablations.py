@@ -1,9 +1,9 @@
-"""What of the paper's design pays: Lite at 128 px without one part of it at a time.
+r"""What of the paper's design pays: Lite at 128 px without one part of it at a time.
 
 Commands, the first once, the second for each of ``VARIANTS`` and for each seed:
 
     blazepose data prepare rendered_people --count 10000 --size 160 --output records/people
-    blazepose train ablations:baseline --workdir runs/baseline_0 seed=0 \\
+    blazepose train ablations:baseline --workdir runs/baseline_0 seed=0 \
         data.records=records/people data.rendered=0.0
     python tools/ablations.py runs
 
