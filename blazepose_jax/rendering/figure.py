@@ -61,10 +61,11 @@ def draw_traits(key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array, jax.Ar
     *keys, lively, legs = jax.random.split(key, len(LIMITS) + 2)
     key_of = dict(zip(LIMITS, keys, strict=True))
     draws = {}
-    # All of a shape in one call: a call each takes XLA seconds to compile.
+    # All of a shape in one call: a call each takes XLA seconds to compile. Not stacked: JAX takes
+    # stacking for a use of the keys.
     for names, shape in ((PAIRED, (2,)), ([n for n in LIMITS if n not in PAIRED], ())):
         drawn = jax.vmap(lambda k, shape=shape: jax.random.truncated_normal(k, -1.0, 1.0, shape))(
-            jnp.stack([key_of[name] for name in names])
+            jnp.concatenate([key_of[name][None] for name in names])
         )
         draws |= dict(zip(names, drawn, strict=True))
     kind, depth = jax.random.uniform(legs, (2,))
