@@ -59,8 +59,11 @@ def own_networks(path: Path) -> dict[str, OwnNetwork]:
       BlazePoseError: a file that cannot be run, ``MODELS`` that is no dict of ModelSpecs, or a name
         of the zoo.
     """
-    sha256 = file_sha256(path)
-    specs = getattr(run_file(path), "MODELS", {})
+    return _networks_in(path, _source(path))
+
+
+def _networks_in(path: Path, source: bytes) -> dict[str, OwnNetwork]:
+    specs = getattr(_run_once(path.resolve(), source), "MODELS", {})
     if not isinstance(specs, Mapping) or not all(
         isinstance(name, str) and isinstance(spec, ModelSpec) and spec.kind in KINDS
         for name, spec in specs.items()
@@ -75,7 +78,7 @@ def own_networks(path: Path) -> dict[str, OwnNetwork]:
             " name"
         )
     return {
-        name: OwnNetwork(dataclasses.replace(spec, name=name), path.name, sha256)
+        name: OwnNetwork(dataclasses.replace(spec, name=name), path.name, _sha256(source))
         for name, spec in specs.items()
     }
 
@@ -104,15 +107,15 @@ def find_own(
     if not isinstance(experiment, ExperimentFile):
         experiment = ExperimentFile(Path(experiment))
     path = experiment.path
-    found = file_sha256(path)
-    # Before it is run.
+    source = _source(path)  # read once: what is run is what was checked
+    found = _sha256(source)
     if found != sha256 and not experiment.any_version:
         raise BlazePoseError(
             f"{path} is not the file that {where} was trained with (sha256 {found[:12]}..., not"
             f" {sha256[:12]}...): give that one, or add --changed-experiment if {model!r} is"
             " still the same network (in Python ExperimentFile(path, any_version=True))"
         )
-    networks = own_networks(path)
+    networks = _networks_in(path, source)
     if model not in networks:
         hint = suggestion(model, networks)
         raise BlazePoseError(
@@ -122,13 +125,8 @@ def find_own(
     return networks[model]
 
 
-def file_sha256(path: Path) -> str:
-    """Of an experiment file.
-
-    Raises:
-      BlazePoseError: it cannot be read.
-    """
-    return hashlib.sha256(_source(path)).hexdigest()
+def _sha256(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()
 
 
 def _source(path: Path) -> bytes:
@@ -153,7 +151,7 @@ def run_file(path: Path) -> ModuleType:
 # Classes of two runs differ: networks built of them would be compiled twice.
 @functools.cache
 def _run_once(path: Path, source: bytes) -> ModuleType:
-    name = f"blazepose_experiment_{path.stem}_{hashlib.sha256(source).hexdigest()[:12]}"
+    name = f"blazepose_experiment_{path.stem}_{_sha256(source)[:12]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     # Dataclasses with annotations as text look their module up here.
