@@ -8,7 +8,7 @@ import numpy as np
 
 from blazepose_jax.analysis.angles import LEAST_CONFIDENCE
 from blazepose_jax.analysis.recording import Recording
-from blazepose_jax.analysis.signals import UNEVEN
+from blazepose_jax.analysis.signals import even_times
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 
@@ -82,14 +82,13 @@ def at_even_times(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, fl
       times: (T,) s, growing.
 
     Returns:
-      (T, ...), NaN where a neighbour in time is unknown; Hz, 1 of a single frame.
+      (T', ...), NaN where a neighbour in time is unknown; Hz, 1 of a single frame.
     """
     if len(times) == 1:
         return values, 1.0
-    even = np.linspace(times[0], times[-1], len(times))
-    step = even[1] - even[0]
-    if np.abs(even - times).max() < UNEVEN * step:
-        return values, float(1 / step)
+    even, step = even_times(times)
+    if even is times:
+        return values, 1 / step
     columns = values.reshape(len(times), -1).T
     between = np.stack([np.interp(even, times, column) for column in columns], 1)
-    return between.reshape(values.shape), float(1 / step)
+    return between.reshape(-1, *values.shape[1:]), 1 / step

@@ -69,18 +69,34 @@ def smooth(
         raise BlazePoseError(f"window is {window} s and cutoff {cutoff} Hz: both are above 0")
     times = _checked(values, times)
     out = np.array(values, float, order="C")
-    if len(times) < 3:
-        return out
-    step = float(np.median(np.diff(times)))
     for column in _columns(out):
         for run in _runs(np.isfinite(column)):
+            if run.stop - run.start < 3:
+                continue
             moments = times[run]
-            even = moments[0] + step * np.arange(round((moments[-1] - moments[0]) / step) + 1)
-            is_even = len(even) == len(moments) and np.abs(even - moments).max() < UNEVEN * step
-            signal = column[run] if is_even else np.interp(even, moments, column[run])
-            signal = METHODS[method](signal, step, window, cutoff)
-            column[run] = signal if is_even else np.interp(moments, even, signal)
+            even, step = even_times(moments)
+            signal = METHODS[method](np.interp(even, moments, column[run]), step, window, cutoff)
+            column[run] = np.interp(moments, even, signal)
     return out
+
+
+def even_times(times: np.ndarray) -> tuple[np.ndarray, float]:
+    """The even times that are nearest: a camera's, which dropped frames or rounded its clock.
+
+    Args:
+      times: (T,) s, growing, T >= 2.
+
+    Returns:
+      (T',) s, ``times`` themselves where they are even enough; and the step, s.
+    """
+    gaps = np.diff(times) / np.median(np.diff(times))
+    # Dropped frames are counted, so that they don't make the step longer; late ones are not.
+    steps = int(np.maximum(np.floor(gaps + 0.25), 1).sum())
+    step = float(times[-1] - times[0]) / steps
+    even = times[0] + step * np.arange(steps + 1)
+    if len(even) == len(times) and np.abs(even - times).max() < UNEVEN * step:
+        return times, step
+    return even, step
 
 
 def rate_of_change(values: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from blazepose_jax.analysis import fill_gaps, rate_of_change, smooth
+from blazepose_jax.analysis.signals import even_times
 from blazepose_jax.errors import BlazePoseError
 
 TIMES = np.arange(90) / 30
@@ -50,6 +51,20 @@ def test_uneven_times_are_taken_as_they_are():
     line = 10 * times - 4
     np.testing.assert_allclose(smooth(line, times), line, atol=0.6)
     np.testing.assert_allclose(rate_of_change(line, times), 10, atol=1e-9)
+
+
+def test_even_times_are_a_cameras():
+    """Milliseconds of 30 frames a second, of which some were dropped; one frame that came late."""
+    whole = np.arange(301) / 30
+    rounded = np.floor(whole * 1000) / 1000
+    even, step = even_times(rounded)
+    assert step == pytest.approx(1 / 30, rel=1e-4)
+    assert even is rounded
+    kept = np.r_[0:40, 41:100, 103:301]
+    even, step = even_times(whole[kept])
+    np.testing.assert_allclose(even, whole, atol=1e-9)
+    even, step = even_times(np.array([0.0, 0.1, 0.25, 0.3, 0.4]))
+    np.testing.assert_allclose(even, np.arange(5) / 10, atol=1e-12)
 
 
 def test_a_rate_is_the_slope():
