@@ -85,9 +85,9 @@ class Skeleton:
         bodies = [body for _, body in self.like if body]
         places = [place for _, near in self.near for place in near]
         if unknown := [body for body in bodies if body not in BODY_33]:
+            remedy = suggestion(unknown[0], BODY_33) or "blazepose_jax.BLAZEPOSE.keypoints has them"
             return (
-                f"has a point like {unknown[0]!r}, which is none of BlazePose's 33 points: "
-                f"{suggestion(unknown[0], BODY_33) or 'blazepose models lite lists them'}"
+                f"has a point like {unknown[0]!r}, which is none of BlazePose's 33 points: {remedy}"
             )
         if unknown := [place for place in places if place not in BODY_33 and place not in names]:
             return (

@@ -76,7 +76,7 @@ def joint_angles(
       limb has no length.
 
     Raises:
-      BlazePoseError: an angle of points that are not there.
+      BlazePoseError: an angle of points that are not there; points that are not (..., K, 2 or 3).
     """
     points, index = _checked(points, names), {name: i for i, name in enumerate(names)}
     if angles is None:
@@ -114,7 +114,7 @@ def trunk_lean(
       180], whatever the direction. NaN as for ``joint_angles``.
 
     Raises:
-      BlazePoseError: a point that is not there.
+      BlazePoseError: a point that is not there; points that are not (..., K, 2 or 3).
     """
     points, index = _checked(points, names), {name: i for i, name in enumerate(names)}
     hips = [_index(name, index, "trunk_lean") for name in HIPS]
@@ -148,7 +148,7 @@ def segment_lengths(
       {name: (...) float64, in the unit of the points}, NaN as for ``joint_angles``.
 
     Raises:
-      BlazePoseError: a segment of points that are not there.
+      BlazePoseError: a segment of points that are not there; points that are not (..., K, 2 or 3).
     """
     points, index = _checked(points, names), {name: i for i, name in enumerate(names)}
     if segments is None:

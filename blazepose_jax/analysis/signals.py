@@ -25,6 +25,9 @@ def fill_gaps(values: np.ndarray, times: np.ndarray, longest: float) -> np.ndarr
 
     Returns:
       (T, ...); what lies before the first or after the last known value stays NaN.
+
+    Raises:
+      BlazePoseError: times that do not grow, or another number of them than of values.
     """
     times = _checked(values, times)
     out = np.array(values, float, order="C")
@@ -62,7 +65,8 @@ def smooth(
       (T, ...); runs that are too short for the filter stay as they are.
 
     Raises:
-      BlazePoseError: an unknown method, or a window or cutoff that is not above 0.
+      BlazePoseError: an unknown method, or a window or cutoff that is not above 0; times as for
+        ``fill_gaps``.
     """
     check_name(method, METHODS, "method")
     if not (window > 0 and cutoff > 0):
@@ -108,6 +112,9 @@ def rate_of_change(values: np.ndarray, times: np.ndarray) -> np.ndarray:
 
     Returns:
       (T, ...) unit of the values per second; NaN where a value is not known or stands alone.
+
+    Raises:
+      BlazePoseError: times as for ``fill_gaps``.
     """
     times = _checked(values, times)
     values = np.ascontiguousarray(values, float)

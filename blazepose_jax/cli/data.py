@@ -48,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         metavar="DIR",
-        help="of prepare: where the pictures lie, if not beside the annotations",
+        help="of prepare and label: where the pictures lie, if not beside the annotations",
     )
     parser.add_argument(
         "--format",

@@ -23,7 +23,12 @@ from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.part_model import PartFinder, PartModel
-from blazepose_jax.inference.settings import Settings, SmoothingConfig
+from blazepose_jax.inference.settings import (
+    MIN_SCORE,
+    MIN_SEARCH_SCORE,
+    Settings,
+    SmoothingConfig,
+)
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, Picture, read_media
@@ -93,7 +98,10 @@ def add_tracking(parser: ArgumentParser) -> None:
         "--flip", action="store_true", help="average with the mirror image; for stills"
     )
     parser.add_argument(
-        "--min-detection-confidence", type=float, default=0.5, metavar="P", help="default 0.5"
+        "--min-detection-confidence",
+        type=float,
+        metavar="P",
+        help=f"default {MIN_SEARCH_SCORE}, with --search none {MIN_SCORE}",
     )
     parser.add_argument(
         "--min-presence-confidence", type=float, default=0.5, metavar="P", help="default 0.5"

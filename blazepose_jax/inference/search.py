@@ -15,7 +15,7 @@ from blazepose_jax.geometry import rois
 from blazepose_jax.geometry.boxes import iou
 from blazepose_jax.inference.association import candidates
 from blazepose_jax.inference.quality import MIN_QUALITY, Parameters, known_rows, load_parameters
-from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.settings import MIN_SEARCH_SCORE, Settings
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Array, Candidates, Detections, Poses, TrackState
 
@@ -23,9 +23,6 @@ from blazepose_jax.structs import ROI, Array, Candidates, Detections, Poses, Tra
 TURNS = {"quick": 1, "thorough": 4}
 # Detections that are looked at in each turn of the image, or as many as there are slots.
 CANDIDATES = 3
-# Google's detector has a good candidate in 93.5 % of the photographs of LSP's test half from this
-# score on, in 88.7 % from 0.5 on.
-MIN_SCORE = 0.2
 NEAR = 0.08  # sides of the larger square; points of two poses that lie nearer agree
 SAME = 0.5  # share of agreeing points from which two poses are one person
 JUDGED = 14  # facts of a hypothesis that the judge knows
@@ -36,11 +33,12 @@ Look = Callable[[ROI, Array], tuple[Poses, ROI]]
 
 def search_settings(settings: Settings) -> Settings:
     """How the networks are asked while searching."""
+    least = settings.min_detection_confidence
     return dataclasses.replace(
         settings,
         search="none",
         max_people=max(CANDIDATES, settings.max_people),
-        min_detection_confidence=min(MIN_SCORE, settings.min_detection_confidence),
+        min_detection_confidence=MIN_SEARCH_SCORE if least is None else least,
         flip=False,
         world=False,
         mask=False,

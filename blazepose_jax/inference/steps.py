@@ -16,7 +16,7 @@ from blazepose_jax.geometry import rois, warp
 from blazepose_jax.inference import smoothing
 from blazepose_jax.inference.quality import MIN_QUALITY, assess
 from blazepose_jax.inference.requirements import required_skeleton
-from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.settings import MIN_SCORE, Settings
 from blazepose_jax.structs import (
     ROI,
     Array,
@@ -57,11 +57,12 @@ def read_detections(
     settings: Settings,
 ) -> Detections:
     """Raw detector tensors to Detections in image px; ``turn`` as for ``detector_input``."""
+    least = settings.min_detection_confidence
     found = anchors.decode(
         outputs,
         detector.side,
         count=settings.max_people,
-        min_score=settings.min_detection_confidence,
+        min_score=MIN_SCORE if least is None else least,
         nms_threshold=settings.nms_threshold,
     )
     box = rois.whole_image(frame.size, turn)

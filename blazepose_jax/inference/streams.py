@@ -63,8 +63,9 @@ def track_streams(
 ) -> Iterator[Tracked | Ended]:
     """Track people in many videos at once.
 
-    Every step takes a frame of each stream that has one. With JAX it is one program that calls each
-    network once (``inference.track_batch``); with LiteRT as many streams at a time as there are
+    Every step takes a frame of each stream that has one. With JAX it is one program
+    (``inference.batch.track_batch``), which on an accelerator calls each network once and on a CPU
+    once a stream; with LiteRT as many streams at a time as there are
     cores, with a thread each. A stream that ends or breaks makes room for the next source, without
     compiling anew; a slow one is left behind.
 

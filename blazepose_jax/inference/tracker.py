@@ -52,8 +52,8 @@ class Tracker:
         """Load networks and start with an empty memory.
 
         Args:
-          weights: a name (``full``, ``lite``, ``heavy``), a weights directory, a .task, or what
-            ``load_weights`` gave.
+          weights: a name (``full``, ``lite``, ``heavy``), a weights directory, a .task, or (by
+            the runtime ``jax``) what ``load_weights`` gave.
           detector: another name, directory or .task to take the detector from.
           settings: see ``inference.Settings``.
           runtime: ``jax``, or ``litert`` for the .tflite files.

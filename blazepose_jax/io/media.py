@@ -39,7 +39,7 @@ class Picture:
     index: int  # 0-based, in the source
     time: float  # seconds since the source's first frame; grows
     image: np.ndarray  # (H, W, 3) uint8 RGB, as it is shown: upright, square pixels
-    file: str | None = None  # of pictures in a folder
+    file: str | None = None  # of pictures
 
 
 @dataclasses.dataclass(frozen=True)

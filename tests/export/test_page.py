@@ -16,6 +16,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.export import description
 from blazepose_jax.export.page import MARK
 from blazepose_jax.inference import Settings, detect, estimate
+from blazepose_jax.inference.settings import MIN_SCORE
 from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
@@ -208,7 +209,7 @@ def test_the_rule_of_the_next_square_is_the_sets_own():
 def test_thresholds_are_those_of_the_pipeline():
     settings = Settings()
     assert settings.min_presence_confidence == description.MIN_PRESENCE
-    assert settings.min_detection_confidence == description.MIN_SCORE
+    assert MIN_SCORE == description.MIN_SCORE
     assert settings.nms_threshold == description.NMS_IOU
 
 

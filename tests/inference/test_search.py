@@ -11,6 +11,7 @@ from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import MEDIAPIPE, Settings, check_settings, find_people, search
 from blazepose_jax.inference.engine import load_engine
+from blazepose_jax.inference.settings import MIN_SEARCH_SCORE
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.media import read_media
@@ -43,6 +44,22 @@ def test_the_empty_image_has_no_candidate():
             DETECTOR, POSE, to_frame(blob_image(240, 200)), settings=Settings(search=kind)
         )
         assert not np.asarray(found.valid).any()
+
+
+@pytest.mark.parametrize("kind", ["none", "quick"])
+def test_a_score_that_was_asked_for_counts(kind):
+    """The discs have 0.993."""
+    image = to_frame(blob_image(240, 200, *DISCS))
+    for least, count in ((0.999, 0), (0.99, 1)):
+        settings = Settings(search=kind, min_detection_confidence=least)
+        found = find_people(DETECTOR, POSE, image, settings=settings)
+        assert np.asarray(found.valid).sum() == count
+
+
+def test_a_search_looks_at_lower_scores_than_a_detection_needs():
+    assert search.search_settings(Settings()).min_detection_confidence == MIN_SEARCH_SCORE
+    given = Settings(min_detection_confidence=0.8)
+    assert search.search_settings(given).min_detection_confidence == 0.8
 
 
 def test_who_is_followed_is_not_searched_for():

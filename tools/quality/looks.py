@@ -17,8 +17,8 @@ from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import steps
 from blazepose_jax.inference.litert import litert_networks
-from blazepose_jax.inference.search import CANDIDATES, MIN_SCORE, TURNS
-from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.search import CANDIDATES, TURNS
+from blazepose_jax.inference.settings import MIN_SEARCH_SCORE, Settings
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -43,7 +43,7 @@ class Collector:
         nets = litert_networks(read_tflite_files(weights), threads)
         self._detector, self._pose = nets["detector"], nets["pose"]
         detector, pose = (net.replace(apply=None) for net in (self._detector, self._pose))
-        settings = Settings(max_people=CANDIDATES, min_detection_confidence=MIN_SCORE)
+        settings = Settings(max_people=CANDIDATES, min_detection_confidence=MIN_SEARCH_SCORE)
         self._letterbox = jax.jit(lambda *a: steps.detector_input(detector, *a))
         self._found = jax.jit(lambda *a: steps.read_detections(detector, *a, settings=settings))
         self._crop = jax.jit(
