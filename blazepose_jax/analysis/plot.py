@@ -64,14 +64,14 @@ def write_plot(
     panels = _panels(measures, MOST - len(counted))
     rows = len(counted) + len(panels)
     figure = Figure(figsize=(10, 1 + 1.7 * rows), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     for axis, (what, (signal, found)) in zip(axes, counted.items(), strict=False):
         _draw_repetitions(axis, what, times, signal, found)
     for axis, (joint, sides) in zip(axes[len(counted) :], panels.items(), strict=True):
         for side, values in sides.items():
             axis.plot(times, values, color=COLOURS[side], lw=1.3, label=side or None)
-        axis.set_title(joint.replace("_", " "), loc="left", fontsize=10)
+        axis.set_title(joint.replace("_", " "), loc="left", fontsize=10, parse_math=False)
         axis.set_ylabel("degrees")
         if len(sides) > 1:
             axis.legend(loc="upper right", ncols=2, frameon=False, fontsize=8)
@@ -106,6 +106,7 @@ def _draw_repetitions(
         f"{what.replace('_', ' ')}: {len(found.counted)} repetitions{rejected}",
         loc="left",
         fontsize=10,
+        parse_math=False,
     )
 
 

@@ -69,7 +69,7 @@ def read_recording(path: str | Path, person: int | None = None) -> Recording:
             content["frames"],
             person,
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise BlazePoseError(
             f"{path} is no result of blazepose track --json ({type(error).__name__}: {error}): give"
             " such a file, or the video"

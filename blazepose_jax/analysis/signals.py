@@ -69,8 +69,10 @@ def smooth(
         ``fill_gaps``.
     """
     check_name(method, METHODS, "method")
-    if not (window > 0 and cutoff > 0):
-        raise BlazePoseError(f"window is {window} s and cutoff {cutoff} Hz: both are above 0")
+    if not (0 < window < np.inf and cutoff > 0):
+        raise BlazePoseError(
+            f"window is {window} s and cutoff {cutoff} Hz: both are above 0, and a window ends"
+        )
     times = _checked(values, times)
     out = np.array(values, float, order="C")
     for column in _columns(out):

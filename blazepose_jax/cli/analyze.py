@@ -204,7 +204,12 @@ def track(args: Namespace, how: Measuring) -> Recording:
             found = people(poses)
             if args.c3d and found:
                 checked_world(args.input, found[0].get("world"))
-            frames.append({"time": picture.time, "people": found})
+            # Numbers in lists take six times the memory.
+            kept = [
+                {k: np.array(v) if isinstance(v, list) else v for k, v in one.items()}
+                for one in found
+            ]
+            frames.append({"time": picture.time, "people": kept})
     skeleton = tracker.skeleton
     return recording_of(
         media.name, skeleton.keypoints, skeleton.bone_indices, size, frames, args.person

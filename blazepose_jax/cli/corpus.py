@@ -22,6 +22,7 @@ from blazepose_jax.cli.options import (
 from blazepose_jax.cli.track import add_tracking, settings_of
 from blazepose_jax.cli.track_many import FORMATS
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.io.json_files import parse_json
 
 # What a folder's results were made with; those of others are not mixed with them.
 SETTINGS = "corpus.json"
@@ -81,11 +82,13 @@ def run(args: Namespace) -> None:
     job = job_of(args)
     # Whatever is wrong with the networks is said here, and not by a worker.
     load_tracker(job)
-    is_new = claim(job, corpus_pipeline)
+    if not corpus_pipeline.expected_results(args.input, job):
+        raise BlazePoseError(f"nothing matches {args.input!r}: check the pattern and its quotes")
+    claim(args.input, job, corpus_pipeline)
     began = time.perf_counter()
     with BeamLog(args.input, job, corpus_pipeline, is_quiet=not names_runner(args)):
         corpus_pipeline.run_pipeline(words, args.input, job)
-    report(args, job, time.perf_counter() - began, corpus_pipeline, is_new)
+    report(args, job, time.perf_counter() - began, corpus_pipeline)
 
 
 def import_pipeline() -> ModuleType:
@@ -186,16 +189,14 @@ def names_runner(args: Namespace) -> bool:
     return any(word.startswith("runner=") for word in args.overrides)
 
 
-def claim(job: Job, pipeline: ModuleType) -> bool:
+def claim(pattern: str, job: Job, pipeline: ModuleType) -> None:
     """Say in the output folder what its results are made with; remove what killed runs left.
 
     Networks are known by their content, whatever their path.
 
-    Returns:
-      Whether nobody had said so before.
-
     Raises:
-      BlazePoseError: the folder has results that were made with something else.
+      BlazePoseError: the folder has results that were made with something else, or files under the
+        names of results of which nobody has said what made them.
     """
     target = f"{job.output.rstrip('/')}/{SETTINGS}"
     mine = json.loads(json.dumps(dataclasses.asdict(job), default=str))
@@ -205,10 +206,17 @@ def claim(job: Job, pipeline: ModuleType) -> bool:
         mine[name] = None if mine[name] is None else content_hash(Path(mine[name]))
     if job.experiment is not None:
         mine["experiment"] = content_hash(job.experiment.path)
-    is_new = not pipeline.FileSystems.exists(target)
-    if not is_new:
+    if not pipeline.FileSystems.exists(target):
+        if present := pipeline.present_targets(pattern, job):
+            raise BlazePoseError(
+                f"{present[0]!r} exists, and no {SETTINGS} beside it says what made it: name a new"
+                " folder"
+            )
+    else:
         with pipeline.FileSystems.open(target) as file:
-            theirs = json.loads(file.read())
+            theirs = parse_json(file.read(), target)
+        if not isinstance(theirs, dict):
+            raise BlazePoseError(f"{target!r} is no object of settings: name a new folder")
         for name, value in mine.items():
             if theirs.get(name) != value:
                 raise BlazePoseError(
@@ -217,7 +225,6 @@ def claim(job: Job, pipeline: ModuleType) -> bool:
                 )
     pipeline.remove_parts(job.output)
     pipeline.publish_text(json.dumps(mine, indent=2) + "\n", target)
-    return is_new
 
 
 def content_hash(path: Path) -> str:
@@ -229,24 +236,17 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType, is_new: bool) -> None:
-    """Say what was done.
-
-    Raises:
-      BlazePoseError: no clip was found.
-    """
+def report(args: Namespace, job: Job, seconds: float, pipeline: ModuleType) -> None:
+    """Say what was done."""
     with pipeline.FileSystems.open(f"{job.output.rstrip('/')}/{pipeline.SUMMARY}") as file:
         sums = json.loads(file.read())
-    if not sums["clips"]:
-        if is_new:
-            # A mistake in the pattern claims no folder.
-            pipeline.FileSystems.delete([f"{job.output.rstrip('/')}/{SETTINGS}"])
-        raise BlazePoseError(f"nothing matches {args.input!r}: check the pattern and its quotes")
-    failed = ""
+    failed = warned = ""
     if sums["failed"]:
         failed = f", {sums['failed']} failed ({job.output}/{pipeline.FAILURES} says why)"
+    if sums["warned"]:
+        warned = f", {sums['warned']} with warnings (NAME.warnings.txt beside them)"
     print(
-        f"{sums['clips']} clips: {sums['done']} done, {sums['before']} done before{failed};"
+        f"{sums['clips']} clips: {sums['done']} done{warned}, {sums['before']} done before{failed};"
         f" {sums['frames']} frames, {sums['occupied']} with people,"
         f" {sums['frames'] / seconds:.1f} frames/s with starting, reading and writing; results in"
         f" {args.output}"

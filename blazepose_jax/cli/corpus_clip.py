@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 from pathlib import Path
 
 from blazepose_jax.cli.track_outputs import Sink
@@ -56,6 +57,7 @@ class Outcome:
       people: in all frames together.
       seconds: that tracking took, with reading and writing.
       error: why it failed.
+      warnings: lines, such as that the clip is cut.
     """
 
     clip: str
@@ -65,6 +67,7 @@ class Outcome:
     people: int = 0
     seconds: float = 0.0
     error: str = ""
+    warnings: str = ""
 
 
 def root_of(pattern: str) -> str:
@@ -83,8 +86,16 @@ def result_paths(job: Job, clip: str) -> list[str]:
 
     They depend on nothing but the clip, so that a run finds what another one has done.
     """
-    name = clip.removeprefix(job.root)
-    return [f"{job.output.rstrip('/')}/{name}.{suffix}" for suffix in job.formats]
+    return [_beside(job, clip, suffix) for suffix in job.formats]
+
+
+def warning_path(job: Job, clip: str) -> str:
+    """Where the warnings of a clip lie, if there are any."""
+    return _beside(job, clip, "warnings.txt")
+
+
+def _beside(job: Job, clip: str, suffix: str) -> str:
+    return f"{job.output.rstrip('/')}/{clip.removeprefix(job.root)}.{suffix}"
 
 
 def load_tracker(job: Job) -> Tracker:
@@ -104,7 +115,7 @@ def load_tracker(job: Job) -> Tracker:
 
 
 def track_clip(tracker: Tracker, job: Job, clip: str, source: Path, folder: Path) -> Outcome:
-    """Track one clip from its beginning.
+    """Track one clip from its beginning; warnings of all the process's threads count as its own.
 
     Args:
       tracker: which forgets whom it followed.
@@ -116,6 +127,14 @@ def track_clip(tracker: Tracker, job: Job, clip: str, source: Path, folder: Path
     Returns:
       What came of it.
     """
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        outcome = _track(tracker, job, clip, source, folder)
+    lines = dict.fromkeys(str(one.message) for one in heard)
+    return dataclasses.replace(outcome, warnings="\n".join(lines))
+
+
+def _track(tracker: Tracker, job: Job, clip: str, source: Path, folder: Path) -> Outcome:
     began, sinks = time.perf_counter(), list[Sink]()
     frames = occupied = people = 0
     try:

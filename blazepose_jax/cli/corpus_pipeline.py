@@ -26,6 +26,7 @@ from blazepose_jax.cli.corpus_clip import (
     load_tracker,
     result_paths,
     track_clip,
+    warning_path,
 )
 from blazepose_jax.cli.main import use_compilation_cache
 from blazepose_jax.errors import BlazePoseError
@@ -79,6 +80,8 @@ class TrackClips(beam.DoFn):
                 source = at_hand(clip, Path(place))
                 with self._worker.busy:
                     outcome = track_clip(self._worker.tracker, self._job, clip, source, Path(place))
+                if outcome.warnings:
+                    publish_text(f"{outcome.warnings}\n", warning_path(self._job, clip))
                 if outcome.status != FAILED:
                     for suffix, target in zip(self._job.formats, targets, strict=True):
                         publish(Path(place) / f"result.{suffix}", target)
@@ -93,7 +96,8 @@ class Totals(beam.CombineFn):
 
     def create_accumulator(self) -> dict[str, float]:
         """Nothing yet."""
-        names = ("clips", "done", "before", "failed", "frames", "occupied", "people", "seconds")
+        names = ("clips", "done", "before", "failed", "warned", "frames", "occupied")
+        names += ("people", "seconds")
         return dict.fromkeys(names, 0)
 
     def add_input(
@@ -103,6 +107,7 @@ class Totals(beam.CombineFn):
         sums = mutable_accumulator
         sums["clips"] += 1
         sums[element.status] += 1
+        sums["warned"] += bool(element.warnings)
         for name in ("frames", "occupied", "people", "seconds"):
             sums[name] += getattr(element, name)
         return sums
@@ -245,6 +250,15 @@ def expected_results(pattern: str, job: Job) -> set[str]:
 def present_results(job: Job) -> set[str]:
     """What lies in the output folder with the suffix of clips' last results."""
     return {found.path for found in _matching(f"{job.output.rstrip('/')}/**.{job.formats[-1]}")}
+
+
+def present_targets(pattern: str, job: Job) -> list[str]:
+    """What lies in the output folder under the names of the results to come."""
+    output = job.output.rstrip("/")
+    targets = {f"{output}/{name}" for name in (SUMMARY, FAILURES)}
+    for clip in _matching(pattern):
+        targets.update(result_paths(job, clip.path))
+    return sorted(targets & {found.path for found in _matching(f"{output}/**")})
 
 
 def _matching(pattern: str) -> list[Any]:

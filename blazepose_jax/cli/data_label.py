@@ -1,6 +1,7 @@
 """``blazepose data label``: what people did not label in photographs, by a trained net, once."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from argparse import Namespace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from blazepose_jax.cli.data_prepare import source_of
+from blazepose_jax.cli.label_journal import Journal
 from blazepose_jax.cli.options import locate
 from blazepose_jax.cli.people_lists import choose_people
 from blazepose_jax.cli.progress import progress
@@ -29,7 +31,6 @@ from blazepose_jax.io.files import OutputFolder, write_text
 from blazepose_jax.io.folders import list_pictures
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.io.json_files import read_json_lines
 from blazepose_jax.skeleton import BLAZEPOSE
 
 TEACHER = "released-heavy"
@@ -74,7 +75,7 @@ def label(args: Namespace) -> None:
             "--correct is for labels by hand, and photographs of a plain folder have none: leave it"
             " out"
         )
-    output, journal = Path(args.output), Path(f"{args.output}.journal")
+    output = Path(args.output)
     if output.exists():
         raise BlazePoseError(f"output {args.output!r} exists: name a new folder")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -89,16 +90,25 @@ def label(args: Namespace) -> None:
         "photographs": len(photographs.people),
         "names": list(photographs.names),
         "corrected": sorted(photographs.corrected),
+        "sha256": content_hash(photographs),
     }
-    done = read_journal(journal, made_by)
     finder = None if args.finder == NO_FINDER else locate(args.finder)
     labeller = load_labeller(locate(teacher), finder, args.runtime)
-    label_all(labeller, photographs, journal, made_by, done)
-    rows = read_json_lines(journal)[1:]
-    people, others = write_labels(rows, photographs, made_by, output)
-    journal.unlink()
+    with Journal(Path(f"{args.output}.journal"), made_by) as journal:
+        if journal.done:
+            count = len(photographs.people)
+            print(f"going on with {journal.path}: {len(journal.done)} of {count} photographs")
+        broken = label_all(labeller, photographs, journal)
+        rows = journal.rows()
+        people, others = write_labels(rows, photographs, made_by, output)
+        journal.path.unlink()
+    if broken:
+        print(
+            f"{len(broken)} photographs cannot be read, and nobody in them is in the labels:"
+            f" {', '.join(broken[:10])}"
+        )
     print(
-        f"labelled {len(photographs.people)} photographs: {people} people with labels by hand,"
+        f"labelled {len(rows)} photographs: {people} people with labels by hand,"
         f" {others} others\nwrote {args.output}/annotations.json; the pictures stay in"
         f" {photographs.folder}"
     )
@@ -163,58 +173,47 @@ def plain_photographs(args: Namespace) -> Photographs:
     return Photographs(found, BLAZEPOSE.keypoints, folder, frozenset())
 
 
-def read_journal(journal: Path, made_by: JsonObject) -> set[str]:
-    """File names that a run which was stopped has labelled.
+def content_hash(photographs: Photographs) -> str:
+    """sha256 of the photographs' names and of the labels that they have."""
+    digest = hashlib.sha256()
+    for path, people in photographs.people.items():
+        digest.update(os.fsencode(path.name))
+        for person in people:
+            digest.update(f"{person.id} {person.data_set}".encode())
+            digest.update(np.asarray(person.keypoints, np.float32).tobytes())
+            digest.update(np.asarray(person.visibility_flags, np.int32).tobytes())
+    return digest.hexdigest()
 
-    Raises:
-      BlazePoseError: a journal of another run.
+
+def label_all(labeller: Labeller, photographs: Photographs, journal: Journal) -> list[str]:
+    """Label photographs, and append each to the journal.
+
+    Returns:
+      Names of those that cannot be read; a run that goes on tries them again.
     """
-    rows = read_json_lines(journal) if journal.is_file() else []
-    if not rows:
-        return set()
-    if rows[0] != made_by:
-        other = [key for key in made_by if rows[0].get(key) != made_by[key]]
-        raise BlazePoseError(
-            f"{journal} is of a run that was stopped and had another {', '.join(other)}: give the"
-            " same arguments to go on with it, name another output, or remove it"
-        )
-    print(f"going on with {journal}: {len(rows) - 1} of {made_by['photographs']} photographs")
-    return {str(row["file_name"]) for row in rows[1:]}
-
-
-def label_all(
-    labeller: Labeller,
-    photographs: Photographs,
-    journal: Path,
-    made_by: JsonObject,
-    done: set[str],
-) -> None:
-    """Label photographs, and append each to the journal."""
-    folder = photographs.folder.resolve()
-    with journal.open("a", encoding="utf-8") as file:
-        if done:
-            file.write("\n")  # a crash may have cut the last line
+    # Links keep their names: what they lead to may lie outside of the folder.
+    folder, broken = os.path.abspath(photographs.folder), list[str]()
+    todo = photographs.people.items()
+    for path, people in progress(todo, len(todo), "label", "photographs"):
+        name = Path(os.path.relpath(os.path.abspath(path), folder)).as_posix()
+        if name in journal.done:
+            continue
+        row = label_one(labeller, path, people, photographs)
+        if row is None:
+            broken.append(name)
         else:
-            file.truncate(0)
-            file.write(json.dumps(made_by) + "\n")
-        todo = photographs.people.items()
-        for path, people in progress(todo, len(todo), "label", "photographs"):
-            name = Path(os.path.relpath(path.resolve(), folder)).as_posix()
-            if name in done:
-                continue
-            row = label_one(labeller, path, people, photographs)
-            file.write(json.dumps({"file_name": name, **row}) + "\n")
-            file.flush()
+            journal.append(name, row)
+    return broken
 
 
 def label_one(
     labeller: Labeller, path: Path, people: list[Person], photographs: Photographs
-) -> JsonObject:
-    """The journal's row of one photograph, without its name."""
+) -> JsonObject | None:
+    """The journal's row of one photograph, without its name; None if it cannot be read."""
     try:
         image = read_image(path)
     except BlazePoseError:
-        return {"broken": True, "annotations": []}
+        return None
     corrected = photographs.corrected
     labels, others = label_picture(labeller, to_frame(image), people, photographs.names, corrected)
     rows = [

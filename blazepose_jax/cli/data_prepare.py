@@ -24,7 +24,7 @@ from blazepose_jax.data.encode_scenes import by_image, encode_scenes
 from blazepose_jax.data.groups import group_people
 from blazepose_jax.data.labels import Row
 from blazepose_jax.data.lsp import read_lsp, unpack
-from blazepose_jax.data.records import write_records
+from blazepose_jax.data.records import MAX_SIDE, write_records
 from blazepose_jax.data.rendered import rendered_rows
 from blazepose_jax.data.tfds_people import read_tfds
 from blazepose_jax.data.tfds_source import parse_mapping
@@ -93,11 +93,13 @@ def check_arguments(args: Namespace) -> None:
         )
     if args.name == "tfds" and args.format != "records":
         raise BlazePoseError("a data set of TFDS's becomes records: leave out --format")
-    if args.count < 1 or args.size < MIN_SIZE:
+    if args.count < 1 or not MIN_SIZE <= args.size <= MAX_SIDE:
         raise BlazePoseError(
-            f"--count {args.count} and --size {args.size}: at least 1 person of {MIN_SIZE} px is"
-            " needed"
+            f"--count {args.count} and --size {args.size}: at least 1 person of {MIN_SIZE} to"
+            f" {MAX_SIDE} px is needed"
         )
+    if not 0 <= args.seed < 2**32:
+        raise BlazePoseError(f"--seed is {args.seed}: it must be from 0 to {2**32 - 1}")
 
 
 def prepare_coco(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 import time
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -226,13 +227,21 @@ def track_media(
     tracker: Tracker, media: Media, sinks: list[Sink], finder: PartFinder | None = None
 ) -> Counts:
     """Track every picture and write what was found; an interrupt ends it after a frame."""
-    counts, before = Counts(), Counts()
+    counts, before, reason = Counts(), Counts(), None
     with interruptible() as interrupted, read_ahead(media) as pictures:
         for picture in progress(pictures, media.count, media.name, "frames"):
             if not media.is_sequence:
                 before = dataclasses.replace(counts)
                 tracker.reset()
-            poses = tracker(picture.image, picture.time)
+            try:
+                poses = tracker(picture.image, picture.time)
+            except BlazePoseError as error:
+                # Such as a first square that this picture is too small for.
+                if media.is_sequence or len(media.files) < 2:
+                    raise
+                warnings.warn(f"skipped: {picture.file}: {error}", stacklevel=2)
+                reason = error
+                continue
             parts = NO_PARTS if finder is None else finder(picture.image, poses)
             for sink in sinks:
                 with naming(sink.path):
@@ -244,6 +253,8 @@ def track_media(
             if interrupted():
                 counts.stopped = True
                 break
+    if reason is not None and not counts.frames:
+        raise reason
     return counts
 
 

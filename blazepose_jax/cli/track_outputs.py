@@ -11,7 +11,13 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
-from blazepose_jax.io.draw import check_picture_name, draw_parts, draw_poses, save_image
+from blazepose_jax.io.draw import (
+    check_picture_name,
+    draw_parts,
+    draw_poses,
+    save_image,
+    write_image,
+)
 from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.image_formats import SUFFIXES
 from blazepose_jax.io.media import Media, Picture
@@ -139,7 +145,7 @@ class MaskSink:
         found = self._tracker.masks(picture.image, poses)
         total = np.max(list(found.values()), 0) if found else np.zeros(picture.image.shape[:2])
         name = self._names[picture.file] if picture.file else f"{picture.index:06d}.png"
-        save_image((total * 255 + 0.5).astype(np.uint8), self._out.part / name)
+        write_image((total * 255 + 0.5).astype(np.uint8), self._out.part / name, self.path / name)
 
     def close(self) -> None:
         """Give the folder its name."""

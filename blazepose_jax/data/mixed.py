@@ -53,10 +53,16 @@ class Mixed:
         Args: as for ``Reader.batch``.
 
         Raises:
-          BlazePoseError: records and rendered people have different sizes.
+          BlazePoseError: records and rendered people have different sizes, or one kind has
+            nobody in the batch.
         """
         rows = range(size) if rows is None else rows
         drawn = round(self.share * len(rows))
+        if not 0 < drawn < len(rows):
+            raise BlazePoseError(
+                f"data.rendered is {self.share}, which is {drawn} of the {len(rows)} people of a"
+                " batch: give a share that leaves at least one of each kind, or a larger batch"
+            )
         real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
         rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
         sides = real.pixels.shape[1], rendered.pixels.shape[1]

@@ -10,6 +10,7 @@ sets are written and read without TensorFlow. By hand:
 """
 
 import dataclasses
+import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from blazepose_jax.data.labels import Fields, Row, body_fields, person_fields
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.rendered import rendered_rows
 from blazepose_jax.data.streams import COLUMNS, read_columns
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.tensors import save_tensors
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 
@@ -158,11 +160,22 @@ def write_tfds(rows: Iterable[Row], name: str, config: PeopleConfig, output: Pat
 
     Returns:
       Number of rows.
+
+    Raises:
+      BlazePoseError: nobody, or rows with more than the builder holds.
     """
+    rows = iter(rows)
+    if (first := next(rows, None)) is None:
+        raise BlazePoseError("nobody is left to be written: see what was dropped, and why")
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as part:
         tfds.disable_progress_bar()
         builder = BUILDERS[name](data_dir=part, config=config, file_format="array_record")
-        builder.rows = rows
+        if more := sorted(set(first) - set(builder.info.features)):
+            raise BlazePoseError(
+                f"people whom a teacher has labelled have {more[0]!r}, which --format tfds does not"
+                " hold: leave out --format"
+            )
+        builder.rows = itertools.chain([first], rows)
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=part))
         source = builder.as_data_source(
             split="train", decoders={"image": tfds.decode.SkipDecoding()}

@@ -1,6 +1,8 @@
 """Calibration sets: photographs that an export is calibrated with, and others to judge it by."""
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,10 +23,13 @@ PARITY_CROPS = 8
 CALIBRATION_CROPS = 100
 MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
 
+# Somebody in a picture or in a file of one, (H, W, 3) uint8 RGB.
+Photograph = tuple[np.ndarray | Path, ROI]
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationSet:
-    """Photographs with somebody in them.
+    """Photographs with somebody in them; files are read when they are wanted, one at a time.
 
     Attributes:
       images: (image, ROI) pairs to calibrate with.
@@ -35,8 +40,8 @@ class CalibrationSet:
       files: what was read.
     """
 
-    images: list[tuple[np.ndarray, ROI]]
-    judged: list[tuple[np.ndarray, ROI]]
+    images: list[Photograph]
+    judged: list[Photograph]
     measured: Annotations | None
     files: tuple[Path, ...] = ()
 
@@ -77,9 +82,10 @@ def read_calibration_set(
         )
     calibrating, others = _halves(usable)
     measured = tuple(person for person, _ in others)
+    judged = (others or calibrating)[:PARITY_CROPS]
     return CalibrationSet(
-        images=_read(calibrating),
-        judged=_read((others or calibrating)[:PARITY_CROPS]),
+        images=[(person.image, square) for person, square in calibrating],
+        judged=[(person.image, square) for person, square in judged],
         measured=dataclasses.replace(data, people=measured) if measured else None,
         files=data.inputs,
     )
@@ -122,11 +128,7 @@ def _halves(people: list[tuple[Person, ROI]]) -> tuple[list[tuple[Person, ROI]],
     return calibrating[:CALIBRATION_CROPS], others[:MEASURED_PEOPLE]
 
 
-def _read(people: list[tuple[Person, ROI]]) -> list[tuple[np.ndarray, ROI]]:
-    return [(read_image(person.image), square) for person, square in people]
-
-
-def crops_for(graph: Graph, images: list[tuple[np.ndarray, ROI]]) -> np.ndarray:
+def crops_for(graph: Graph, images: Sequence[Photograph]) -> np.ndarray:
     """Inputs of a network: people for a pose net, letterboxed photographs for a detector.
 
     Args:
@@ -134,7 +136,10 @@ def crops_for(graph: Graph, images: list[tuple[np.ndarray, ROI]]) -> np.ndarray:
       images: (image, ROI) pairs.
 
     Returns:
-      (N, S, S, 3) float32 normalised.
+      (N, S, S, 3) float32 normalised; a picture that cannot be read is left out, with a warning.
+
+    Raises:
+      BlazePoseError: none can be read.
     """
     is_pose = graph.kind == "pose"
 
@@ -145,8 +150,15 @@ def crops_for(graph: Graph, images: list[tuple[np.ndarray, ROI]]) -> np.ndarray:
         return (pixels - graph.mean) / graph.std
 
     found = []
-    for image, square in images:
+    for source, square in images:
+        try:
+            image = read_image(source) if isinstance(source, Path) else source
+        except BlazePoseError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            continue
         frame = to_frame(image)
         place = square if is_pose else rois.whole_image(jnp.asarray(frame.size))
         found.append(np.asarray(crop(frame, place), np.float32))
+    if not found:
+        raise BlazePoseError(f"none of {len(images)} pictures can be read: see the warnings")
     return np.stack(found)

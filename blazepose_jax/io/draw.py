@@ -185,13 +185,27 @@ def save_image(image: np.ndarray, path: Path) -> None:
     Raises:
       BlazePoseError: a suffix of no picture format, or a size that the format does not hold.
     """
+    with written(path) as part:
+        write_image(image, part, path)
+
+
+def write_image(image: np.ndarray, part: Path, path: Path) -> None:
+    """``save_image`` to a place that nobody else knows, such as a folder that has no name yet.
+
+    Args:
+      image: as for ``save_image``.
+      part: where to.
+      path: what it will be called, for errors.
+
+    Raises:
+      BlazePoseError: as for ``save_image``.
+    """
     from PIL import Image
 
     try:
-        with written(path) as part:
-            Image.fromarray(image).save(part)
+        Image.fromarray(image).save(part)
     except (ValueError, KeyError, OSError) as error:
-        if isinstance(error, BlazePoseError) or (isinstance(error, OSError) and error.errno):
+        if isinstance(error, OSError) and error.errno:
             raise
         raise BlazePoseError(
             f"picture {str(path)!r} cannot be written ({error}): name a .png or .jpg"

@@ -83,9 +83,9 @@ def opened(path: Path) -> Iterator["PILImage"]:
 
     Image.init()  # all formats, as "formats" below must know them
     heif = _register_heif()
+    _silence()
     try:
-        with quiet():
-            image = Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN])
+        image = Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN])
     except FileNotFoundError as error:
         raise BlazePoseError(f"{path} does not exist: give a picture") from error
     except Image.DecompressionBombError as error:
@@ -108,12 +108,13 @@ def opened(path: Path) -> Iterator["PILImage"]:
         yield image
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings: of sizes, which are bounded here, and of unusual metadata."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _silence() -> None:
+    """Ignore Pillow's warnings: of sizes, which are bounded here, and of unusual metadata.
+
+    By their module: what ``catch_warnings`` saves is the whole process's, and pictures are read by
+    several threads.
+    """
+    warnings.filterwarnings("ignore", module=r"(PIL|pi_heif)(\.|$)")
 
 
 def unreadable(path: Path, error: BaseException) -> BlazePoseError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.frames import as_rgb
-from blazepose_jax.io.image_formats import ANIMATED, opened, quiet, unreadable
+from blazepose_jax.io.image_formats import ANIMATED, opened, unreadable
 from blazepose_jax.io.image_values import to_bytes
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def count_frames(path: Path) -> int:
         if image.format not in (*ANIMATED, "TIFF"):
             return 1  # the further pictures of an .mpo are previews and depth
         try:
-            with quiet():
-                return max(1, int(getattr(image, "n_frames", 1)) - _hidden(image))
+            return max(1, int(getattr(image, "n_frames", 1)) - _hidden(image))
         except Exception as error:  # whatever a damaged file makes the decoder raise
             raise unreadable(path, error) from error
 
@@ -110,8 +109,7 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         hidden = _hidden(image)
         for i in range(count):
             try:
-                with quiet():
-                    image.seek(i + hidden)
+                image.seek(i + hidden)
                 shown = _pixels(image, path)
                 duration = float(image.info.get("duration") or 0) / 1000
             except Exception as error:  # whatever a damaged file makes the decoder raise
@@ -138,7 +136,7 @@ def _hidden(image: "PILImage") -> int:
 
 def _orientation(image: "PILImage") -> int:
     """EXIF's orientation, 1 to 8; the rest of the metadata may be broken."""
-    with contextlib.suppress(Exception), quiet():
+    with contextlib.suppress(Exception):
         found = int(image.getexif().get(ORIENTATION, 1))
         if found in _TRANSPOSED:
             return found
@@ -155,16 +153,15 @@ def _pixels(image: "PILImage", path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with quiet():
-            # Read first: a converted picture has no format.
-            orientation = _remaining_orientation(image)
-            if image.mode == "F" or image.mode.startswith("I"):
-                image = Image.fromarray(to_bytes(np.asarray(image), image, path))
-            else:
-                image = image.convert("RGB")
-            if orientation != 1:
-                image = image.transpose(Image.Transpose[_TRANSPOSED[orientation]])
-            return as_rgb(np.asarray(image))
+        # Read first: a converted picture has no format.
+        orientation = _remaining_orientation(image)
+        if image.mode == "F" or image.mode.startswith("I"):
+            image = Image.fromarray(to_bytes(np.asarray(image), image, path))
+        else:
+            image = image.convert("RGB")
+        if orientation != 1:
+            image = image.transpose(Image.Transpose[_TRANSPOSED[orientation]])
+        return as_rgb(np.asarray(image))
     except BlazePoseError:
         raise
     except Exception as error:  # decoders raise what they like

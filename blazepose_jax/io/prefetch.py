@@ -30,8 +30,9 @@ class Prefetch(Iterable[Item]):
         self._thread.start()
 
     def _read(self, items: Iterable[Item]) -> None:
-        iterator = iter(items)
+        iterator = None
         try:
+            iterator = iter(items)
             for item in iterator:
                 if not self._put("item", item):
                     break

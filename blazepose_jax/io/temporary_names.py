@@ -57,7 +57,7 @@ def reserve(target: Path, *, folder: bool) -> TemporaryName:
     _remove_leftovers(target)
     while True:
         path = _make(target, folder=folder)
-        lock, busy = _hold(path)
+        lock, busy = hold(path)
         # A run that started in the same instant may have taken the new file for a leftover.
         if not busy and path.exists():
             return TemporaryName(target, path, lock)
@@ -87,10 +87,11 @@ def _remove_leftovers(target: Path) -> None:
     """
     if not target.parent.is_dir():
         return
-    for old in sorted(target.parent.iterdir()):
-        if not _is_temporary(old.name, target):
-            continue
-        lock, busy = _hold(old)
+    # By names alone at first: an output may lie beside many files.
+    with os.scandir(target.parent) as entries:
+        names = sorted(entry.name for entry in entries if _is_temporary(entry.name, target))
+    for old in (target.parent / name for name in names):
+        lock, busy = hold(old)
         if busy:
             raise BlazePoseError(
                 f"output {str(target)!r} is being written by another run: wait for it, or name "
@@ -119,8 +120,8 @@ def _is_temporary(name: str, target: Path) -> bool:
     return rest.endswith(PART) and "." not in rest.removesuffix(PART)
 
 
-def _hold(path: Path) -> tuple[int | None, bool]:
-    """Lock a path for as long as this process lives.
+def hold(path: Path) -> tuple[int | None, bool]:
+    """Lock a path for as long as this process lives, or until the descriptor is closed.
 
     Returns:
       The descriptor of the lock or None, and whether another process holds it.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # others are MP4
 TIME_BASE = Fraction(1, 90000)  # seconds of a tick, as in MPEG-2 (ISO/IEC 13818-1)
 MAX_DENOMINATOR = 1001  # of the frame rate, such as 30000/1001
+MOST = 16384  # px of a side, by x264
 QUALITY = "23"  # x264's default constant rate factor
 THREADS = 4  # whatever the machine: the bytes depend on it
 
@@ -61,6 +62,11 @@ class VideoWriter:
             raise BlazePoseError(
                 f"a video of {image.shape[1]}x{image.shape[0]} pixels cannot be written: "
                 "each side needs at least 2"
+            )
+        if max(width, height) > MOST:
+            raise BlazePoseError(
+                f"a video of {width}x{height} pixels cannot be written: its sides are {MOST} at"
+                " most; scale it down, or name a .png"
             )
         if self._container is None or self._stream is None:
             self._began = time

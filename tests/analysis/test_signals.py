@@ -80,5 +80,7 @@ def test_errors_state_the_rule():
         fill_gaps(np.zeros(3), np.array([0.0, 1.0, 1.0]), 1.0)
     with pytest.raises(BlazePoseError, match="both are above 0"):
         smooth(np.zeros(3), np.arange(3), window=0.0)
+    with pytest.raises(BlazePoseError, match="a window ends"):
+        smooth(np.zeros(3), np.arange(3), window=np.inf)
     with pytest.raises(BlazePoseError, match="savgol"):
         smooth(np.zeros(3), np.arange(3), "kalman")

@@ -187,3 +187,15 @@ def test_a_camera_in_the_browser(released, tmp_path):
     recording = read_recording(recorded)
     assert len(recording.times) > 10
     assert np.isfinite(recording.points[:, 0, 0]).mean() > 0.9
+
+
+def test_an_empty_room_is_remembered_once(session):
+    for moment in (1.0, 2.0, 3.0):
+        session._remember(moment)
+    assert session._times == [3.0]
+    session._people = [{"keypoints": np.ones((33, 5)), "confidence": np.ones(33)}]
+    session._remember(4.0)
+    session._people = []
+    session._remember(5.0)
+    assert session._times == [3.0, 4.0, 5.0]
+    assert np.isnan(session._rows[2]).all()

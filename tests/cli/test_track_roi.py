@@ -94,3 +94,22 @@ def test_bad_squares_are_one_line(capsys, clip, pose_alone, tmp_path, options, m
     words = ("track", clip, "--weights", pose_alone, "--json", out, *options)
     assert message in fails(capsys, *words)
     assert not out.exists()
+
+
+def test_a_picture_that_the_square_is_too_large_for_costs_no_other(capsys, pose_alone, tmp_path):
+    folder, out = tmp_path / "pictures", tmp_path / "points.json"
+    folder.mkdir()
+    for i, (width, height) in enumerate([(64, 48), (10, 8), (64, 50)]):
+        Image.fromarray(gradient(i, width, height)).save(folder / f"{i}.png")
+    words = ["track", str(folder), "--weights", str(pose_alone), "--roi", "30,20,20,20", *ALWAYS]
+    assert main([*words, "--json", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "skipped: 1.png: " in said.err
+    assert said.out.startswith("2 frames, 2 with people")
+    frames = json.loads(out.read_text(encoding="utf-8"))["frames"]
+    assert [frame["file"] for frame in frames] == ["0.png", "2.png"]
+    for name in ("0.png", "2.png"):
+        Image.fromarray(gradient(1, 10, 8)).save(folder / name)
+    assert main([*words, "--json", str(tmp_path / "none.json")]) == 2
+    assert "lies outside of the image" in capsys.readouterr().err
+    assert not (tmp_path / "none.json").exists()

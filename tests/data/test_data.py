@@ -201,6 +201,8 @@ def test_scenes_keep_everybody_where_they_are(tmp_path):
         (["lsp"], "needs --source"),
         (["lsp", "--source", "gone"], "no zip archive"),
         (["rendered_people", "--count", "0"], "at least 1 person"),
+        (["rendered_people", "--size", "5000"], "at least 1 person of 64 to 4096 px"),
+        (["rendered_people", "--seed", "-1"], "--seed is -1: it must be from 0 to"),
         (["rendered_people", "--scenes"], "leave out --format"),
         (["rendered_people", "--format", "tfrecord"], "format"),
     ],
@@ -220,6 +222,15 @@ def test_records_and_rendered_people_of_two_sizes_do_not_mix(records):
     small = dataclasses.replace(real, pixels=real.pixels[:, ::2, ::2])
     with pytest.raises(BlazePoseError, match="records of 320 px and rendered people of 160 px"):
         Mixed(real, small, 0.5).batch(0, 4, 0)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.99])
+def test_a_share_leaves_somebody_of_each_kind(records, share):
+    from blazepose_jax.data.mixed import Mixed
+
+    real = read_records(records)
+    with pytest.raises(BlazePoseError, match=r"of the 8 people of a batch"):
+        Mixed(real, real, share).batch(0, 8, 0)
 
 
 def test_a_share_of_every_batch_is_of_people_labelled_well(records):

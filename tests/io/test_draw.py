@@ -1,10 +1,14 @@
 """Overlays: what is drawn of whom, and how strongly."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import made_up_poses
 
-from blazepose_jax.io.draw import draw_poses
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.draw import draw_poses, write_image
+from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 
 GREY = np.full((200, 200, 3), 90, np.uint8)
@@ -69,3 +73,12 @@ def test_neither_absent_people_nor_hidden_points_are_drawn():
     drawn = draw_poses(GREY, one, BLAZEPOSE)
     np.testing.assert_array_equal(drawn, draw_poses(GREY, alone, BLAZEPOSE))
     assert (drawn != draw_poses(GREY, both, BLAZEPOSE)).any()
+
+
+def test_a_mask_is_written_without_a_look_at_those_before_it(tmp_path, monkeypatch):
+    """Frames may be many."""
+    monkeypatch.setattr("blazepose_jax.io.files.reserve", None)
+    write_image(np.full((4, 5), 7, np.uint8), tmp_path / "0.png", tmp_path / "masks" / "0.png")
+    assert (read_image(tmp_path / "0.png") == 7).all()
+    with pytest.raises(BlazePoseError, match=r"'masks/0\.xyz' cannot be written"):
+        write_image(np.zeros((4, 5), np.uint8), tmp_path / "0.xyz", Path("masks/0.xyz"))

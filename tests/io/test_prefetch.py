@@ -66,3 +66,8 @@ def test_what_is_ready_can_be_asked():
         assert not items.is_ready
         go.set()
         assert [*items] == ["now"]
+
+
+def test_what_is_nothing_to_iterate_over_is_an_error():
+    with pytest.raises(TypeError, match="not iterable"), Prefetch(5) as items:
+        list(items)

@@ -1,4 +1,5 @@
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -216,3 +217,24 @@ def test_real_clips_open():
         pictures = list(read_media(shared("data", "video", name)))
         assert len(pictures) == count
         assert size is None or pictures[0].image.shape == size
+
+
+def test_a_video_that_is_too_wide_is_an_error(tmp_path):
+    writer = VideoWriter(tmp_path / "wide.mp4", 10)
+    with pytest.raises(BlazePoseError, match="20000x2 pixels cannot be written: its sides are"):
+        writer.write(np.zeros((2, 20_000, 3), np.uint8), 0.0)
+    writer.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_is_read_silences_nobody_else(tmp_path, monkeypatch):
+    """Several threads read pictures, and what one of them warns of is heard."""
+
+    def warning(pixels):
+        warnings.warn("of another thread", stacklevel=1)
+        return as_rgb(pixels)
+
+    Image.fromarray(gradient(0, 8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr("blazepose_jax.io.images.as_rgb", warning)
+    with pytest.warns(UserWarning, match="of another thread"):
+        read_image(tmp_path / "a.png")

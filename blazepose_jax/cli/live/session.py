@@ -179,7 +179,10 @@ class Session:
         self._found, self._next_count = None, -np.inf
 
     def _remember(self, moment: float) -> None:
-        """Keep the points of the person who has been followed longest."""
+        """Keep the points of the person who has been followed longest; one row while nobody is."""
+        if not self._people and self._rows and np.isnan(self._rows[-1]).all():
+            self._times[-1] = moment
+            return
         row = np.full((len(self.names), 3), np.nan, np.float32)
         if self._people:
             person = self._people[0]  # they are sorted by id
