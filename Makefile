@@ -26,13 +26,15 @@ $(VENV)/.stamp-%: requirements/%.txt setup.py | $(BIN)/python
 demo: $(if $(wildcard $(VENV)/.stamp-all),,$(VENV)/.stamp-demo)
 	$(BIN)/blazepose demo --output demo
 
-# A file's tests share what they compile, so a file stays with one worker.
-test: setup beam
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+# A file's tests share what they compile, so a file stays with one worker; the slow ones first (tests/conftest.py).
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# What takes minutes more: several processes that train together.
-test-long: setup
-	$(BIN)/python -m pytest -m long
+test: setup beam
+	$(PYTEST) -m "not long"
+
+# What takes minutes more and seldom fails by itself: larger nets, further forms of what `make test` shows, several processes.
+test-long: setup beam
+	BLAZEPOSE_TEST_ALL_PASSES=1 $(PYTEST) -m long
 
 # Thousands of damaged files a parser, in child processes; an hour at the most.
 fuzz: setup

@@ -14,6 +14,10 @@ from helpers import ROOT, shared
 
 from blazepose_jax.skeleton import BLAZEPOSE
 
+# Half the seconds to compile; `make test-long` compiles as users do.
+QUICK = "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+if "BLAZEPOSE_TEST_ALL_PASSES" not in os.environ:
+    os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}"
 # `make test` names the place; a bare pytest keeps compiled programs too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])

@@ -92,12 +92,12 @@ def label(args: Namespace) -> None:
         "corrected": sorted(photographs.corrected),
         "sha256": content_hash(photographs),
     }
-    finder = None if args.finder == NO_FINDER else locate(args.finder)
-    labeller = load_labeller(locate(teacher), finder, args.runtime)
     with Journal(Path(f"{args.output}.journal"), made_by) as journal:
         if journal.done:
             count = len(photographs.people)
             print(f"going on with {journal.path}: {len(journal.done)} of {count} photographs")
+        finder = None if args.finder == NO_FINDER else locate(args.finder)
+        labeller = load_labeller(locate(teacher), finder, args.runtime)
         broken = label_all(labeller, photographs, journal)
         rows = journal.rows()
         people, others = write_labels(rows, photographs, made_by, output)

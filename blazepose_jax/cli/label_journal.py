@@ -33,7 +33,7 @@ class Journal:
           BlazePoseError: another run is writing it, it is of a run that labels otherwise, or it is
             no journal.
         """
-        self.path = path
+        self.path, self._is_empty = path, False
         self._file = path.open("a", encoding="utf-8")
         self._lock, busy = hold(path)
         try:
@@ -43,6 +43,7 @@ class Journal:
         except BlazePoseError:
             self.__exit__(None, None, None)
             raise
+        self._is_empty = not self.done
         if self.done:
             self._file.write("\n")  # a crash may have cut the last line
         else:
@@ -69,6 +70,7 @@ class Journal:
 
     def append(self, name: str, row: JsonObject) -> None:
         """Add a photograph."""
+        self._is_empty = False
         self._write({"file_name": name, **row})
 
     def _write(self, row: JsonObject) -> None:
@@ -89,8 +91,10 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close it; it stays where it is."""
+        """Close it; without a photograph it goes, and else stays where it is."""
         self._file.close()
+        if self._is_empty:
+            self.path.unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

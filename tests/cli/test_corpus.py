@@ -20,6 +20,7 @@ from blazepose_jax.cli.corpus_clip import (
     result_paths,
     root_of,
     track_clip,
+    warning_path,
 )
 from blazepose_jax.cli.corpus_log import BeamLog
 from blazepose_jax.errors import BlazePoseError
@@ -99,6 +100,7 @@ def clips(tmp_path):
     return folder
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_path):
     out = tmp_path / "out"
     how = ("--output", out, "--weights", random_weights, "--search", "none", "--workers", 2)
@@ -171,14 +173,19 @@ def test_a_mistake_in_the_pattern_claims_no_folder(random_weights, tmp_path):
     assert code == 2
     assert "nothing matches" in err
     assert err.count("\n") == 1
+    assert not (out / "corpus.json").exists()
     # Somebody else's half of a file, and a killed worker's.
+    out.mkdir(exist_ok=True)
     theirs, ours = out / "film.mp4.part", out / f"a.json.{'0' * 32}.part"
     theirs.touch()
     ours.touch()
-    write_clip(tmp_path / "a.mp4", 2)
+    whole = write_clip(tmp_path / "a.mp4", 2)
+    (tmp_path / "b.mp4").write_bytes(whole.read_bytes()[:300])
     code, said, err = done(corpus(tmp_path / "*.mp4", *how))
     assert code == 0, err
-    assert "1 clips: 1 done" in said
+    assert "2 clips: 1 done, 0 done before, 1 failed" in said
+    (failed,) = (json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines())
+    assert failed["clip"] == str(tmp_path / "b.mp4")
     assert theirs.exists()
     assert not ours.exists()
     code, _, err = done(corpus(tmp_path / "*.mp4", *how, "paralelism=8"))
@@ -207,3 +214,31 @@ def test_without_beam_the_error_says_what_to_install(tmp_path, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     said = fails(capsys, "corpus", "*.mp4", "--output", tmp_path)
     assert "need Apache Beam: pip install" in said
+
+
+def test_a_cut_clip_says_so_beside_its_results(tmp_path, random_weights):
+    work = job(tmp_path, random_weights)
+    clip, folder = write_clip(tmp_path / "one.mkv", 40), tmp_path / "results"
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 3 // 5])
+    folder.mkdir()
+    outcome = track_clip(load_tracker(work), work, "one.mkv", clip, folder)
+    assert outcome.status == "done"
+    assert 0 < outcome.frames < 40
+    assert "one.mkv is cut" in outcome.warnings
+    assert warning_path(work, f"{tmp_path}/clips/x/one.mkv").endswith("/out/x/one.mkv.warnings.txt")
+
+
+def test_files_of_somebody_elses_are_no_results(random_weights, tmp_path):
+    write_clip(tmp_path / "a.mp4", 2)
+    theirs = tmp_path / "a.mp4.json"
+    theirs.write_text("{}")
+    words = (tmp_path / "*.mp4", "--output", tmp_path, "--weights", random_weights)
+    code, _, err = done(corpus(*words))
+    assert code == 2
+    assert "a.mp4.json' exists, and no corpus.json beside it says what made it" in err
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "a.mp4.json"]
+    (tmp_path / "corpus.json").write_text("[")
+    code, _, err = done(corpus(*words))
+    assert code == 2
+    assert "corpus.json is no JSON" in err

@@ -30,6 +30,12 @@ def test_what_was_labelled_is_known_to_the_next_run(tmp_path):
         Journal(path, {**MADE_BY, "teacher": "heavy"})
 
 
+def test_a_run_that_labelled_nothing_leaves_nothing(tmp_path):
+    with Journal(tmp_path / "out.journal", MADE_BY):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_runs_do_not_share_it(tmp_path):
     path = tmp_path / "out.journal"
     with Journal(path, MADE_BY) as first:

@@ -8,6 +8,12 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.structs import DetectorOutputs, PoseOutputs
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
+# Compiled as wholes, which is quicker than one operation after the other.
+peaks_of, refine, soft_argmax_of = map(
+    jax.jit, (heatmaps.decode, heatmaps.refine, soft_argmax.decode)
+)
+decode_landmarks = jax.jit(landmarks.decode, static_argnums=range(1, 6))
+decode_anchors = jax.jit(anchors.decode, static_argnums=1, static_argnames="count")
 
 
 def logits(probability):
@@ -34,7 +40,7 @@ def test_detections_round_trip_through_every_anchor():
     raw = anchors.encode(box, points, 224)
     for chosen in (0, 1000, 2253):
         score = jnp.full((1, 2254, 1), -20.0).at[0, chosen, 0].set(3.0)
-        found = anchors.decode(
+        found = decode_anchors(
             DetectorOutputs(raw[None], score), 224, count=2, min_score=0.5, nms_threshold=0.3
         )
         np.testing.assert_array_equal(found.valid, [True, False])
@@ -45,7 +51,7 @@ def test_detections_round_trip_through_every_anchor():
 
 def test_boxes_of_negative_size_are_no_candidates():
     raw = jnp.zeros((1, 2254, 12)).at[:, :, 2].set(-5.0)
-    found = anchors.decode(
+    found = decode_anchors(
         DetectorOutputs(raw, jnp.full((1, 2254, 1), 9.0)),
         224,
         count=1,
@@ -58,17 +64,17 @@ def test_boxes_of_negative_size_are_no_candidates():
 def test_heatmap_round_trip_by_peak_and_by_refinement():
     points = jnp.array([[0.31, 0.62], [0.5, 0.5], [0.777, 0.12]])
     maps = logits(heatmaps.encode(points, 64, 1.5))
-    np.testing.assert_allclose(heatmaps.decode(maps), points, atol=0.005)
+    np.testing.assert_allclose(peaks_of(maps), points, atol=0.005)
     nearby = points + jnp.array([1.2, -0.9]) / 64
-    np.testing.assert_allclose(heatmaps.refine(nearby, maps), points, atol=0.012)
+    np.testing.assert_allclose(refine(nearby, maps), points, atol=0.012)
 
 
 def test_refinement_leaves_alone_what_it_must():
     points = jnp.array([[0.5, 0.5], [1.2, 0.5], [0.5, -0.01]])
     confident = jnp.full((64, 64, 3), 3.0)
     unsure = jnp.full((64, 64, 3), -0.1)
-    np.testing.assert_array_equal(heatmaps.refine(points, unsure), points)
-    moved = heatmaps.refine(points, confident)
+    np.testing.assert_array_equal(refine(points, unsure), points)
+    moved = refine(points, confident)
     np.testing.assert_array_equal(moved[1], points[1])  # outside of the map
     # -0.01 * 64 truncates to row 0: inside, as in MediaPipe; the window is cut to rows 0 to 3
     np.testing.assert_allclose(moved[2], [0.5, 1.5 / 64], atol=1e-6)
@@ -93,7 +99,7 @@ def test_refinement_is_mediapipes():
     rng = np.random.default_rng(3)
     points = rng.uniform(-0.2, 1.2, (50, 2)).astype(np.float32)
     maps = rng.normal(-2, 1.2, (64, 64, 50)).astype(np.float32)
-    found = heatmaps.refine(jnp.asarray(points), jnp.asarray(maps))
+    found = refine(jnp.asarray(points), jnp.asarray(maps))
     for k in range(50):
         expected = reference_refine(
             *points[k].astype(float), np.asarray(jax.nn.sigmoid(maps[:, :, k]), float)
@@ -113,7 +119,7 @@ def test_the_decodes():
 
     def decode(method):
         return np.asarray(
-            landmarks.decode(outputs(rows, heat), FIELDS, 256, method, 2).points[:, 0]
+            decode_landmarks(outputs(rows, heat), FIELDS, 256, method, 2).points[:, 0]
         )
 
     np.testing.assert_allclose(decode("regression"), [0.5, 0.5, 0.5])
@@ -129,7 +135,7 @@ def test_the_decodes():
 def test_the_best_decode_of_a_net_without_heatmaps_is_regression():
     rows = outputs(np.full((3, 5), 64.0))
     for name in landmarks.BEST:
-        found = landmarks.decode(rows, FIELDS, 256, name, 3).points
+        found = decode_landmarks(rows, FIELDS, 256, name, 3).points
         np.testing.assert_array_equal(found[:, :2], 0.25)
 
 
@@ -137,7 +143,7 @@ def test_what_a_graph_has_decoded_is_not_decoded_again():
     rows = np.full((3, 5), 128.0)
     heat = logits(heatmaps.encode(jnp.full((3, 2), 0.55), 64, 1.0))
     again, once = (
-        np.asarray(landmarks.decode(outputs(rows, heat), FIELDS, 256, "heatmap", 3, held).points)
+        np.asarray(decode_landmarks(outputs(rows, heat), FIELDS, 256, "heatmap", 3, held).points)
         for held in ("regression", "heatmap")
     )
     np.testing.assert_allclose(again[:, :2], 0.55, atol=0.016)
@@ -168,7 +174,7 @@ def soft_argmax_maps():
 
 def test_soft_argmax_is_its_formula():
     points, maps = soft_argmax_maps()
-    found = soft_argmax.decode(points, maps)
+    found = soft_argmax_of(points, maps)
     for k in range(40):
         expected = reference_soft_argmax(points[k].astype(np.float64), maps[..., k])
         np.testing.assert_allclose(found[k], expected, atol=2e-5)
@@ -180,21 +186,22 @@ def test_soft_argmax_of_windows_is_that_of_the_whole_maps(grid):
     maps = maps[:grid, :grid]
     x, y = (column[None, None, None] for column in points.T)
     steps = jnp.stack(soft_argmax.soft_argmax(x, y, maps[None]), -1)[0, 0, 0]
-    np.testing.assert_allclose(soft_argmax.decode(points, maps), points + steps, atol=2e-6)
+    np.testing.assert_allclose(soft_argmax_of(points, maps), points + steps, atol=2e-6)
 
 
 def test_soft_argmax_stays_where_the_map_says_nothing():
     points = jnp.array([[0.4, 0.6], [-0.1, 0.5], [1.6, 0.2]])
     silent = jnp.full((64, 64, 3), -4.0)  # 0.02
-    np.testing.assert_allclose(soft_argmax.decode(points, silent), points, atol=0.003)
+    np.testing.assert_allclose(soft_argmax_of(points, silent), points, atol=0.003)
     # Far outside not even a loud map is within reach.
     loud = jnp.full((64, 64, 3), 5.0)
-    np.testing.assert_array_equal(soft_argmax.decode(points, loud)[2], points[2])
+    np.testing.assert_array_equal(soft_argmax_of(points, loud)[2], points[2])
 
 
 def test_soft_argmax_has_gradients():
     points, maps = soft_argmax_maps()
-    slopes = jax.grad(lambda p, m: soft_argmax.decode(p, m).sum(), (0, 1))(points, maps)
+    slopes_of = jax.jit(jax.grad(lambda p, m: soft_argmax_of(p, m).sum(), (0, 1)))
+    slopes = slopes_of(points, maps)
     assert all(np.isfinite(slope).all() and np.any(slope) for slope in slopes)
 
 
@@ -212,7 +219,7 @@ def test_decodes_of_heatmaps_need_a_heatmap():
 
 
 def test_fields_that_a_net_lacks():
-    found = landmarks.decode(outputs(np.full((2, 2), 64.0)), ("x", "y"), 128, "refine", 2)
+    found = decode_landmarks(outputs(np.full((2, 2), 64.0)), ("x", "y"), 128, "refine", 2)
     np.testing.assert_allclose(found.points, [[0.5, 0.5, 0]] * 2)
     np.testing.assert_allclose(found.visibility, 1)
 
@@ -231,7 +238,8 @@ def test_mirroring_twice_is_nothing_and_averaging_a_symmetric_net_is_nothing():
         heatmap=landmarks.mirror(heat)[..., ::-1],
         world=jnp.ones((1, 2, 3)) * jnp.array([-1.0, 1, 1]),
     )
-    found = landmarks.average_mirrored(straight, seen_mirrored, flip, FIELDS, 256)
+    average = jax.jit(landmarks.average_mirrored, static_argnums=(2, 3, 4))
+    found = average(straight, seen_mirrored, flip, FIELDS, 256)
     np.testing.assert_allclose(found.landmarks, rows, atol=1e-4)
     np.testing.assert_allclose(found.world, 1)
-    np.testing.assert_allclose(heatmaps.decode(found.heatmap[0]), points, atol=0.005)
+    np.testing.assert_allclose(peaks_of(found.heatmap[0]), points, atol=0.005)

@@ -123,7 +123,13 @@ def prepared(name, folder, capsys):
     return folder / "r", capsys.readouterr().out, people
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in ("two", "coco") else [])
+        for name in SETS
+    ],
+)
 def test_any_set_is_prepared_and_measured(name, tmp_path, capsys):
     skeleton, points, names, unit = SETS[name]
     folder, said, people = prepared(name, tmp_path, capsys)
@@ -151,7 +157,7 @@ def test_any_set_is_prepared_and_measured(name, tmp_path, capsys):
     assert (f"torso: {unit}" in capsys.readouterr().out) == (unit != "left_shoulder to right_hip")
 
 
-@pytest.mark.parametrize("name", ["eight", "one"])
+@pytest.mark.parametrize("name", ["eight", pytest.param("one", marks=pytest.mark.long)])
 def test_show_draws_sides_and_names(name, tmp_path, capsys):
     skeleton = SETS[name][0]
     folder, _, _ = prepared(name, tmp_path, capsys)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.records import open_records
-from blazepose_jax.rendering.scene import render_records
+from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.skeleton import BLAZEPOSE
 
 LEGS = ("left_knee", "right_knee", "left_ankle", "right_ankle", "left_heel", "right_heel")
@@ -27,7 +27,7 @@ SET = {
 def legs(tmp_path_factory):
     """Rendered people of whom nothing but the legs is labelled, with their boxes."""
     folder = tmp_path_factory.mktemp("legs")
-    people = jax.device_get(render_records(jax.random.key(11), np.arange(10), side=160))
+    people = jax.device_get(Rendered(10, 160, seed=11).take(np.arange(10)))
     rows = list(BLAZEPOSE.indices(LEGS))
     images, annotations = [], []
     for i in range(10):
@@ -84,6 +84,7 @@ def test_boxes_do_where_there_is_no_centre(legs, tmp_path):
         np.testing.assert_allclose(points[[0, 1, 4]], [middle, top, middle], atol=0.05)
 
 
+@pytest.mark.long
 def test_a_set_without_hips_goes_the_whole_way(legs, tmp_path, capsys):
     """Detector and pose net are trained on its own labels, then track together and by a square."""
     prepared(legs, tmp_path / "scenes", "legs.json", "--scenes")

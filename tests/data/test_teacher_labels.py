@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -170,7 +171,7 @@ def prepare(folder, output, *words):
 
 def test_records_keep_who_labelled_what(tmp_path):
     folder, taught = labelled_folder(tmp_path / "a")
-    prepare(folder, tmp_path / "r")
+    prepare(folder, tmp_path / "r", "--size", 160)
     described = json.loads((tmp_path / "r" / "records.json").read_text(encoding="utf-8"))
     assert described["dropped"] == {POOR: 1}
     data = read_records(tmp_path / "r")
@@ -197,8 +198,8 @@ def test_records_keep_who_labelled_what(tmp_path):
     np.testing.assert_allclose(scale * np.array([80, 60]) + shift, (columns[0], rows[0]), atol=2)
     assert len(rows) == pytest.approx(scale**2 * 90 * 40, rel=0.05)
     # By a teacher's place of the ROI, where hips and shoulders are not labelled by hand.
-    np.testing.assert_allclose(rois.to_alignment(jax.tree.map(lambda a: a[2], batch.roi))[0], 160)
-    mixed = Mixed(data, Rendered(4, 320), 0.5).batch(0, 4, 0)
+    np.testing.assert_allclose(rois.to_alignment(jax.tree.map(lambda a: a[2], batch.roi))[0], 80)
+    mixed = Mixed(data, Rendered(4, 160), 0.5).batch(0, 4, 0)
     assert mixed.teacher.confidence.shape == (4, COUNT)
     np.testing.assert_array_equal(mixed.teacher.confidence[2:] > 0, mixed.visibility_flags[2:] > 0)
     np.testing.assert_array_equal(mixed.has_3d_labels[2:], True)
@@ -223,8 +224,9 @@ def taught_record(confidence, **changes):
     return one.replace(teacher=teacher.replace(**changes))
 
 
-def targets_of(one, seed=0, config=training.NO_AUGMENTATION):
-    return training.sample_targets(jax.random.key(seed), one, BLAZEPOSE, 256, config)
+@partial(jax.jit, static_argnames="config")
+def targets_of(one, config=training.NO_AUGMENTATION):
+    return training.sample_targets(jax.random.key(0), one, BLAZEPOSE, 256, config)
 
 
 def test_full_trust_in_labels_by_hand_changes_nothing():
@@ -263,6 +265,7 @@ def test_who_has_no_label_by_hand_is_measured_by_the_teachers():
     truth = jnp.stack([targets_of(one).keypoints_crop for one in people])
     wrong = truth.at[1, 0].add(0.5)
 
+    @jax.jit
     def count(points):
         landmarks = jnp.pad(256 * points, ((0, 0), (0, 0), (0, 3)))
         outputs = PoseOutputs(landmarks, jnp.zeros((2, 1)))

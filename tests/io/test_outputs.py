@@ -1,5 +1,6 @@
 """Outputs: whole under their names, destroying nothing that was read, leaving nothing behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -241,12 +241,33 @@ class TestRuns:
         assert (tmp_path / "w" / "f").read_text(encoding="utf-8") == "old"
 
 
-def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_weights):
+@contextlib.contextmanager
+def stopped_when(ready):
+    """Send this process SIGTERM once it is ``ready()``; after the block there is none to come."""
+    ended = threading.Event()
+
+    def stop():
+        while not ended.wait(0.05):
+            if ready():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    old = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_weights, capsys):
     clip = write_clip(tmp_path / "clip.mp4", 4000)
     command = [
-        sys.executable,
-        "-m",
-        "blazepose_jax.cli",
         "track",
         str(clip),
         "--weights",
@@ -257,16 +278,13 @@ def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_wei
         str(tmp_path / "o.mp4"),
         "--min-detection-confidence",
         "0",
+        "--min-presence-confidence",
+        "0",
     ]
-    run = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    while not any(p.stat().st_size > 20_000 for p in tmp_path.glob(".o.json.*")):
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.05)
-    run.send_signal(signal.SIGTERM)
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 130, err
+    with stopped_when(lambda: any(p.stat().st_size > 20_000 for p in tmp_path.glob(".o.json.*"))):
+        code = main(command)
+    out, err = capsys.readouterr()
+    assert code == 130, err
     assert "are kept" in err
     assert "Traceback" not in err
     frames = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["frames"]
@@ -413,8 +431,8 @@ def test_commands_need_no_posix_module():
         "from blazepose_jax.cli import COMMANDS; from blazepose_jax.cli.main import main\n"
         "import importlib\n"
         "[importlib.import_module(module) for module, _ in COMMANDS.values()]\n"
-        "sys.exit(main(['models']))"
+        "sys.exit(main(['weights']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert np.char.count(done.stdout, "paper_full") == 1
+    assert np.char.count(done.stdout, "full.lsp: ") == 1
