@@ -128,12 +128,12 @@ def test_functions_fit_a_screen():
                 assert node.end_lineno - node.lineno < 60, f"{place(path)}: {node.name}"
 
 
-def test_importing_the_package_loads_neither_export_nor_training():
+def test_importing_the_package_loads_no_export_training_or_litert():
     code = "import sys, blazepose_jax; print(*sorted(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
     )
     loaded = found.stdout.split()
     assert "blazepose_jax.inference" in loaded
-    heavy = ("blazepose_jax.export", "blazepose_jax.training")
+    heavy = ("blazepose_jax.export", "blazepose_jax.training", "blazepose_jax.inference.litert")
     assert not [name for name in loaded if name.startswith(heavy)]

@@ -46,6 +46,7 @@ def test_it_is_stored_without_outputs_and_runs_without_jupyter(name):
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.long
 def test_inference_as_a_function(tmp_path, monkeypatch):
     models = shared("models")
     for file in ("pose_detection.tflite", "pose_landmark_lite.tflite"):

@@ -254,6 +254,7 @@ def test_backgrounds_are_pictures_of_their_seed():
     np.testing.assert_array_equal(found[0], rendered_backgrounds(1, 0)[0])
 
 
+@pytest.mark.long
 def test_a_small_run_on_photographs(tmp_path, released, capsys):
     python = ROOT / ".venv-mediapipe-1.2.2" / "bin" / "python"
     if not python.exists():

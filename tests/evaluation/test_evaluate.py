@@ -139,10 +139,10 @@ def subset(folder, count):
 @pytest.mark.parametrize(
     ("options", "low", "high"),
     [
-        (["--decode", "regression"], 84.0, 90.0),
+        pytest.param(["--decode", "regression"], 84.0, 90.0, marks=pytest.mark.long),
         ([], 86.0, 91.0),
-        (["--decode", "heatmap"], 87.0, 93.0),
-        (["--roi", "jitter:0"], 84.0, 91.0),
+        pytest.param(["--decode", "heatmap"], 87.0, 93.0, marks=pytest.mark.long),
+        pytest.param(["--roi", "jitter:0"], 84.0, 91.0, marks=pytest.mark.long),
         (["--roi", "detector"], 60.0, 85.0),
     ],
 )

@@ -332,15 +332,8 @@ class TestOwnKeypointSets:
 
     def test_the_litert_runtime_tracks_them(self, tmp_path):
         """A trained directory holds no .tflite: it is converted in memory."""
-        detector = create_model("paper_detector", FOLDED)
-        variables = random_variables(detector, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
-        save_weights(
-            tmp_path / "w",
-            {
-                "detector": StoredNetwork("paper_detector", "folded", variables, {}, "", ""),
-                "pose": small_net(LSP),
-            },
-        )
+        networks = {"detector": drawn_weights("smoke_detector"), "pose": small_net(LSP)}
+        save_weights(tmp_path / "w", networks)
         settings = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0)
         found = {}
         for runtime in ("jax", "litert"):
@@ -628,9 +621,19 @@ class TestCommand:
         assert not (tmp_path / "x.tflite").exists()
 
 
-@pytest.mark.parametrize("precision", quantize.PRECISIONS)
-@pytest.mark.parametrize("output", ["x.tflite", "x.task"])
-def test_own_names_are_calibrated_in_every_precision(tmp_path, capsys, precision, output):
+@pytest.mark.parametrize(
+    ("output", "precision"),
+    [
+        *(("x.tflite", precision) for precision in quantize.PRECISIONS),
+        ("x.task", "int8"),
+        *(
+            pytest.param("x.task", precision, marks=pytest.mark.long)
+            for precision in quantize.PRECISIONS
+            if precision != "int8"
+        ),
+    ],
+)
+def test_own_names_are_calibrated_in_every_precision(tmp_path, capsys, output, precision):
     """The data are COCO's names, the net has names of its own."""
     net = scattered_pose_net("smoke", respelled("{Part}.{s}").with_roi_points(), side=128)
     save_weights(tmp_path / "w", {"detector": drawn_weights("detector"), "pose": net})
@@ -649,7 +652,14 @@ def test_own_names_are_calibrated_in_every_precision(tmp_path, capsys, precision
 
 
 def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
-    weights = tmp_path / "lite"
+    """Real people: half of them calibrate, half of them are measured."""
+    weights, people = tmp_path / "lite", tmp_path / "people"
+    source = shared("data", "coco_dev")
+    data = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    data["annotations"] = [row for row in data["annotations"] if row["eval_ok"]][:40]
+    people.mkdir()
+    (people / "images").symlink_to(source / "images")
+    (people / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     from blazepose_jax.weights import import_weights
 
     import_weights([shared("models", GOOGLE["lite"])], weights)
@@ -663,8 +673,10 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
                 str(tmp_path / "x.tflite"),
                 "--precision",
                 "int8",
+                "--backend",
+                "litert",
                 "--calibration",
-                str(shared("data", "coco_dev")),
+                str(people),
                 "--json",
                 str(tmp_path / "x.json"),
             ]

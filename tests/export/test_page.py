@@ -49,7 +49,7 @@ def weights(tmp_path_factory):
     root = tmp_path_factory.mktemp("weights")
     nets = {
         "rows": scattered_pose_net("smoke", BLAZEPOSE, LICENCE, side=128),
-        "own": scattered_pose_net("lite", OWN, LICENCE),
+        "own": scattered_pose_net("demo", OWN, LICENCE, side=128),
     }
     for name, net in nets.items():
         save_weights(root / name, {"detector": drawn_weights("detector"), "pose": net})
@@ -124,7 +124,13 @@ def exported(weights, tmp_path_factory):
     return path_of
 
 
-@pytest.mark.parametrize("output", EXPORTS)
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param(output, marks=pytest.mark.long if output == "saved" else ())
+        for output in EXPORTS
+    ],
+)
 def test_the_code_of_the_page_gives_our_points(weights, picture, exported, output):
     name, path = EXPORTS[output][0], exported(output)
     page = path.with_suffix(".md")

@@ -59,7 +59,7 @@ def image(astronaut):
 def weights(tmp_path_factory):
     root = tmp_path_factory.mktemp("readers")
     for name, skeleton in SETS.items():
-        net = scattered_pose_net("lite", skeleton)
+        net = scattered_pose_net("demo", skeleton, side=128)
         save_weights(root / name, {"detector": drawn_weights("detector"), "pose": net})
     return root
 

@@ -1,12 +1,10 @@
 import dataclasses
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ROOT, blob_image, blob_networks
+from helpers import blob_image, blob_networks
 from jax import lax
 
 from blazepose_jax import inference
@@ -126,16 +124,6 @@ def test_the_filters_constants_move_the_points():
 def test_constants_that_are_no_filter_are_refused(filters, message):
     with pytest.raises(BlazePoseError, match=message):
         inference.check_settings(Settings(filters=SmoothingConfig(**filters)))
-
-
-def test_importing_the_package_loads_neither_export_nor_training():
-    code = (
-        "import sys, blazepose_jax; names = [m for m in sys.modules if m.startswith(("
-        "'blazepose_jax.export', 'blazepose_jax.training', 'blazepose_jax.inference.litert'))]\n"
-        "assert not names, names"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
 
 
 def test_every_person_is_smoothed():

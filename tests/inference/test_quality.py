@@ -11,6 +11,7 @@ from helpers import blob_networks, shared
 from blazepose_jax.codecs import heatmap_summary
 from blazepose_jax.codecs.soft_argmax import REACH
 from blazepose_jax.inference import Settings, estimate, quality
+from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
@@ -109,7 +110,7 @@ def test_empty_slots_have_no_quality():
     assert found.confidence.shape == (1, 33)
 
 
-@pytest.mark.parametrize("runtime", ["jax", "litert"])
+@pytest.mark.parametrize("runtime", [pytest.param("jax", marks=pytest.mark.long), "litert"])
 def test_a_person_has_quality_and_a_wall_has_none(released, astronaut, runtime):
     tracker = Tracker(released, runtime=runtime, settings=Settings(search="none"))
     person = tracker(astronaut)
@@ -138,9 +139,9 @@ def test_what_is_no_person_has_low_quality(released):
 
 def test_right_poses_are_told_from_wrong_ones(released):
     """Of photographs of people, looked at rightly and upside down or beside them."""
-    pose = load_weights(released).pose
+    engine = load_engine(released, None, Settings(), "litert")
     images = sorted(shared("data", "coco_dev", "images").glob("*.jpg"))[:12]
-    tracker = Tracker(released)
+    tracker = Tracker(released, runtime="litert")
     right, wrong = [], []
     for path in images:
         image = read_image(path)
@@ -152,6 +153,6 @@ def test_right_poses_are_told_from_wrong_ones(released):
             angle=seen.roi.angle + np.float32(np.pi), side=seen.roi.side * np.float32(0.5)
         )
         right.append(float(seen.quality[0]))
-        wrong.append(float(estimate(pose, to_frame(image), turned).quality[0]))
+        wrong.append(float(engine.estimate(to_frame(image), turned).quality[0]))
     assert len(right) >= 8
     assert np.median(right) > np.median(wrong) + 0.15

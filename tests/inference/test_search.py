@@ -104,7 +104,14 @@ def test_the_order_of_hypotheses_does_not_matter():
     np.testing.assert_allclose(search.judge(parameters, facts[order]), judged[order], rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["none", "quick", "thorough"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("none", marks=pytest.mark.long),
+        "quick",
+        pytest.param("thorough", marks=pytest.mark.long),
+    ],
+)
 def test_both_runtimes_find_the_same(released, astronaut, kind):
     settings = Settings(search=kind)
     frame = to_frame(astronaut)

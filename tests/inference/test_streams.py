@@ -64,24 +64,32 @@ def together(engine, sources):
     return found, ended
 
 
-@pytest.mark.parametrize(("slots", "batched"), [(2, False), (5, True)])
-def test_streams_equal_single_ones_and_take_turns(slots, batched):
+# Of another size in the smallest buffer, too: one capacity less to compile for.
+SMALL_CLIPS = [*CLIPS[:4], [blob_image(250, 240, (200 + 2 * i, 150)) for i in range(5)]]
+
+
+@pytest.mark.parametrize(
+    ("slots", "batched", "clips", "capacities"),
+    [(2, False, CLIPS, 2), (5, True, SMALL_CLIPS, 1)],
+    ids=["in turns", "batched"],
+)
+def test_streams_equal_single_ones_and_take_turns(slots, batched, clips, capacities):
     many = engine(slots, batched)
     compiled = track_batch._cache_size()
-    found, ended = together(many, map(pictures, CLIPS))
+    found, ended = together(many, map(pictures, clips))
     assert ended == dict.fromkeys(range(5))
-    for stream, images in enumerate(CLIPS):
+    for stream, images in enumerate(clips):
         expected = alone(images)
         assert len(found[stream]) == len(images)
         for a, b in zip(found[stream], expected, strict=True):
             np.testing.assert_array_equal(a.ids, b.ids)
             np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-3 * batched)
             np.testing.assert_allclose(a.visibility, b.visibility, atol=1e-5 * batched)
-    # For each of two capacities: nobody searched, or somebody; batched one, two, four or all. A
-    # stream that ends and one that begins compile nothing, nor does the second time.
+    # For each capacity: nobody searched, or somebody; batched one, two, four or all. A stream that
+    # ends and one that begins compile nothing, nor does the second time.
     programs = track_batch._cache_size() - compiled
-    assert programs <= 2 * (2 + slots.bit_length() if batched else 2)
-    together(many, map(pictures, CLIPS))
+    assert programs <= capacities * (2 + slots.bit_length() if batched else 2)
+    together(many, map(pictures, clips))
     assert track_batch._cache_size() - compiled == programs
 
 

@@ -60,9 +60,9 @@ def test_the_detector_finds_the_astronaut_where_googles_does(tmp_path):
     assert np.linalg.norm(found[1][:3] - found[0][:3], axis=-1).max() < 0.35 * side
 
 
-@pytest.mark.parametrize("name", ["full.lsp", "lite.lsp"])
+@pytest.mark.parametrize("name", ["full.lsp", pytest.param("lite.lsp", marks=pytest.mark.long)])
 def test_the_pose_net_follows_the_astronaut_with_the_detector_that_it_brings(astronaut, name):
-    tracker = bp.Tracker(name, settings=bp.Settings(decode="peaks"))
+    tracker = bp.Tracker(name)
     poses = tracker(astronaut)
     assert poses.present[0]
     file = ROOT / "tests" / "weights" / "astronaut_mediapipe.json"

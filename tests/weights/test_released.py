@@ -22,7 +22,9 @@ REFERENCE = json.loads((ROOT / "tests" / "weights" / "astronaut_mediapipe.json")
 
 
 @pytest.mark.parametrize(
-    "config", [FOLDED, LayerConfig("folded", convolution="xla")], ids=["cpu", "xla"]
+    "config",
+    [FOLDED, pytest.param(LayerConfig("folded", convolution="xla"), marks=pytest.mark.long)],
+    ids=["cpu", "xla"],
 )
 @pytest.mark.parametrize(
     ("file", "outputs"),
@@ -30,7 +32,7 @@ REFERENCE = json.loads((ROOT / "tests" / "weights" / "astronaut_mediapipe.json")
         ("pose_detection", 2),
         ("pose_landmark_lite", 5),
         ("pose_landmark_full", 5),
-        ("pose_landmark_heavy", 5),
+        pytest.param("pose_landmark_heavy", 5, marks=pytest.mark.long),
     ],
 )
 def test_every_output_equals_litert(file, outputs, config):
@@ -78,27 +80,26 @@ def test_squats_are_tracked_with_one_detection(released, runtime):
 
 
 def test_several_people_on_a_street(released):
-    for runtime in ("jax", "litert"):
-        tracker = Tracker(released, runtime=runtime, settings=Settings(max_people=3))
-        ids = [
-            set(tracker(p.image, p.time).ids.tolist()) - {-1}
-            for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)
-        ]
-        assert max(len(i) for i in ids) >= 2
-        assert len(set.union(*ids)) < 15  # people keep their ids
+    tracker = Tracker(released, runtime="litert", settings=Settings(max_people=3))
+    ids = [
+        set(tracker(p.image, p.time).ids.tolist()) - {-1}
+        for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)
+    ]
+    assert max(len(i) for i in ids) >= 2
+    assert len(set.union(*ids)) < 15  # people keep their ids
 
 
 @pytest.mark.parametrize("decode", ["refine", "regression", "heatmap", "peaks"])
 def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
     expected = np.array(REFERENCE["keypoints"])[:11, :2]
-    runtime = "jax" if decode == "refine" else "litert"  # which compiles the decode alone
     for flip in (False, True):
-        poses = Tracker(released, settings=Settings(decode=decode, flip=flip), runtime=runtime)(
-            astronaut
-        )
+        settings = Settings(decode=decode, flip=flip)
+        # Which compiles the decode alone.
+        poses = Tracker(released, settings=settings, runtime="litert")(astronaut)
         assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 20
 
 
+@pytest.mark.long
 def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released):
     """What anchors are to say of a person is what Google's say.
 
@@ -124,7 +125,7 @@ def test_googles_detector_agrees_with_the_targets_of_its_own_detections(released
 
 
 def test_mask_covers_the_person(released, astronaut):
-    tracker = Tracker(released, settings=Settings(mask=True))
+    tracker = Tracker(released, settings=Settings(mask=True), runtime="litert")
     poses = tracker(astronaut)
     mask = tracker.masks(astronaut, poses)[0]
     assert mask.shape == (512, 512)

@@ -32,18 +32,18 @@ ARGUMENTS = {
 def own(tmp_path_factory):
     """A weights directory with an own keypoint set, batch normalisation and no detector."""
     directory = tmp_path_factory.mktemp("own") / "weights"
-    model = create_model("lite", LayerConfig(convolution="xla"), **ARGUMENTS)
+    model = create_model("smoke", LayerConfig(convolution="xla"), **ARGUMENTS)
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     save_weights(
         directory,
-        {"pose": StoredNetwork("lite", "batch", variables, ARGUMENTS, "test", "none", COCO)},
+        {"pose": StoredNetwork("smoke", "batch", variables, ARGUMENTS, "test", "none", COCO)},
     )
     return directory
 
 
 def test_round_trip_keeps_every_bit_and_folds_for_inference(own):
     stored = read_stored(own)["pose"]
-    model = create_model("lite", LayerConfig(convolution="xla"), **ARGUMENTS)
+    model = create_model("smoke", LayerConfig(convolution="xla"), **ARGUMENTS)
     variables = random_variables(model, jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32))
     jax.tree.map(np.testing.assert_array_equal, stored.variables, variables)
     assert stored.norm == "batch"
