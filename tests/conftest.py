@@ -33,6 +33,7 @@ SLOW_FILES = (
     "test_cli",
     "test_export",
     "test_models",
+    "test_own_keypoints",
 )
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers import random_variables
 
 from blazepose_jax.batches import SceneBatch
@@ -60,6 +61,7 @@ def loss_and_gradients(variables, lowering, plain):
     return jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)(variables["params"])
 
 
+@pytest.mark.long
 def test_frozen_steps_are_those_of_plain_convolutions_and_normalisation():
     model = create_model("smoke_detector", LayerConfig(convolution="xla"))
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)

@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import shared
+from helpers import random_variables, shared
 
 from blazepose_jax import training
 from blazepose_jax.cli.main import main
@@ -34,7 +33,7 @@ from blazepose_jax.training.optimizer import stop_frozen
 from blazepose_jax.training.pose_loss import PoseLosses
 from blazepose_jax.training.targets import Targets
 from blazepose_jax.training.teacher import TrainingModeApply, load_teacher
-from blazepose_jax.weights import import_weights, read_stored, save_weights
+from blazepose_jax.weights import import_weights, save_weights
 from blazepose_jax.weights.directory import StoredNetwork
 
 FIELDS = ("x", "y", "z", "visibility", "presence")
@@ -58,17 +57,15 @@ def smoke():
     """A small net, folded, and crops; its kernels' sizes differ as those of released nets do."""
     images = jax.random.uniform(jax.random.key(1), (4, 128, 128, 3))
     batch = create_model("smoke", LayerConfig(), side=128)
-    variables = jax.jit(lambda k: batch.init(k, images[:1], train=False))(
-        jax.random.key(0, impl="rbg")
-    )
+    variables = random_variables(batch, images[:1])
+    rng = np.random.default_rng(2)
 
     def uneven(path, leaf):
-        name = path[-1].key
-        key = jax.random.fold_in(jax.random.key(2), zlib.crc32(jax.tree_util.keystr(path).encode()))
-        draw = jax.random.normal(key, leaf.shape)
-        return {"scale": leaf * jnp.exp(0.7 * draw), "var": jnp.exp(draw), "mean": 0.3 * draw}.get(
-            name, leaf
-        )
+        draw = rng.normal(size=leaf.shape).astype(np.float32)
+        # What residual branches add is small, as after an init: numbers do not explode.
+        gain = 0.1 if any(part.key == "branch" for part in path) else 1
+        drawn = {"scale": gain * np.exp(0.7 * draw), "var": np.exp(draw), "mean": 0.3 * draw}
+        return drawn.get(path[-1].key, leaf)
 
     return batch, fold_batch_norm(jax.tree_util.tree_map_with_path(uneven, variables)), images
 
@@ -93,24 +90,6 @@ def test_unfolding_keeps_the_function(smoke):
     np.testing.assert_allclose(np.sqrt((kernel**2).mean((0, 1, 2))), np.sqrt(2 / 27), rtol=1e-3)
     with pytest.raises(ValueError, match="needs crops"):
         unfold_batch_norm(batch, folded, [])
-
-
-def test_released_nets_unfold(astronaut, tmp_path):
-    name = "lite"
-    import_weights([shared("models", f"pose_landmark_{name}.tflite")], tmp_path / "w")
-    crops = (
-        jnp.stack([jnp.asarray(astronaut[:256, 100:356]), jnp.asarray(astronaut[100:356, 60:316])])
-        / 255.0
-    )
-    model = create_model(name, LayerConfig())
-    fresh = jax.eval_shape(lambda: model.init(jax.random.key(0), crops[:1], train=False))
-    fresh = jax.tree.map(lambda s: jnp.zeros(s.shape), fresh)
-    unfolded = start_from(str(tmp_path / "w"), "pose", fresh, name, "frozen", [crops])
-    stored = read_stored(tmp_path / "w")["pose"].variables
-    expected = applied(create_model(name, FOLDED), stored, crops, train=False)
-    found = applied(model, unfolded, crops, train=False)
-    for output in ("landmarks", "heatmap", "world", "presence"):
-        assert apart(getattr(expected, output), getattr(found, output)) < 1e-4, output
 
 
 def test_frozen_statistics_stay_and_groups_set_the_pace(smoke):
@@ -194,9 +173,8 @@ def test_a_loss_of_weight_0_is_left_out():
 def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
     _, folded, _ = smoke
     model = create_model("smoke", FOLDED, side=128, keypoints=17)
-    fresh = jax.jit(lambda k: model.init(k, jnp.zeros((1, 128, 128, 3)), train=False))(
-        jax.random.key(3, impl="rbg")
-    )
+    images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
+    fresh = random_variables(model, images)
     taken = take_over(fresh, folded)
     said = capsys.readouterr().out
     assert "params/heads/landmarks/kernel" in said
@@ -232,7 +210,7 @@ def test_what_does_not_fit_starts_fresh_and_is_named(smoke, tmp_path, capsys):
     assert {leaf.dtype for leaf in jax.tree.leaves(started)} == {np.dtype(np.float32)}
     teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), BLAZEPOSE, FIELDS)
     assert teacher is not None
-    assert teacher.network(jnp.zeros((1, 128, 128, 3))).features.shape == (1, 32, 32, 16)
+    assert jax.eval_shape(teacher.network, images).features.shape == (1, 32, 32, 16)
     # A set with fewer points is taught those that it shares, and the ROI points.
     teacher = load_teacher(TeacherConfig(weights=str(tmp_path / "w")), COCO, FIELDS)
     assert teacher is not None
@@ -260,6 +238,7 @@ def targets(points):
     )
 
 
+@jax.jit
 def distilled(outputs, teacher_outputs, goal, trust=jnp.ones((1, 39))):  # noqa: B008
     return distillation_losses(
         outputs,
@@ -345,7 +324,7 @@ def test_a_teacher_steers_the_objective(smoke):
     def apply(variables, pixels):
         return batch.apply(variables, pixels / 255, train=False), {}
 
-    def loss(teacher):
+    def loss(variables, records, teacher):
         return training.pose_objective(
             apply,
             variables,
@@ -359,14 +338,16 @@ def test_a_teacher_steers_the_objective(smoke):
             teacher=teacher,
         )
 
-    alone, (parts, _) = loss(None)
+    teacher = Teacher(network, TeacherConfig(), BLAZEPOSE, tuple(range(39)), tuple(range(5)))
+    (alone, (parts, _)), (both, (taught, _)) = jax.jit(
+        lambda *inputs: (loss(*inputs, None), loss(*inputs, teacher))
+    )(variables, records)
     assert not any(name.startswith("teacher") for name in parts)
-    rows, columns = tuple(range(39)), tuple(range(5))
-    both, (parts, _) = loss(Teacher(network, TeacherConfig(), BLAZEPOSE, rows, columns))
-    assert "teacher_peaks" in parts
+    assert "teacher_peaks" in taught
     assert float(both) != pytest.approx(float(alone))
 
 
+@pytest.mark.long
 def test_a_teacher_finds_people_whose_hips_nobody_labelled(tmp_path):
     """On real photographs; the teacher places the square and labels nothing."""
     source = shared("data", "lsp_train")

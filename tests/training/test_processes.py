@@ -51,7 +51,7 @@ def start(workdir, fails=""):
     return runs
 
 
-@pytest.mark.parametrize("told", [0, 1])
+@pytest.mark.parametrize("told", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_sigterm_to_one_stops_both(tmp_path, told):
     runs = start(tmp_path)
     runs[told].send_signal(signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_sigterm_to_one_stops_both(tmp_path, told):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_dead_process_ends_the_other_with_one_line(tmp_path, killed):
     """Process 0 coordinates: without it XLA aborts; without another one a collective fails."""
     runs = start(tmp_path)
