@@ -73,6 +73,7 @@ def test_inference_as_a_function(tmp_path, monkeypatch):
     assert abs(found["by_noise"] - found["x"]) < 1
 
 
+@pytest.mark.long
 def test_train_your_own_keypoints(tmp_path, monkeypatch):
     pytest.importorskip("litert_converter")
     found = run_notebook("train_your_own_keypoints", tmp_path, monkeypatch)

@@ -12,6 +12,7 @@ from PIL import Image
 from blazepose_jax.cli.main import main
 from blazepose_jax.data.readers import DataConfig, open_readers
 from blazepose_jax.evaluation.report import TORSOS, choose_torso
+from blazepose_jax.io.images import read_image
 from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
 from blazepose_jax.weights import save_weights
@@ -105,7 +106,7 @@ def test_who_calibrates_judges_nothing(tmp_path):
         Image.fromarray(np.full((200, 220, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
     material = read_calibration_set(str(folder), BLAZEPOSE)
     calibrating, judging = (
-        {int(image.mean()) // 20 for image, _ in rows}
+        {int(read_image(path).mean()) // 20 for path, _ in rows}
         for rows in (material.images, material.judged)
     )
     assert calibrating
