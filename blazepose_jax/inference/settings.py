@@ -10,6 +10,12 @@ MIN_SCORE = 0.5
 # Google's detector has a good candidate in 93.5 % of the photographs of LSP's test half from this
 # score on, in 88.7 % from 0.5 on.
 MIN_SEARCH_SCORE = 0.2
+PROBABILITIES = (
+    "min_detection_confidence",
+    "min_presence_confidence",
+    "nms_threshold",
+    "association_threshold",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +102,10 @@ def check_settings(settings: Settings) -> None:
     check_name(settings.search, SEARCHES, "search")
     if settings.max_people < 1:
         raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, float) and not 0 <= value <= 1:
-            raise BlazePoseError(f"{field.name} is {value}: it must lie between 0 and 1")
+    for name in PROBABILITIES:
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value <= 1:
+            raise BlazePoseError(f"{name} is {value}: it must lie between 0 and 1")
     for name, value in dataclasses.asdict(settings.filters).items():
         if not (value > 0 and math.isfinite(value)):
             raise BlazePoseError(f"{name} is {value}: it must be a finite number above 0")

@@ -89,6 +89,12 @@ def test_a_steady_person_is_searched_for_once_under_scan():
     assert int(state.detector_runs) == 1
 
 
+@pytest.mark.parametrize("value", [2, -0.1, float("nan")])
+def test_what_is_no_probability_is_refused(value):
+    with pytest.raises(BlazePoseError, match="must lie between 0 and 1"):
+        check_settings(Settings(min_presence_confidence=value))
+
+
 def test_unknown_searches_are_refused():
     with pytest.raises(BlazePoseError, match="unknown search 'fast'"):
         check_settings(Settings(search="fast"))
