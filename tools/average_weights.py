@@ -33,10 +33,11 @@ def average(start: StoredNetwork, end: StoredNetwork, share: float) -> StoredNet
         raise BlazePoseError(f"--share is {share}: it must lie between 0 and 1")
     start, end = start.folded(), end.folded()
     shapes = [jax.tree.map(np.shape, net.variables) for net in (start, end)]
-    if (start.model, shapes[0]) != (end.model, shapes[1]):
+    same = [(net.model, net.arguments, net.skeleton) for net in (start, end)]
+    if same[0] != same[1] or shapes[0] != shapes[1]:
         raise BlazePoseError(
-            f"{start.model} and {end.model} differ in their variables: average a net with the one"
-            " that its training began with"
+            f"{start.model} and {end.model} differ in their variables or points: average a net"
+            " with the one that its training began with"
         )
     variables = jax.tree.map(
         lambda a, b: (1 - share) * np.asarray(a, np.float32) + share * np.asarray(b, np.float32),
@@ -55,7 +56,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=0.5)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args(argv)
+    if args.output.exists():
+        parser.error(f"--output {args.output} exists: name a new folder")
     start, end = (read_stored(locate(path)) for path in (args.start, args.end))
+    if "pose" not in start or "pose" not in end:
+        parser.error("both weights need a pose net")
     save_weights(args.output, {**start, "pose": average(start["pose"], end["pose"], args.share)})
 
 

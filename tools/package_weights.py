@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--kind", choices=KINDS, required=True)
-    parser.add_argument("--name", choices=[n for n, r in RELEASES.items() if not r.files])
+    names = [name for name, release in RELEASES.items() if not release.files]
+    parser.add_argument("--name", choices=names, required=True)
     parser.add_argument("--card", type=Path, required=True)
     args = parser.parse_args(argv)
     net = read_stored(args.weights)[args.kind].folded()

@@ -106,6 +106,8 @@ def run(args: Namespace) -> None:
     }
     hits = np.stack(hits_by_person(found, data, names, torso), -1).tolist()
     people_ids = [one.person.label or str(one.person.id) for one in found]
+    if len(set(people_ids)) < len(people_ids):  # as merged files have them
+        people_ids = [str(one.person.id) for one in found]
     rows["hits_by_person"] = dict(zip(people_ids, hits, strict=True))
     # Before anything is printed: whoever reads it may hang up.
     if args.json:
@@ -152,12 +154,14 @@ def write_pictures(
       path: of the picture.
     """
     columns = [data.names.index(name) for name in names]
+    labelled = [p for p in predictions if (p.person.visibility_flags[columns] > 0).any()]
+    predictions = labelled or predictions
     order = np.argsort([mean_error(p, columns) for p in predictions])
     tiles = []
     for i in [*order[:PICTURES], *order[-PICTURES:]]:
         p = predictions[int(i)]
-        labelled = (p.person.visibility_flags > 0)[columns, None]
-        points = np.where(labelled, p.person.keypoints[columns], np.nan)
+        known = (p.person.visibility_flags > 0)[columns, None]
+        points = np.where(known, p.person.keypoints[columns], np.nan)
         tile = draw_points(read_image(p.person.image), points, WHITE)
         tiles.append(draw_points(tile, p.keypoints, RED))
     save_image(contact_sheet(tiles, COLUMNS), path)

@@ -196,11 +196,14 @@ def report(
     sigmas = metrics.oks_sigmas(skeleton, names)
     similarity = np.asarray(metrics.oks(rows.predicted, rows.true, labelled, areas, sigmas))
     scores = np.array([p.score for p in predictions])
+    # COCO leaves out people without a labelled point.
+    some = labelled.any(1)
+    precision = metrics.average_precision(similarity[some], scores[some]) if some.any() else None
     return {
         "pck@0.2": rows.rate(0.2, labelled),
         "pck@0.1": rows.rate(0.1, labelled),
         "coco17_pck@0.2": rows.rate(0.2, labelled, coco) if coco else None,
-        "oks_ap": round(100 * metrics.average_precision(similarity, scores), 2),
+        "oks_ap": None if precision is None else round(100 * precision, 2),
         "people": len(predictions),
         "people_found": int((scores > 0).sum()),
         "points": int(labelled.sum()),

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from blazepose_jax.data.readers import DataConfig, count_records
@@ -138,6 +139,45 @@ def _parse(current: Any, text: str, whole: str) -> Any:
     return value
 
 
+# Numbers of a config that count something, and the least of each.
+COUNTS = {
+    "optimizer.steps": 1,
+    "optimizer.batch_size": 1,
+    "data.people": 1,
+    "data.size": 1,
+    "data.held_out": 0,
+    "log_every": 1,
+    "validate_every": 1,
+    "checkpoint_every": 1,
+}
+# Pairs of a name and a value.
+PAIRS = ("optimizer.groups", "optimizer.fresh_rows", "model.arguments")
+
+
+def check_config(config: Config) -> None:
+    """Check values that types do not.
+
+    Raises:
+      BlazePoseError: a count that is too small, a seed that is none, or pairs that are none.
+    """
+    for name, least in COUNTS.items():
+        value = attrgetter(name)(config)
+        if value < least:
+            raise BlazePoseError(f"{name} is {value}: it must be {least} or more")
+    if not 0 <= config.seed < 2**32:
+        raise BlazePoseError(f"seed is {config.seed}: it must be from 0 to {2**32 - 1}")
+    for name in PAIRS:
+        value = attrgetter(name)(config)
+        if not all(
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
+            for pair in value
+        ):
+            raise BlazePoseError(
+                f"{name} is {value!r}: it must be pairs of a name and a value, like"
+                " (('backbone', 0.1),), with the comma"
+            )
+
+
 def configure(experiment: str, words: Sequence[str]) -> Config:
     """The config of a run.
 
@@ -149,10 +189,12 @@ def configure(experiment: str, words: Sequence[str]) -> Config:
       The experiment's config, changed for the number of records and by ``words``.
 
     Raises:
-      BlazePoseError: as for ``load_experiment`` and ``override``; no such records.
+      BlazePoseError: as for ``load_experiment``, ``override`` and ``check_config``; no such
+        records.
     """
     config = load_experiment(experiment)
     changed = override(config, words)
+    check_config(changed)
     if not (config.sizes and changed.data.records):
         return changed
     count = count_records(changed.data.records)

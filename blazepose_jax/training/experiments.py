@@ -10,7 +10,13 @@ from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.io.shipped import shipped
 from blazepose_jax.models import MODELS, TEST_MODELS, ModelSpec
 from blazepose_jax.training.step import Objective
-from blazepose_jax.weights.own import ExperimentFile, OwnNetwork, own_networks, run_file
+from blazepose_jax.weights.own import (
+    ExperimentFile,
+    OwnNetwork,
+    own_networks,
+    run_file,
+    told_by_line,
+)
 
 # Names of earlier versions, which had one file a variant.
 ALIASES = {
@@ -117,10 +123,11 @@ def read_experiment(name: str) -> Any:
             raise BlazePoseError(
                 f"experiment {name!r}: {path.name} has no VARIANTS, leave out ':{variant}'"
             )
-        return module.get_config()
-    return module.get_config(
-        check_name(variant, variants, f"variant of {place}") if variant else variants[0]
-    )
+        with told_by_line(path.resolve()):
+            return module.get_config()
+    chosen = check_name(variant, variants, f"variant of {place}") if variant else variants[0]
+    with told_by_line(path.resolve()):
+        return module.get_config(chosen)
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -57,7 +57,7 @@ def begin(
     skeleton: Skeleton,
     experiment: ExperimentFile | None = None,
 ) -> Start:
-    """The start of a run: that of an earlier command, or a new one, which is written down.
+    """The start of a run: that of an earlier command, or a new one, which ``write_start`` keeps.
 
     Args:
       workdir: of the run.
@@ -89,9 +89,12 @@ def begin(
             fresh_rows=tuple(source.name for source in sources if not source.known),
             has_roi_points=stored.skeleton.has_roi_points,
         )
-    if jax.process_index() == 0:
-        write_text(place, json.dumps(dataclasses.asdict(start), indent=2) + "\n")
     return start
+
+
+def write_start(workdir: Path, start: Start) -> None:
+    """Keep a start for the commands that go on."""
+    write_text(workdir / NAME, json.dumps(dataclasses.asdict(start), indent=2) + "\n")
 
 
 def find(path: str, kind: str, experiment: ExperimentFile | None = None) -> StoredNetwork:
@@ -118,6 +121,7 @@ def start_from(
     *,
     skeleton: Skeleton | None = None,
     fields: tuple[str, ...] = FIELDS,
+    side: int | None = None,
     experiment: ExperimentFile | None = None,
 ) -> Variables:
     """Variables of a weights directory with the normalisation that is trained.
@@ -133,19 +137,26 @@ def start_from(
       crops: (B, S, S, 3) normalised, to unfold folded weights on; read only where that is needed.
       skeleton: of the experiment's pose net.
       fields: columns of its landmarks.
+      side: S, px; None where it is not compared.
       experiment: as for ``begin``.
 
     Returns:
       Variables with the names and shapes of ``fresh``.
 
     Raises:
-      BlazePoseError: no such network in the directory, or one of another architecture.
+      BlazePoseError: no such network in the directory, or one of another architecture or input.
     """
     stored = find(path, kind, experiment)
     if stored.model != model:
         raise BlazePoseError(
             f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
             "name another --init"
+        )
+    had = stored.arguments.get("side", stored.spec.side)
+    if side not in (None, had):
+        raise BlazePoseError(
+            f"the weights look at {had} px, the net that learns at {side}: leave model.side at"
+            f" {had}, or train without --init"
         )
     # Shipped weights are float16, in which Adam's squares of small gradients are 0.
     variables = jax.tree.map(lambda a: np.asarray(a, np.float32), stored.variables)

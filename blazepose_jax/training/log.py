@@ -15,6 +15,9 @@ class MetricLog:
     """What a run tells people and programs.
 
     In a run of several processes only the first one tells.
+
+    Attributes:
+      validated: steps whose validations stand in the log.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class MetricLog:
         )
         self._sums, self._count, self._silent, self._bar, self._events = {}, 0, silent, None, None
         self._last = (first, time.perf_counter())
+        self.validated: set[int] = set()
         if silent:
             return
         kept = []
         if self._path.is_file():
             kept = [row for row in read_json_lines(self._path) if 0 <= _step_of(row) <= first]
+        self.validated = {_step_of(row) for row in kept if row.get("kind") == "validation"}
         write_text(self._path, "".join(f"{json.dumps(row)}\n" for row in kept))
         with contextlib.suppress(ImportError):
             from tensorboardX import SummaryWriter

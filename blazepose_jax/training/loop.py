@@ -14,12 +14,13 @@ from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.models import spec_of
 from blazepose_jax.training.best import Best
 from blazepose_jax.training.checkpoints import Checkpoints
-from blazepose_jax.training.config import Config
+from blazepose_jax.training.config import Config, check_config
 from blazepose_jax.training.experiments import NO_OWN_PARTS, OwnParts
-from blazepose_jax.training.initialise import begin
+from blazepose_jax.training.initialise import begin, write_start
 from blazepose_jax.training.log import MetricLog
 from blazepose_jax.training.processes import agreed, wait_for_all
 from blazepose_jax.training.report import write_report
+from blazepose_jax.training.resume import NAME as CONFIG
 from blazepose_jax.training.resume import check_resumed, record
 from blazepose_jax.training.run_control import check_finite, locked
 from blazepose_jax.training.step import TrainState
@@ -52,6 +53,7 @@ def train(
       BlazePoseError: bad data or config, a workdir in use, a started run that is to go on as
         another one, a loss that is not finite.
     """
+    check_config(config)
     check_sources((init, config.teacher.weights), workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     leads = jax.process_index() == 0
@@ -62,11 +64,14 @@ def train(
         checkpoints = Checkpoints(workdir / "checkpoints")
         stack.callback(checkpoints.close)
         done = max(checkpoints.steps(), default=0)
+        check_weights(workdir, done)
         changes = check_resumed(workdir, config, done, init=init, allow_changes=allow_changes)
         learn, held_out = open_readers(config.data, spec.kind)
         start = begin(workdir, init, spec.kind, learn.skeleton, own.file)
         trainer = Trainer(config, learn, held_out, start, own)
         state = trainer.fresh_state(None if done else start.weights or None)
+        if leads and init is not None:
+            write_start(workdir, start)
         # Rendering and compiling take them apart; the next lines communicate.
         wait_for_all("set up")
         first, state, position = checkpoints.restore(state) or (0, state, None)
@@ -127,6 +132,26 @@ def check_sources(sources: tuple[str | None, ...], workdir: Path) -> None:
             )
 
 
+def check_weights(workdir: Path, done: int) -> None:
+    """Refuse to write over weights that this run has not made, or that it can't go on from.
+
+    Raises:
+      BlazePoseError: there are such.
+    """
+    names = [name for name in ("weights", LAST) if (workdir / name).exists()]
+    if done or not names:
+        return
+    if not (workdir / CONFIG).is_file():
+        raise BlazePoseError(
+            f"{workdir / names[0]} exists and is of no run in {workdir}: name another --workdir"
+        )
+    if step := Best(workdir).step:
+        raise BlazePoseError(
+            f"{workdir} holds the weights of step {step} and no checkpoint to go on from: name a"
+            f" new --workdir, or remove {workdir / names[0]} and best.json to begin again"
+        )
+
+
 def announce(trainer: Trainer, first: int) -> None:
     """Print what is about to be trained, on what."""
     config, skeleton = trainer.config, trainer.task.skeleton
@@ -179,8 +204,10 @@ def run_steps(
       BlazePoseError: a loss that is not finite.
     """
     config, steps, pending = trainer.config, trainer.config.optimizer.steps, None
-    if first == 0 and trainer.start.weights:
-        validate(trainer, state, 0, log, best, workdir)
+    # What a run that goes on was stopped before: the best weights are those of one that was not.
+    owes = best is not None and first not in log.validated
+    if agreed(owes and due(first, config) and (first > 0 or bool(trainer.start.weights))):
+        validate(trainer, state, first, log, best, workdir)
     for step in range(first + 1, steps + 1):
         batch = trainer.batch(step - 1)
         state, metrics = trainer.step(state, batch, step - 1)
@@ -189,7 +216,7 @@ def run_steps(
         pending = (step, batch, metrics)
         stop = agreed(interrupted()) and step < steps
         saves = stop or step % config.checkpoint_every == 0 or step == steps
-        validates = not stop and (step % config.validate_every == 0 or step == steps)
+        validates = not stop and due(step, config)
         if saves or validates:
             log.step(*check_finite(*pending, state, workdir))
             pending = None
@@ -200,6 +227,11 @@ def run_steps(
         if validates:
             validate(trainer, state, step, log, best, workdir)
     return state, steps
+
+
+def due(step: int, config: Config) -> bool:
+    """Whether the state after a step is measured."""
+    return step % config.validate_every == 0 or step == config.optimizer.steps
 
 
 def validate(

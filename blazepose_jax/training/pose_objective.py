@@ -163,7 +163,7 @@ def pose_hits(
       () hits by name, "pck@0.2" and "pck@0.1" of the regression, "refine_pck@..." of MediaPipe's
       refinement where the net has heatmaps at inference; and () points. Both count labels as
       ``measured_by`` weighs them. The torso is left shoulder
-      to right hip where the skeleton has them (evalLSP), else up to centre.
+      to right hip where both are labelled (evalLSP), else up to centre.
     """
     keys = jax.random.split(jax.random.key(0), batch.pixels.shape[0])
     targets = jax.vmap(lambda k, r: sample_targets(k, r, skeleton, side, NO_AUGMENTATION))(
@@ -172,8 +172,10 @@ def pose_hits(
     outputs = apply(variables, jnp.asarray(targets.image))
     torso = targets.torso
     if all(name in skeleton.body_names for name in LSP_TORSO):
-        a, b = (targets.keypoints_crop[:, skeleton.body_names.index(name)] for name in LSP_TORSO)
-        torso = jnp.linalg.norm(a - b, axis=-1)
+        ends = jnp.array([skeleton.body_names.index(name) for name in LSP_TORSO])
+        a, b = targets.keypoints_crop[:, ends[0]], targets.keypoints_crop[:, ends[1]]
+        is_known = (targets.label_weight[:, ends] > 0).all(-1)
+        torso = jnp.where(is_known, jnp.linalg.norm(a - b, axis=-1), torso)
     scored = measured_by(targets) * (batch.weight > 0)[:, None]
     hits = {}
     decodes = {"regression": ""} | ({} if outputs.heatmap is None else {"refine": "refine_"})

@@ -98,6 +98,7 @@ class PoseTask:
             learn.skeleton,
             model.fields,
             own.file,
+            side=model.side,
             layers=layer_config(model),
         )
         # A set without centre and up points can say by ROI points alone where to look next.

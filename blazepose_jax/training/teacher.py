@@ -18,6 +18,7 @@ def load_teacher(
     skeleton: Skeleton,
     fields: tuple[str, ...],
     experiment: ExperimentFile | None = None,
+    side: int | None = None,
     layers: LayerConfig | None = None,
 ) -> Teacher | None:
     """The teacher that an experiment names.
@@ -30,13 +31,14 @@ def load_teacher(
       skeleton: of the student's records.
       fields: columns of the student's landmarks.
       experiment: that is trained; it brings the network of a teacher that refers to it.
+      side: S of the student, px; None where it does not matter.
       layers: the student's; the teacher of the zoo computes in the same type and lowering.
 
     Returns:
       Teacher, or None where the experiment has none or it shares no point with the student.
 
     Raises:
-      BlazePoseError: no pose net, or one that lacks a field.
+      BlazePoseError: no pose net, one that lacks a field, or one of another input.
     """
     if not config.weights:
         return None
@@ -50,6 +52,8 @@ def load_teacher(
             f"teacher {config.weights!r} does not predict {lacking[0]!r}, which the student is to "
             "learn: name another teacher, or leave it out with model.fields"
         )
+    if side is not None:
+        _check_side(config.weights, network, side)
     if network.skeleton.has_roi_points:
         skeleton = skeleton.with_roi_points()
     sources = row_sources(network.skeleton, skeleton)
@@ -87,12 +91,16 @@ def load_detector(weights: str, side: int, experiment: ExperimentFile | None = N
     network = load_weights(weights, experiment=experiment).detector
     if network is None:
         raise BlazePoseError(f"teacher {weights!r} holds no detector: name one in teacher.weights")
+    _check_side(weights, network, side)
+    return network
+
+
+def _check_side(weights: str, network: Network, side: int) -> None:
     if network.side != side:
         raise BlazePoseError(
-            f"teacher {weights!r} looks at {network.side} px, the detector that learns at {side}:"
-            " name one of the same input in teacher.weights"
+            f"teacher {weights!r} looks at {network.side} px, the net that learns at {side}:"
+            " name one of the same input in teacher.weights, or none"
         )
-    return network
 
 
 class TrainingModeApply:

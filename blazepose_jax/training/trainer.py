@@ -156,6 +156,7 @@ class Trainer:
                 self._inputs(),
                 skeleton=self.task.skeleton,
                 fields=model.fields,
+                side=side,
                 experiment=self.own.file,
             )
         return self._everywhere(create_train_state(variables, self.optimizer))

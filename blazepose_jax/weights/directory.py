@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from blazepose_jax.models import LayerConfig, ModelSpec, check_arguments, create
 from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Variables
-from blazepose_jax.weights.description import NAME, Entry, write_description
+from blazepose_jax.weights.description import KINDS, NAME, Entry, write_description
 from blazepose_jax.weights.own import ExperimentFile, OwnNetwork, find_own
 
 MAX_BYTES = 2**31  # of one file
@@ -76,7 +77,8 @@ def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
     """Write a weights directory: whole or not at all, in the place of an older one in one step.
 
     Args:
-      directory: new, empty, or a weights directory, which is replaced.
+      directory: new, empty, or a weights directory, whose networks are replaced; what else lies in
+        it stays.
       networks: by kind, ``detector`` and / or ``pose``.
 
     Raises:
@@ -91,9 +93,22 @@ def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
     try:
         described = {kind: _write_network(folder.part, kind, net) for kind, net in networks.items()}
         write_description(folder.part, described)
+        _keep_others(directory, folder.part)
         folder.finish(replace=True)
     finally:
         folder.discard()
+
+
+def _keep_others(old: Path, new: Path) -> None:
+    """Copy what a user has put beside the networks."""
+    ours = {NAME, *(f"{kind}.{suffix}" for kind in KINDS for suffix in ("safetensors", "tflite"))}
+    for entry in old.iterdir() if old.is_dir() else ():
+        if entry.name in ours:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, new / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, new / entry.name, follow_symlinks=False)
 
 
 def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:

@@ -142,7 +142,9 @@ def import_weights(
     check_name(pose, NPM_MEMBERS, "pose net")
     files: dict[str, bytes] = {}
     for source in sources:
-        files |= _read_source(source, pose)
+        for name, data in _read_source(source, pose).items():
+            # Model hubs call many a file 1.tflite.
+            files[f"{source}: {name}" if name in files else name] = data
     networks = import_files(files)
     save_weights(Path(directory), networks)
     return networks

@@ -3,12 +3,13 @@
 A file is run only where a user names it; nothing is registered, the specs are handed on.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -156,17 +157,28 @@ def _run_once(path: Path, source: bytes) -> ModuleType:
     module.__file__ = str(path)
     # Dataclasses with annotations as text look their module up here.
     sys.modules[name] = module
-    try:
+    with told_by_line(path):
         # Not by an import: Python takes a file that was changed within a second, to the same
         # length, for the one that it has compiled before.
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+@contextlib.contextmanager
+def told_by_line(path: Path) -> Iterator[None]:
+    """Turn whatever a user's file raises into one line.
+
+    Raises:
+      BlazePoseError: with the line of the file that failed.
+    """
+    try:
+        yield
     except BlazePoseError:
         raise
-    except Exception as error:  # whatever a user's file raises
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)] or [1]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
         raise BlazePoseError(
             f"{path} fails in line {line} ({type(error).__name__}: {error}): correct it"
         ) from error
-    return module

@@ -302,3 +302,30 @@ def test_what_nobody_trusts_costs_nothing():
     full = float(loss_of(wrong, np.ones(COUNT)))
     # A weighted mean: half the weight of one among 35.
     assert float(loss_of(wrong, half)) == pytest.approx(full * 0.5 * 35 / 34.5, rel=1e-3)
+
+
+def test_a_torso_is_measured_between_labels():
+    """Records keep points that nobody labelled at the picture's corner, far from the person."""
+    one = record()
+    hip = BLAZEPOSE.keypoints.index("right_hip")
+    unlabelled = one.replace(
+        keypoints=one.keypoints.at[hip].set(-2000.0),
+        visibility_flags=one.visibility_flags.at[hip].set(0),
+    )
+    batch = jax.tree.map(lambda a: jnp.asarray(a)[None], unlabelled)
+
+    def corner(_, images):
+        return PoseOutputs(jnp.zeros((1, 39, 5)), jnp.zeros((1, 1)))
+
+    hits, count = jax.jit(
+        lambda b: training.pose_hits(
+            corner,
+            {},
+            b,
+            skeleton=BLAZEPOSE,
+            fields=("x", "y", "z", "visibility", "presence"),
+            side=256,
+        )
+    )(batch)
+    assert count == 31
+    assert hits["pck@0.2"] == 0

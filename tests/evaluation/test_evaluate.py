@@ -9,11 +9,12 @@ from helpers import NAMES, person, shared, standing, write_folder
 from PIL import Image
 
 from blazepose_jax.cli.main import main
-from blazepose_jax.data.annotations import Person, describe_dropped, true_roi
+from blazepose_jax.data.annotations import Annotations, Person, describe_dropped, true_roi
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation import metrics
-from blazepose_jax.evaluation.predict import jittered
+from blazepose_jax.evaluation.predict import Prediction, jittered
+from blazepose_jax.evaluation.report import report
 from blazepose_jax.skeleton import COCO
 
 BAD = [
@@ -200,3 +201,19 @@ def test_evaluate_refuses_what_it_must(capsys, released, tmp_path):
     (folder / "annotations.json").write_text(json.dumps(data), encoding="utf-8")
     assert main(words) == 2
     assert "share no name" in capsys.readouterr().err
+
+
+def test_average_precision_leaves_out_people_of_whom_nothing_is_labelled(tmp_path):
+    points = standing()[:, :2].astype(np.float32)
+    flags = np.full(17, 2, np.int32)
+    nose = np.where(np.arange(17) == 0, 2, 0).astype(np.int32)
+    people = tuple(
+        Person(i, tmp_path / "a.jpg", points, flags, 5600.0, "")
+        for i, flags in enumerate((flags, nose))
+    )
+    data = Annotations(NAMES, people, {})
+    names = ("left_wrist", "right_wrist")
+    rows = [NAMES.index(name) for name in names]
+    found = [Prediction(p, points[rows], np.ones(2, np.float32), 0.9, None) for p in people]
+    assert report(found, data, names, None, COCO)["oks_ap"] == 100
+    assert report(found[1:], data, names, None, COCO)["oks_ap"] is None

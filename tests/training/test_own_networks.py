@@ -170,6 +170,10 @@ def test_mistakes_in_a_file_are_one_line(tmp_path, capsys):
     assert "must be a dict of names to models.ModelSpec" in fails(capsys, *train)
     file.write_text(f"{EXAMPLE}\nOBJECTIVE = 'mine'\n")
     assert "must be a function" in fails(capsys, *train)
+    file.write_text("def get_config():\n    return 1 / 0\n")
+    assert "fails in line 2 (ZeroDivisionError" in fails(capsys, *train)
+    file.write_text("import sys\nsys.exit(3)\n")
+    assert "fails in line 2 (SystemExit" in fails(capsys, *train)
 
 
 def test_an_objective_must_take_what_it_is_given(tmp_path):

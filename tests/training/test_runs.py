@@ -502,6 +502,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(tmp_path):
         (("optimizer.rule=adam",), "did you mean 'adamw'"),
         (("model.name=smoke_detector",), "learns from scenes"),
         (("--init", "gone"), "do not exist"),
+        (("validate_every=0",), "validate_every is 0: it must be 1 or more"),
+        (("optimizer.batch_size=-8",), "optimizer.batch_size is -8: it must be 1 or more"),
+        (("seed=-1",), "seed is -1: it must be from 0 to"),
+        (("optimizer.groups=(('backbone',0.1))",), "pairs of a name and a value"),
         (("teacher.weights=gone",), "do not exist"),
     ],
 )

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import struct
 import types
 import zipfile
@@ -281,3 +282,29 @@ class TestReleasedFiles:
         lite.write_bytes(data)
         with pytest.raises(BlazePoseError, match="second pose net"):
             import_weights([lite, shared("models", "pose_landmark_full.tflite")], tmp_path / "out")
+
+
+def test_what_lies_beside_the_networks_stays(random_weights, tmp_path):
+    shutil.copytree(random_weights, tmp_path / "w")
+    (tmp_path / "w" / "pose.task").write_bytes(b"mine")
+    (tmp_path / "w" / "notes").mkdir()
+    (tmp_path / "w" / "notes" / "a.txt").write_text("mine, too")
+    networks = read_stored(tmp_path / "w")
+    save_weights(tmp_path / "w", {"pose": networks["pose"]})
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == [
+        "model.json",
+        "notes",
+        "pose.safetensors",
+        "pose.task",
+    ]
+    assert (tmp_path / "w" / "notes" / "a.txt").read_text() == "mine, too"
+
+
+def test_files_of_one_name_are_two_files(tmp_path):
+    sources = []
+    for name in ("pose_detection.tflite", "pose_landmark_lite.tflite"):
+        folder = tmp_path / name.removesuffix(".tflite")
+        folder.mkdir()
+        sources.append(folder / "1.tflite")
+        shutil.copy(shared("models", name), sources[-1])
+    assert set(import_weights(sources, tmp_path / "w")) == {"detector", "pose"}
