@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -90,6 +90,16 @@ class OutputFolder:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._name = reserve(self.path, folder=True)
         self.part = self._name.path
+
+    def keep_others(self, ours: Container[str]) -> None:
+        """Copy what the folder that is to be replaced holds besides names of ours."""
+        for entry in self.path.iterdir() if self.path.is_dir() else ():
+            if entry.name in ours:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.copytree(entry, self.part / entry.name, symlinks=True)
+            else:
+                shutil.copy2(entry, self.part / entry.name, follow_symlinks=False)
 
     def finish(self, *, replace: bool = False) -> None:
         """Give the folder its name.

@@ -147,17 +147,7 @@ def start_from(
       BlazePoseError: no such network in the directory, or one of another architecture or input.
     """
     stored = find(path, kind, experiment)
-    if stored.model != model:
-        raise BlazePoseError(
-            f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
-            "name another --init"
-        )
-    had = stored.arguments.get("side", stored.spec.side)
-    if side not in (None, had):
-        raise BlazePoseError(
-            f"the weights look at {had} px, the net that learns at {side}: leave model.side at"
-            f" {had}, or train without --init"
-        )
+    _check_fit(stored, model, side)
     # Shipped weights are float16, in which Adam's squares of small gradients are 0.
     variables = jax.tree.map(lambda a: np.asarray(a, np.float32), stored.variables)
     if stored.norm == "folded" and norm != "folded":
@@ -173,6 +163,20 @@ def start_from(
         print(describe_sources(sources))
         variables = with_rows(variables, fresh, sources, old_fields, fields)
     return take_over(fresh, variables)
+
+
+def _check_fit(stored: StoredNetwork, model: str, side: int | None) -> None:
+    if stored.model != model:
+        raise BlazePoseError(
+            f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
+            "name another --init"
+        )
+    had = stored.arguments.get("side", stored.spec.side)
+    if side not in (None, had):
+        raise BlazePoseError(
+            f"the weights look at {had} px, the net that learns at {side}: leave model.side at"
+            f" {had}, or train without --init"
+        )
 
 
 def with_rows(

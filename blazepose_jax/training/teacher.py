@@ -42,18 +42,8 @@ def load_teacher(
     """
     if not config.weights:
         return None
-    network = load_weights(config.weights, experiment=experiment).pose
-    if network is None or network.skeleton is None:
-        raise BlazePoseError(
-            f"teacher {config.weights!r} holds no pose net: name one in teacher.weights"
-        )
-    if lacking := sorted(set(fields) - set(network.fields)):
-        raise BlazePoseError(
-            f"teacher {config.weights!r} does not predict {lacking[0]!r}, which the student is to "
-            "learn: name another teacher, or leave it out with model.fields"
-        )
-    if side is not None:
-        _check_side(config.weights, network, side)
+    network = _pose_net(config.weights, fields, side, experiment)
+    assert network.skeleton is not None
     if network.skeleton.has_roi_points:
         skeleton = skeleton.with_roi_points()
     sources = row_sources(network.skeleton, skeleton)
@@ -77,6 +67,21 @@ def load_teacher(
     )
 
 
+def _pose_net(
+    weights: str, fields: tuple[str, ...], side: int | None, experiment: ExperimentFile | None
+) -> Network:
+    network = load_weights(weights, experiment=experiment).pose
+    if network is None or network.skeleton is None:
+        raise BlazePoseError(f"teacher {weights!r} holds no pose net: name one in teacher.weights")
+    if lacking := sorted(set(fields) - set(network.fields)):
+        raise BlazePoseError(
+            f"teacher {weights!r} does not predict {lacking[0]!r}, which the student is to "
+            "learn: name another teacher, or leave it out with model.fields"
+        )
+    _check_side(weights, network, side)
+    return network
+
+
 def load_detector(weights: str, side: int, experiment: ExperimentFile | None = None) -> Network:
     """The detector that teaches another one.
 
@@ -95,8 +100,8 @@ def load_detector(weights: str, side: int, experiment: ExperimentFile | None = N
     return network
 
 
-def _check_side(weights: str, network: Network, side: int) -> None:
-    if network.side != side:
+def _check_side(weights: str, network: Network, side: int | None) -> None:
+    if side not in (None, network.side):
         raise BlazePoseError(
             f"teacher {weights!r} looks at {network.side} px, the net that learns at {side}:"
             " name one of the same input in teacher.weights, or none"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,9 @@ from blazepose_jax.weights.description import KINDS, NAME, Entry, write_descript
 from blazepose_jax.weights.own import ExperimentFile, OwnNetwork, find_own
 
 MAX_BYTES = 2**31  # of one file
+
+# Files of a weights directory.
+OURS = {NAME, *(f"{kind}.{suffix}" for kind in KINDS for suffix in ("safetensors", "tflite"))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,22 +95,10 @@ def save_weights(directory: Path, networks: dict[str, StoredNetwork]) -> None:
     try:
         described = {kind: _write_network(folder.part, kind, net) for kind, net in networks.items()}
         write_description(folder.part, described)
-        _keep_others(directory, folder.part)
+        folder.keep_others(OURS)
         folder.finish(replace=True)
     finally:
         folder.discard()
-
-
-def _keep_others(old: Path, new: Path) -> None:
-    """Copy what a user has put beside the networks."""
-    ours = {NAME, *(f"{kind}.{suffix}" for kind in KINDS for suffix in ("safetensors", "tflite"))}
-    for entry in old.iterdir() if old.is_dir() else ():
-        if entry.name in ours:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, new / entry.name, symlinks=True)
-        else:
-            shutil.copy2(entry, new / entry.name, follow_symlinks=False)
 
 
 def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
