@@ -146,7 +146,7 @@ def test_where_a_teacher_sees_somebody_nothing_is_taught():
 
 
 def test_a_teacher_needs_a_detector_of_the_same_input(random_weights, tmp_path):
-    with pytest.raises(BlazePoseError, match="looks at 128 px, the detector that learns at 224"):
+    with pytest.raises(BlazePoseError, match="looks at 128 px, the net that learns at 224"):
         load_detector(str(random_weights), 224)
     pose = scattered_pose_net("smoke", BLAZEPOSE, side=128)
     save_weights(tmp_path / "pose", {"pose": pose})

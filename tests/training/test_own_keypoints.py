@@ -19,7 +19,7 @@ from blazepose_jax.models import ALL_HEADS, FIELDS, FOLDED, LayerConfig, create_
 from blazepose_jax.skeleton import BLAZEPOSE, ROI_POINTS, Skeleton
 from blazepose_jax.training.best import Best
 from blazepose_jax.training.config import configure
-from blazepose_jax.training.initialise import Start, begin, start_from
+from blazepose_jax.training.initialise import Start, begin, start_from, write_start
 from blazepose_jax.training.row_rates import scale_rows
 from blazepose_jax.training.teacher import load_teacher
 from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights
@@ -210,6 +210,9 @@ def test_a_start_outlives_the_command(tmp_path, smoke):
     own = renamed(1, ("tail",))
     start = begin(tmp_path, str(smoke), "pose", own)
     assert start == Start(str(smoke), "drawn", "Apache-2.0", ("tail",), True)
+    # Kept once it is known to fit.
+    assert begin(tmp_path, None, "pose", own) == Start()
+    write_start(tmp_path, start)
     assert begin(tmp_path, None, "pose", own) == start
     assert begin(tmp_path / "other", None, "pose", own) == Start()
 

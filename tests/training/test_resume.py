@@ -9,11 +9,10 @@ import pytest
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.training import loop
 from blazepose_jax.training.best import Best
 from blazepose_jax.training.config import Config, OptimizerConfig, override
-from blazepose_jax.training.initialise import Start, begin, write_start
+from blazepose_jax.training.initialise import Start
 from blazepose_jax.training.log import MetricLog
 from blazepose_jax.training.resume import FREE, as_json, changed_fields, flatten
 
@@ -138,10 +137,3 @@ def test_weights_of_others_and_of_a_run_without_checkpoints_stay(tmp_path):
     loop.check_weights(tmp_path, 480)
     with pytest.raises(BlazePoseError, match="the weights of step 480 and no checkpoint"):
         loop.check_weights(tmp_path, 0)
-
-
-def test_a_start_is_kept_once_it_fits(random_weights, tmp_path):
-    start = begin(tmp_path, str(random_weights), "pose", BLAZEPOSE)
-    assert begin(tmp_path, None, "pose", BLAZEPOSE) == Start()
-    write_start(tmp_path, start)
-    assert begin(tmp_path, None, "pose", BLAZEPOSE) == start != Start()
