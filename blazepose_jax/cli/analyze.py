@@ -204,7 +204,7 @@ def track(args: Namespace, how: Measuring) -> Recording:
             found = people(poses)
             if args.c3d and found:
                 checked_world(args.input, found[0].get("world"))
-            # Numbers in lists take six times the memory.
+            # Numbers in lists take five times the memory.
             kept = [
                 {k: np.array(v) if isinstance(v, list) else v for k, v in one.items()}
                 for one in found
