@@ -10,6 +10,7 @@ import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.association import associate, no_candidates
+from blazepose_jax.inference.compiled import Compiled
 from blazepose_jax.inference.pipeline import find_in, initial_state, look
 from blazepose_jax.inference.requirements import check_squares, required, settings_by_name
 from blazepose_jax.inference.settings import Settings
@@ -52,7 +53,7 @@ def searches(wanted: np.ndarray, *, batched: bool) -> int:
     return min(1 << (count - 1).bit_length(), streams)
 
 
-@partial(jax.jit, static_argnames=("searched", "settings", "batched"), donate_argnames="state")
+@partial(Compiled, static_argnames=("searched", "settings", "batched"), donate_argnames="state")
 def track_batch(
     detector: Network,
     pose: Network,
@@ -170,7 +171,7 @@ def estimate_batch(
     )
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _estimate_batch(pose: Network, frames: Frame, rois: ROI, *, settings: Settings) -> Poses:
     def crop(frame: Frame, roi: ROI) -> jax.Array:
         square = jax.tree.map(lambda a: jnp.asarray(a)[None], roi)

@@ -20,6 +20,7 @@ from blazepose_jax.inference.association import (
     number,
     start,
 )
+from blazepose_jax.inference.compiled import Compiled
 from blazepose_jax.inference.requirements import (
     check_squares,
     required,
@@ -122,7 +123,7 @@ def track(
     return _track(detector, pose, state, frame, elapsed, settings=settings)
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _track(
     detector: Network,
     pose: Network,
@@ -173,7 +174,7 @@ def find_in(
     return find(look_into, found, state, frame.size, required_skeleton(pose), settings)
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _track_from(
     pose: Network,
     state: TrackState,
@@ -218,7 +219,7 @@ def detect(
     return _detect(required(detector, "detector"), as_frame(frame), settings=settings)
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _detect(detector: Network, frame: Frame, *, settings: Settings) -> Detections:
     outputs = detector(detector_input(detector, frame, rounding=settings.rounding))
     return read_detections(detector, outputs, frame, settings=settings)
@@ -246,7 +247,7 @@ def find_people(
     return _find_people(detector, pose, as_frame(frame), settings=settings)
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _find_people(
     detector: Network, pose: Network, frame: Frame, *, settings: Settings
 ) -> Candidates:
@@ -277,7 +278,7 @@ def estimate(
     return _estimate(required(pose, "pose net"), as_frame(frame), roi, settings=settings)
 
 
-@partial(jax.jit, static_argnames="settings")
+@partial(Compiled, static_argnames="settings")
 def _estimate(pose: Network, frame: Frame, roi: ROI, *, settings: Settings) -> Poses:
     count = roi.side.shape[0]
     active = jnp.ones(count, bool)

@@ -12,6 +12,7 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference import steps
 from blazepose_jax.inference.association import associate, candidates
+from blazepose_jax.inference.compiled import Compiled
 from blazepose_jax.inference.engine import RUNTIMES
 from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.requirements import required_skeleton
@@ -87,7 +88,7 @@ def _jax_nets(detector: Network, pose: Network) -> Nets:
     def without_mask(images: Array) -> PoseOutputs:
         return pose(images).replace(mask=None)
 
-    return jax.jit(lambda images: detector(images)), jax.jit(without_mask)
+    return Compiled(lambda images: detector(images)), Compiled(without_mask)
 
 
 def _litert_nets(weights: str | Path) -> Nets:

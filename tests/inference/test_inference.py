@@ -167,12 +167,12 @@ def test_a_scan_is_the_loop():
 def test_frames_of_one_capacity_share_one_program():
     settings = Settings(smoothing=False, nms_threshold=0.31)  # not compiled by another test
     state = inference.initial_state(BLAZEPOSE)
-    before = inference.pipeline._track._cache_size()
+    before = inference.pipeline._track.programs()
     for width, height in [(240, 200), (200, 240), (64, 64), (1, 1), (256, 256), (17, 1000)]:
         assert capacity(width * height) == 2**16
         image = np.zeros((height, width, 3), np.uint8)
         state, _ = inference.track(DETECTOR, POSE, state, to_frame(image), 0.0, settings=settings)
-    assert inference.pipeline._track._cache_size() == before + 1
+    assert inference.pipeline._track.programs() == before + 1
 
 
 def test_capacities_are_few():

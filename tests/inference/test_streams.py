@@ -75,7 +75,7 @@ SMALL_CLIPS = [*CLIPS[:4], [blob_image(250, 240, (200 + 2 * i, 150)) for i in ra
 )
 def test_streams_equal_single_ones_and_take_turns(slots, batched, clips, capacities):
     many = engine(slots, batched)
-    compiled = track_batch._cache_size()
+    compiled = track_batch.programs()
     found, ended = together(many, map(pictures, clips))
     assert ended == dict.fromkeys(range(5))
     for stream, images in enumerate(clips):
@@ -87,10 +87,10 @@ def test_streams_equal_single_ones_and_take_turns(slots, batched, clips, capacit
             np.testing.assert_allclose(a.visibility, b.visibility, atol=1e-5 * batched)
     # For each capacity: nobody searched, or somebody; batched one, two, four or all. A stream that
     # ends and one that begins compile nothing, nor does the second time.
-    programs = track_batch._cache_size() - compiled
+    programs = track_batch.programs() - compiled
     assert programs <= capacities * (2 + slots.bit_length() if batched else 2)
     together(many, map(pictures, clips))
-    assert track_batch._cache_size() - compiled == programs
+    assert track_batch.programs() - compiled == programs
 
 
 def test_a_program_is_compiled_for_few_numbers_of_searches():

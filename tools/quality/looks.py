@@ -14,6 +14,7 @@ from blazepose_jax.codecs import landmarks
 from blazepose_jax.codecs.heatmap_summary import summarise
 from blazepose_jax.data.annotations import Person, true_roi
 from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.export.convert import to_native_tflite
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference import steps
 from blazepose_jax.inference.litert import litert_networks
@@ -40,7 +41,8 @@ class Collector:
 
     def __init__(self, weights: str, threads: int):
         """Load networks."""
-        nets = litert_networks(read_tflite_files(weights), threads)
+        files = read_tflite_files(weights, convert=to_native_tflite)
+        nets = litert_networks(files, threads)
         self._detector, self._pose = nets["detector"], nets["pose"]
         detector, pose = (net.replace(apply=None) for net in (self._detector, self._pose))
         settings = Settings(max_people=CANDIDATES, min_detection_confidence=MIN_SEARCH_SCORE)
