@@ -9,6 +9,7 @@ import numpy as np
 
 from blazepose_jax.cli.options import (
     add_decode,
+    add_precision,
     add_runtime,
     add_search,
     add_weights,
@@ -59,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_search(parser)
     parser.add_argument("--flip", action="store_true", help="average with the mirror image")
     add_runtime(parser)
+    add_precision(parser)
     torsos = {name: f"{'+'.join(a)} to {'+'.join(b)}" for name, (a, b) in TORSOS.items()}
     torsos[CENTER] = "the set's own centre to its up points, which sets without those take"
     torsos[BOX] = "the longer side of the box round the labelled points, where there is no torso"
@@ -76,7 +78,13 @@ def run(args: Namespace) -> None:
     check_name(args.torso, (*TORSOS, CENTER, BOX), "torso")
     # Sets whose ROI is a detection choose the one that fits the labels.
     count = 1 if args.roi == "detector" else CANDIDATES
-    settings = Settings(decode=args.decode, flip=args.flip, search=args.search, max_people=count)
+    settings = Settings(
+        decode=args.decode,
+        flip=args.flip,
+        search=args.search,
+        max_people=count,
+        precision=args.precision,
+    )
     check_settings(settings)
     locate_weights(args)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
@@ -102,6 +110,7 @@ def run(args: Namespace) -> None:
         "roi": args.roi,
         "search": args.search if args.roi == "detector" else None,
         "runtime": args.runtime,
+        "precision": args.precision,
         **report(found, data, names, torso, engine.skeleton),
     }
     hits = np.stack(hits_by_person(found, data, names, torso), -1).tolist()

@@ -10,7 +10,7 @@ from blazepose_jax.cli.progress import progress
 from blazepose_jax.codecs.landmarks import BEST, DECODES
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import RUNTIMES
-from blazepose_jax.inference.settings import SEARCHES, Settings
+from blazepose_jax.inference.settings import PRECISIONS, SEARCHES, Settings
 from blazepose_jax.weights import find_weights
 from blazepose_jax.weights.names import ALIASES, NAMES, permanent_name
 from blazepose_jax.weights.own import ExperimentFile
@@ -133,6 +133,14 @@ def add_runtime(parser: ArgumentParser) -> None:
     """``--runtime NAME``."""
     parser.add_argument(
         "--runtime", default="jax", metavar="NAME", help=names_help(RUNTIMES, "jax")
+    )
+
+
+def add_precision(parser: ArgumentParser) -> None:
+    """``--precision NAME``."""
+    standard = Settings().precision
+    parser.add_argument(
+        "--precision", default=standard, metavar="NAME", help=names_help(PRECISIONS, standard)
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from blazepose_jax.cli import track_many
 from blazepose_jax.cli.options import (
     add_decode,
+    add_precision,
     add_runtime,
     add_search,
     add_weights,
@@ -89,6 +90,7 @@ def add_tracking(parser: ArgumentParser) -> None:
     """The options of whom to track, and how."""
     parser.add_argument("--world", action="store_true", help="add world landmarks in metres")
     add_runtime(parser)
+    add_precision(parser)
     parser.add_argument(
         "--max-people", type=int, default=1, metavar="N", help="people at once (default: 1)"
     )
@@ -183,6 +185,7 @@ def settings_of(args: Namespace, is_sequence: bool) -> Settings:
         world=args.world,
         mask=args.mask is not None,
         filters=SmoothingConfig(**given),
+        precision=args.precision,
     )
 
 

@@ -11,16 +11,18 @@ import numpy as np
 
 from blazepose_jax.data.annotations import Annotations, Person, roi_of_box, true_roi
 from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import Graph
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI, Frame
 
 PARITY_CROPS = 8
 CALIBRATION_CROPS = 100
+RENDERED_SIDE = 320  # px
 MEASURED_PEOPLE = 100  # for the PCK drop; none of them calibrates
 
 # Somebody in a picture or in a file of one, (H, W, 3) uint8 RGB.
@@ -126,6 +128,24 @@ def _halves(people: list[tuple[Person, ROI]]) -> tuple[list[tuple[Person, ROI]],
     calibrating = [pair for rank, pair in ranked if rank < half]
     others = [pair for rank, pair in ranked if rank >= half]
     return calibrating[:CALIBRATION_CROPS], others[:MEASURED_PEOPLE]
+
+
+def rendered_crops(graph: Graph) -> np.ndarray:
+    """Inputs of a pose net where nobody gives photographs: rendered people.
+
+    Raises:
+      BlazePoseError: none of the net's keypoints is one of theirs.
+    """
+    skeleton = graph.skeleton or BLAZEPOSE
+    if not any(skeleton.body_names):
+        raise BlazePoseError(
+            f"int8 is calibrated on rendered people, who have no {skeleton.keypoints[0]}:"
+            " blazepose export --precision int8 --calibration DIR, and track with that .task"
+        )
+    rows = np.arange(CALIBRATION_CROPS)
+    people = jax.device_get(Rendered(CALIBRATION_CROPS, RENDERED_SIDE).take(rows))
+    squares = [jax.tree.map(lambda a, i=i: a[i], people.roi) for i in range(len(people.pixels))]
+    return crops_for(graph, list(zip(people.pixels, squares, strict=True)))
 
 
 def crops_for(graph: Graph, images: Sequence[Photograph]) -> np.ndarray:

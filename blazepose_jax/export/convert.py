@@ -12,9 +12,10 @@ import numpy as np
 
 from blazepose_jax.errors import check_name
 from blazepose_jax.export import flatbuffer, jax2tf_backend, litert_backend
+from blazepose_jax.export.calibration import rendered_crops
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.metadata import describe
-from blazepose_jax.export.quantize import KEPT_FLOAT, quantize
+from blazepose_jax.export.quantize import KEPT_FLOAT, PRECISIONS, quantize
 from blazepose_jax.io.cache import graphs_cache, remembered
 from blazepose_jax.weights import StoredNetwork
 
@@ -78,23 +79,33 @@ def default_backend() -> str:
     return "litert" if find_spec("litert_converter") else "jax2tf"
 
 
-def to_native_tflite(net: StoredNetwork) -> bytes:
+def to_native_tflite(net: StoredNetwork, precision: str = "float32") -> bytes:
     """A network as a .tflite with its own rows and regressed points; ``Settings`` decode them.
 
     That of a network of the zoo is converted once and kept in the cache.
+
+    Args:
+      net: a detector or a pose net.
+      precision: of a pose net, one of ``quantize.PRECISIONS``. Where that needs ranges, they are
+        those of rendered people.
+
+    Raises:
+      BlazePoseError: as for ``to_tflite``, and for ``rendered_crops``.
     """
     backend = default_backend()
+    chosen = precision if net.spec.kind == "pose" else "float32"
 
     def convert() -> bytes:
         graph = make_graph(net, mediapipe=False, decode="regression")
-        return to_tflite(graph, backend=backend)
+        crops = rendered_crops(graph) if PRECISIONS[chosen].needs_crops else None
+        return to_tflite(graph, backend=backend, precision=chosen, crops=crops)
 
     if net.own is not None:
         return convert()
-    return remembered(graphs_cache() / f"{fingerprint(net, backend)}.tflite", convert)
+    return remembered(graphs_cache() / f"{fingerprint(net, backend, chosen)}.tflite", convert)
 
 
-def fingerprint(net: StoredNetwork, backend: str) -> str:
+def fingerprint(net: StoredNetwork, backend: str, precision: str) -> str:
     """All that a conversion depends on: the network, the converter's version and our own code."""
     digest = hashlib.sha256()
     variables = jax.tree_util.tree_leaves_with_path(net.variables)
@@ -102,10 +113,11 @@ def fingerprint(net: StoredNetwork, backend: str) -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     facts = (net.model, net.norm, sorted(net.arguments.items()), net.source, net.licence)
-    digest.update(repr((facts, net.skeleton, net.changes, backend)).encode())
+    digest.update(repr((facts, net.skeleton, net.changes, backend, precision)).encode())
     digest.update(repr((jax.__version__, *map(_version, CONVERTERS))).encode())
     root = Path(__file__).parents[1]
-    for file in sorted([*root.glob("export/*.py"), *root.glob("models/*.py")]):
+    code = ("export", "models") + (("rendering",) if PRECISIONS[precision].needs_crops else ())
+    for file in sorted(file for folder in code for file in root.glob(f"{folder}/*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 

@@ -1,6 +1,7 @@
 """The pipeline from frames to poses: pure functions, and a tracker that keeps the state."""
 
 from blazepose_jax.inference.association import associate, candidates, no_candidates
+from blazepose_jax.inference.compiled import CPU_OPTIONS
 from blazepose_jax.inference.pipeline import detect, estimate, find_people, initial_state, track
 from blazepose_jax.inference.settings import MEDIAPIPE, Settings, SmoothingConfig, check_settings
 from blazepose_jax.inference.steps import (
@@ -14,6 +15,7 @@ from blazepose_jax.inference.steps import (
 from blazepose_jax.inference.tracker import Tracker
 
 __all__ = [
+    "CPU_OPTIONS",
     "MEDIAPIPE",
     "Settings",
     "SmoothingConfig",

@@ -1,6 +1,7 @@
 """Engines: networks bound to the pipeline, by JAX or by LiteRT."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -105,6 +106,10 @@ def _load_jax(
     experiment: ExperimentFile | str | Path | None,
 ) -> Engine:
     """XLA's own threads; ``threads`` does not matter."""
+    if settings.precision != "float32":
+        raise BlazePoseError(
+            f"precision {settings.precision} is of the runtime litert: choose that, or float32"
+        )
     if not isinstance(weights, Weights):
         loaded = load_weights(weights, detector, experiment=experiment)
     elif detector is None:
@@ -124,7 +129,7 @@ def _load_litert(
     threads: int | None,
     experiment: ExperimentFile | str | Path | None,
 ) -> Engine:
-    """The weights' .tflite files; networks without one are converted in memory."""
+    """The weights' .tflite files; networks without one of the precision are converted in memory."""
     # Here, as ``import blazepose_jax`` loads no export.
     from blazepose_jax.export.convert import to_native_tflite
     from blazepose_jax.inference.litert import litert_networks
@@ -132,7 +137,9 @@ def _load_litert(
 
     if isinstance(weights, Weights):
         raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
-    files = read_tflite_files(weights, detector, to_native_tflite, experiment=experiment)
+    convert = partial(to_native_tflite, precision=settings.precision)
+    anew = () if settings.precision == "float32" else ("pose",)
+    files = read_tflite_files(weights, detector, convert, anew=anew, experiment=experiment)
     unasked = [name for name in ("mask", "world") if not getattr(settings, name)]
     nets = litert_networks(files, threads, unasked)
     model = f"{Path(weights).name} (litert)"

@@ -53,6 +53,13 @@ SEARCHES = {
 }
 
 
+# Likewise.
+PRECISIONS = {
+    "float32": "as trained",
+    "int8": "int8 where that costs little, by the runtime litert",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What to look for, and how; fixed at compile time.
@@ -74,6 +81,7 @@ class Settings:
       filters: constants of ``smoothing``.
       rounding: crops are rounded as MediaPipe's are (``warp.crop``); without it points have
         gradients by the picture and by the ROI.
+      precision: one of ``PRECISIONS``: how the pose net computes.
     """
 
     max_people: int = 1
@@ -89,17 +97,19 @@ class Settings:
     mask: bool = False
     filters: SmoothingConfig = SmoothingConfig()
     rounding: bool = True
+    precision: str = "float32"
 
 
 def check_settings(settings: Settings) -> None:
     """Check values that argparse and dataclasses do not.
 
     Raises:
-      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown decode, a
+      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown name, a
         filter's constant that is not finite, not positive or, for a weight, above 1.
     """
     check_name(settings.decode, (*DECODES, *BEST), "decode")
     check_name(settings.search, SEARCHES, "search")
+    check_name(settings.precision, PRECISIONS, "precision")
     if settings.max_people < 1:
         raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
     for name in PROBABILITIES:

@@ -1,7 +1,7 @@
 """Networks loaded by name, from weights directories and .task bundles, for JAX or for LiteRT."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -181,6 +181,7 @@ def read_tflite_files(
     detector: str | Path | None = None,
     convert: Callable[[StoredNetwork], bytes] | None = None,
     *,
+    anew: Collection[str] = (),
     experiment: Experiment = None,
     download: bool = False,
 ) -> dict[str, TFLiteFile]:
@@ -190,6 +191,7 @@ def read_tflite_files(
       path: as for ``load_weights``.
       detector: another one to take the detector from.
       convert: makes the .tflite of a network that has none, such as a trained one.
+      anew: the kinds that are converted though they have one.
       experiment: as for ``load_weights``.
       download: as for ``load_weights``.
 
@@ -197,11 +199,12 @@ def read_tflite_files(
       {kind: TFLiteFile}.
 
     Raises:
-      BlazePoseError: missing, or, without ``convert``, a directory without .tflite files.
+      BlazePoseError: missing; without ``convert`` a directory without .tflite files; with ``anew``
+        a .task, whose networks are what they are.
     """
 
     def one(where: Path, kind: str, net: StoredNetwork) -> TFLiteFile:
-        data = net.tflite
+        data = None if kind in anew else net.tflite
         if data is None:
             if convert is None:
                 raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
@@ -210,8 +213,12 @@ def read_tflite_files(
 
     def read(where: Path) -> dict[str, TFLiteFile]:
         if where.is_dir():
-            nets = _read_directory(where, experiment, for_tflite=True)
+            nets = _read_directory(where, experiment, for_tflite=not anew)
             return {kind: one(where, kind, net) for kind, net in nets.items()}
+        if anew and where == find_weights(path, download=download):
+            raise BlazePoseError(
+                f"{where} holds networks of one precision: give the weights that it was made of"
+            )
         return {
             kind: TFLiteFile(data, BLAZEPOSE if kind == "pose" else None)
             for kind, data in read_task(where).items()

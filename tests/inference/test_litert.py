@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from helpers import google_file, scattered_pose_net
 
-from blazepose_jax.export import convert, flatbuffer
+from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.export import calibration, convert, flatbuffer
+from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import to_native_tflite
+from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference import Settings, litert
 from blazepose_jax.inference.litert import LiteRTModel
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.cache import graphs_cache
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.weights import TFLiteFile
 
 pytest.importorskip("ai_edge_litert")
@@ -62,9 +65,61 @@ def test_a_trained_net_is_converted_once(monkeypatch, tmp_path):
     assert len(made) == 1
     kernel = net.variables["params"]["heads"]["landmarks"]["kernel"]
     kernel[0] += 0.001
-    assert convert.fingerprint(net, "litert") != convert.fingerprint(net, "jax2tf")
+    assert len({convert.fingerprint(net, b, "float32") for b in ("litert", "jax2tf")}) == 2
     to_native_tflite(net)
     assert len(made) == 2  # other weights
+
+
+def test_int8_is_calibrated_on_rendered_people(monkeypatch, tmp_path):
+    pytest.importorskip("ai_edge_quantizer")
+    monkeypatch.setenv("BLAZEPOSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(calibration, "CALIBRATION_CROPS", 4)
+    net = scattered_pose_net("smoke", BLAZEPOSE, side=128, heads=())
+    plain, small = to_native_tflite(net), to_native_tflite(net, "int8")
+    assert len(small) < len(plain)
+    assert to_native_tflite(net, "int8") == small  # from the cache, beside the other
+    assert to_native_tflite(net) == plain
+    crops = calibration.rendered_crops(make_graph(net, mediapipe=False, decode="regression"))
+    assert crops.shape == (4, 128, 128, 3)
+    assert crops.std() > 0.05  # somebody is in the picture
+    models = [LiteRTModel(TFLiteFile(data), "x", 1) for data in (plain, small)]
+    places = [model(crops).landmarks[..., :2] for model in models]
+    apart = np.abs(places[0] - places[1])
+    assert 0 < apart.mean() < 2  # px of 128; int8 has been computed
+
+
+def test_people_cannot_calibrate_other_points():
+    bird = Skeleton("bird", ("tail", "beak"), (), ("tail",), ("beak",))
+    net = scattered_pose_net("smoke", bird, side=128, heads=())
+    with pytest.raises(BlazePoseError, match=r"rendered people, who have no tail.*DIR"):
+        to_native_tflite(net, "int8")
+
+
+def test_int8_is_litert_s_and_of_weights(released, tmp_path):
+    settings = Settings(precision="int8")
+    with pytest.raises(BlazePoseError, match="precision int8 is of the runtime litert"):
+        Tracker(released, settings=settings)
+    with pytest.raises(BlazePoseError, match="unknown precision 'int4'"):
+        Tracker(released, settings=Settings(precision="int4"), runtime="litert")
+    files = [google_file(name).read_bytes() for name in ("pose_detection", "pose_landmark_full")]
+    task = tmp_path / "x.task"
+    task.write_bytes(task_bytes(*files))
+    with pytest.raises(BlazePoseError, match="networks of one precision: give the weights"):
+        Tracker(task, settings=settings, runtime="litert")
+
+
+@pytest.mark.long
+def test_int8_tracks_as_float32_does(released, astronaut):
+    found = [
+        Tracker(released, settings=Settings(precision=name, smoothing=False), runtime="litert")(
+            astronaut
+        )
+        for name in ("float32", "int8")
+    ]
+    seen = found[0].visibility[0] > 0.5
+    assert seen.sum() > 10
+    apart = np.linalg.norm(found[0].keypoints[0] - found[1].keypoints[0], axis=-1)[seen]
+    assert 0 < np.median(apart) < 15  # px of a square of 600
 
 
 def test_a_file_that_lacks_the_output_stays_as_it_is(monkeypatch):
