@@ -15,8 +15,7 @@ from types import ModuleType
 
 from blazepose_jax.errors import BlazePoseError, suggestion
 from blazepose_jax.models import MODELS, TEST_MODELS, ModelSpec
-
-KINDS = ("detector", "pose")
+from blazepose_jax.weights.description import KINDS
 
 
 @dataclasses.dataclass(frozen=True)
