@@ -48,12 +48,22 @@ _SMALL = (
     "augment.truncation=0.0",
     "augment.negatives=0.02",
     "validate_every=30",
+    "checkpoint_every=30",
     "quick_compile=True",
 )
 SIZES = (
     (40, (*_SMALL, "optimizer.steps=60", "optimizer.learning_rate=1e-4")),
     (300, (*_SMALL, "optimizer.steps=150")),
-    (2_000, (*_SMALL, "optimizer.steps=200", "data.held_out=100", "validate_every=50")),
+    (
+        2_000,
+        (
+            *_SMALL,
+            "optimizer.steps=200",
+            "data.held_out=100",
+            "validate_every=50",
+            "checkpoint_every=50",
+        ),
+    ),
 )
 
 

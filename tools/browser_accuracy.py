@@ -26,6 +26,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.evaluation.predict import Prediction
 from blazepose_jax.evaluation.report import TORSOS, hits_by_person, paired_difference
 from blazepose_jax.io.files import write_text
+from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.skeleton import BLAZEPOSE
 
 
@@ -77,6 +78,24 @@ def look(task: Path, data: Annotations, names: tuple[str, ...]) -> list[Predicti
     ]
 
 
+def check(args: argparse.Namespace) -> None:
+    """Check what would fail after a long run.
+
+    Raises:
+      BlazePoseError: no runtime, no such file, names that are the same, or a bad output.
+    """
+    if not VISION.is_dir():
+        raise BlazePoseError("the browser's runtime is not here: run `make clients`")
+    for task in args.task:
+        if not task.is_file():
+            raise BlazePoseError(f"{task} is no file: give a .task")
+    if len({task.name for task in args.task}) < len(args.task):
+        raise BlazePoseError("two files have the same name: rename one")
+    if args.limit is not None and args.limit < 1:
+        raise BlazePoseError(f"--limit is {args.limit}: it must be at least 1")
+    check_outputs((args.json,), tuple(map(str, args.task)))
+
+
 def main() -> int:
     """Print a row for each file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -85,8 +104,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
-    if not VISION.is_dir():
-        raise BlazePoseError("the browser's runtime is not here: run `make clients`")
+    check(args)
     data = read_people(args.data, None, args.limit)
     names = tuple(name for name in BLAZEPOSE.keypoints if name in data.names)
     rows, hits = {}, {}

@@ -22,6 +22,7 @@ from blazepose_jax.cli.options import (
 from blazepose_jax.cli.track import add_tracking, settings_of
 from blazepose_jax.cli.track_many import FORMATS
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.json_files import parse_json
 
 # What a folder's results were made with; those of others are not mixed with them.
@@ -217,6 +218,9 @@ def claim(pattern: str, job: Job, pipeline: ModuleType) -> None:
             theirs = parse_json(file.read(), target)
         if not isinstance(theirs, dict):
             raise BlazePoseError(f"{target!r} is no object of settings: name a new folder")
+        # A setting that came later has its default there.
+        if isinstance(settings := theirs.get("settings"), dict):
+            theirs["settings"] = dataclasses.asdict(Settings()) | settings
         for name, value in mine.items():
             if theirs.get(name) != value:
                 raise BlazePoseError(

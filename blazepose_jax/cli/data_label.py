@@ -13,7 +13,7 @@ import numpy as np
 from blazepose_jax.cli.data_prepare import source_of
 from blazepose_jax.cli.label_journal import Journal
 from blazepose_jax.cli.options import locate
-from blazepose_jax.cli.people_lists import choose_people
+from blazepose_jax.cli.people_lists import choose_people, whole_pictures
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.data.annotations import (
     Annotations,
@@ -122,7 +122,10 @@ def annotated_photographs(args: Namespace) -> Photographs:
     ids |= {str(i) for dropped in data.dropped.values() for i in dropped}
     if data.dropped:
         print(describe_dropped(data.dropped))
-    data, said = choose_people(data, args)
+    everybody, (data, said) = data, choose_people(data, args)
+    if args.finder != NO_FINDER:  # which would find whoever is left out, under another id
+        data, more_said = whole_pictures(data, everybody)
+        said += more_said
     # Whom only a net has labelled so far is looked for anew.
     data = dataclasses.replace(data, people=tuple(filter(labelled_by_hand, data.people)))
     print("\n".join(said), end="\n" if said else "")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from blazepose_jax.cli.data_skeleton import check_names, load_skeleton, with_pairs_of
 from blazepose_jax.cli.data_teacher import teacher_rois
 from blazepose_jax.cli.options import locate
-from blazepose_jax.cli.people_lists import choose_people
+from blazepose_jax.cli.people_lists import choose_people, whole_pictures
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.data.annotations import (
     Annotations,
@@ -157,7 +157,11 @@ def read_folder(args: Namespace, skeleton: Skeleton) -> Annotations:
 
 def annotated(args: Namespace, skeleton: Skeleton, data: Annotations) -> Prepared:
     """Annotated people, cut out one by one, or, with ``--scenes``, their whole photographs."""
-    (data, said), skeleton = choose_people(data, args), with_pairs_of(skeleton, data)
+    everybody, (data, said) = data, choose_people(data, args)
+    if args.scenes:  # in which whoever is left out would be learned as nobody
+        data, more = whole_pictures(data, everybody)
+        said += more
+    skeleton = with_pairs_of(skeleton, data)
     groups, how = group_people(data.people)
     renamed = describe_renamed(data, skeleton)
     own = [] if args.scenes else [skeleton.describe_sides(), skeleton.describe_likeness()]

@@ -90,11 +90,14 @@ def measure_cost(
       experiment: the file that brings a network which is none of the zoo.
 
     Returns:
-      PckCost; None where a .task leaves out the points that place the truth's ROI.
+      PckCost; None where a .task leaves out the points that place the truth's ROI, or a detector
+        would have to.
     """
     # What stands in the file, or what its readers make of regressed points.
     decode = "heatmap" if exported.graph.decode == "heatmap" else "refine"
     settings, skeleton = Settings(decode=decode), net.skeleton or BLAZEPOSE
+    if skeleton.roi == "face":
+        return None
     if exported.graph.keypoints == ROWS:
         named = _named_rows(skeleton, exported.graph.own_names)
         if named is None:

@@ -68,9 +68,7 @@ class Format:
 
 def _write_tflite(request: ExportRequest, nets: Networks, calibration: CalibrationSet) -> Export:
     [(kind, net)] = nets.items()
-    # MediaPipe's layout has no place for own heads.
-    mediapipe = net.own is None and has_mediapipe_rows(net)
-    network = _as_tflite(request, net, calibration, mediapipe=mediapipe)
+    network = _as_tflite(request, net, calibration, mediapipe=has_mediapipe_rows(net))
     return _write_file(request, nets, {kind: network}, network.data, calibration)
 
 

@@ -63,6 +63,30 @@ def choose_people(data: Annotations, args: Namespace) -> tuple[Annotations, list
     return chosen, said
 
 
+def whole_pictures(chosen: Annotations, data: Annotations) -> tuple[Annotations, list[str]]:
+    """Leave out the pictures that show somebody who is not chosen.
+
+    Whoever is labelled or learned from whole pictures would be so from theirs.
+
+    Args:
+      chosen: of ``choose_people``.
+      data: everybody.
+
+    Returns:
+      Annotations; and a line that says how many are left out, if any.
+    """
+    wanted = {label_of(person) for person in chosen.people}
+    others = {person.image for person in data.people if label_of(person) not in wanted}
+    people = tuple(person for person in chosen.people if person.image not in others)
+    if len(people) == len(chosen.people):
+        return chosen, []
+    if not people:
+        raise BlazePoseError("every picture shows somebody who is left out: list all its people")
+    count = len(chosen.people) - len(people)
+    said = f"{count} more people left out, in pictures of somebody who is left out"
+    return dataclasses.replace(chosen, people=people), [said]
+
+
 def read_ids(path: str) -> list[str]:
     """Ids of a text file, in its order, each once.
 

@@ -88,6 +88,7 @@ class Annotations:
       pairs: (left, right) names by the file's flip_indices, or None.
       file: of the annotations, or None.
       renamed: (the file's name, the skeleton's) of points that both call differently.
+      others: (picture, xyxy box, px) of entries that were left out and have a box.
     """
 
     names: tuple[str, ...]
@@ -97,6 +98,7 @@ class Annotations:
     pairs: tuple[tuple[str, str], ...] | None = None
     file: Path | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[Path, np.ndarray], ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -81,6 +81,7 @@ def read_annotations(
         dict(reader.changed),
         category.pairs,
         path,
+        others=tuple(reader.others),
     )
     return in_names_of(found, skeleton)
 

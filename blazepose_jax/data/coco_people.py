@@ -1,7 +1,8 @@
 """People of a COCO file's entries, with a count of what was dropped or changed, and why."""
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from blazepose_jax.data.coco_pictures import Pictures, label_scale
 from blazepose_jax.data.coco_teacher import read_teacher
 
 MAX_AREA = 1e12  # px²
+DUPLICATE = "duplicate id"
 
 
 class PeopleReader:
@@ -20,6 +22,7 @@ class PeopleReader:
       people: the usable ones; their ids are still 0.
       dropped: ids of the others, by reason.
       changed: ids of people whose labels were changed, by kind of change.
+      others: pictures and boxes of people who were dropped.
     """
 
     def __init__(self, file: CocoFile, category: Category, pictures: Pictures):
@@ -39,6 +42,7 @@ class PeopleReader:
         self.people: list[Person] = []
         self.dropped: Reasons = collections.defaultdict(list)
         self.changed: Reasons = collections.defaultdict(list)
+        self.others: list[tuple[Path, np.ndarray]] = []
 
     def add(self, entry: Entry, reason: str | None) -> None:
         """Add the person of an entry, or count why there is none.
@@ -58,6 +62,8 @@ class PeopleReader:
                 self.changed[change].append(entry.id)
         else:
             self.dropped[found].append(entry.id)
+            if found != DUPLICATE:
+                self.others.extend(self._box_of(entry))
 
     def drop(self, reason: str, unwanted: Callable[[Person], bool]) -> None:
         """Drop people who have been read."""
@@ -72,7 +78,7 @@ class PeopleReader:
             return names
         label = "" if entry.id is None else str(entry.id)
         if label and label in self._seen:
-            return "duplicate id"
+            return DUPLICATE
         self._seen.add(label)
         image = self._file.images.get(entry.image or "")
         if image is None or not image.file_name:
@@ -123,6 +129,26 @@ class PeopleReader:
             _box_xyxy(entry, scale, size),
             teacher,
         )
+
+    def _box_of(self, entry: Entry) -> Iterator[tuple[Path, np.ndarray]]:
+        """Where somebody stands of whom no more is known."""
+        image = self._file.images.get(entry.image or "")
+        category = self._file.categories.get(entry.category or "", self._category)
+        if (
+            category != self._category
+            or image is None
+            or not image.file_name
+            or entry.image in self._file.ambiguous
+        ):
+            return
+        found = self._pictures.find(image.file_name)
+        if isinstance(found, str):
+            return
+        path, size, turned = found
+        scale = label_scale(image.size, size, turned)
+        box = None if scale is None else _box_xyxy(entry, scale, size)
+        if box is not None and (box[2:] > box[:2]).all():
+            yield path, box
 
     def _names(self, entry: Entry) -> tuple[str, ...] | str:
         """Keypoint names of the entry's own category, or why the entry is left out."""

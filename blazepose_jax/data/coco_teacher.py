@@ -16,6 +16,7 @@ The mask is COCO's ``segmentation``, as uncompressed run lengths.
 
 import numpy as np
 
+from blazepose_jax.batches import TRUST
 from blazepose_jax.data.annotations import TeacherLabels
 from blazepose_jax.data.coco_file import JsonObject
 from blazepose_jax.data.run_lengths import RunLengths, decode
@@ -85,6 +86,10 @@ def read_teacher(
     by_hand, confidence, visibility = (
         columns[name][:, 0] for name in ("by_hand", "confidences", "visibilities")
     )
+    # Of points by hand, ``write_teacher`` has the trust. What is none was moved or added since, and
+    # is what the net had said of its own point.
+    trusted = np.isin(confidence, [weight for _, weight in TRUST])
+    confidence = np.where((by_hand > 0) & ~trusted, 1, confidence)
     shares = np.concatenate([by_hand, confidence, visibility, _numbers([raw.get("quality")], 1)])
     x, y, side, angle = _numbers(raw.get("roi"), 4)
     if not ((shares >= 0) & (shares <= 1)).all() or not side > 0:

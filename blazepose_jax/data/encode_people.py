@@ -20,7 +20,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois, warp
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI, Frame
 
 # The farthest joint may be unlabelled; then the circle is a lower bound, and this much is added.
@@ -106,6 +106,8 @@ def encode_people(
         )
         if has_teacher:
             row |= _teacher_labels(person, row, here, there, view, of_record, size)
+            # A teacher knows depth and metres of BlazePose's points alone.
+            row["has_3d"] &= set(skeleton.keypoints) <= set(BLAZEPOSE.keypoints)
         yield row
 
 

@@ -51,7 +51,7 @@ def encode_scenes(
     """Letterbox photographs.
 
     Whoever lacks a point that places the ROI is ignored: the loss leaves out a circle round their
-    labelled points.
+    labelled points, or round the box of somebody who is no further known, as in a crowd.
 
     Args:
       data: annotations; what is left out is added to ``dropped``.
@@ -66,9 +66,12 @@ def encode_scenes(
       person.
     """
     groups = groups or {}
+    boxes: dict[Path, list[np.ndarray]] = {}
+    for image, box in data.others:
+        boxes.setdefault(image, []).append(box)
     for image, people in scenes:
-        first = people[0]
-        if len(people) > MOST:
+        first, others = people[0], boxes.get(image, [])
+        if len(people) + len(others) > MOST:
             data.dropped.setdefault(f"more than {MOST} people in a scene", []).append(first.id)
             continue
         try:
@@ -81,6 +84,8 @@ def encode_scenes(
         status = np.zeros(MOST, np.int32)
         for i, person in enumerate(people):
             points[i], status[i] = _alignment_points(person, data.names, skeleton)
+        for i, box in enumerate(others, len(people)):
+            points[i], status[i] = _round(box.reshape(2, 2)), IGNORED
         scale = np.float32(size / whole.side)
         points = ((points - whole.center) * scale + size / 2) * (status > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
@@ -105,12 +110,7 @@ def _alignment_points(
         if roi is None and (labelled_by_hand(person) or teacher.quality >= LEAST_QUALITY):
             roi = teacher.roi
     if roi is None:
-        known = keypoints[labelled]
-        middle = known.mean(0)
-        edge = middle + np.array(
-            [0, max(np.linalg.norm(known - middle, axis=-1).max(), 1.0) * 1.5], np.float32
-        )
-        return np.stack([middle, edge, middle, edge, middle]), IGNORED
+        return _round(keypoints[labelled]), IGNORED
     status = PERSON if teacher is None or labelled_by_hand(person) else BYSTANDER
     radius = roi.side / (2 * rois.MARGIN)
     if not is_body(skeleton):
@@ -126,6 +126,14 @@ def _alignment_points(
         if name in names and labelled[names.index(name)]:
             points[i], known[i] = keypoints[names.index(name)], True
     return np.asarray(_alignment(points, known, radius)), status
+
+
+def _round(points: np.ndarray) -> np.ndarray:
+    """(5, 2) px: a circle round (n, 2) points of somebody who is ignored."""
+    middle = points.mean(0)
+    reach = max(np.linalg.norm(points - middle, axis=-1).max(), 1.0) * 1.5
+    edge = middle + np.array([0, reach], np.float32)
+    return np.stack([middle, edge, middle, edge, middle])
 
 
 def is_body(skeleton: Skeleton) -> bool:

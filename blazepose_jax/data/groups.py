@@ -6,6 +6,7 @@ Such as the frames of a film, the pictures of a subject, the people of one pictu
 import collections
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from blazepose_jax.data.annotations import Person
 
@@ -15,6 +16,9 @@ from blazepose_jax.data.annotations import Person
 LEAST_FILMS = 2
 LARGEST_SHARE = 0.8
 LEAST_FRAMES = 2.0  # per film, on average
+# As many folders whose pictures have numbers alone are films; fewer are parts of a set, such as
+# train and val.
+LEAST_FOLDERS = 5
 # What cameras and data sets call every picture.
 CAMERAS = (
     "img",
@@ -52,6 +56,9 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
         return {}, "no people"
     pictures = [str(person.image) for person in people]
     films = [film_of(person) for person in people]
+    folders = {film for film in films if film.endswith("/")}
+    if len(folders) < LEAST_FOLDERS:
+        films = ["" if film in folders else film for film in films]
     sizes = collections.Counter(film for film in films if film)
     if any(person.group for person in people):
         keys, how = [person.group for person in people], "by the field group"
@@ -60,10 +67,8 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
         and max(sizes.values()) <= LARGEST_SHARE * len(people)
         and sizes.total() >= LEAST_FRAMES * len(sizes)
     ):
-        keys, how = (
-            films,
-            f"by file names, like {next(film for film in films if film).rpartition('/')[2]!r}",
-        )
+        folder, _, name = next(film for film in films if film).rpartition("/")
+        keys, how = films, f"by file names, like {name or f'{Path(folder).name}/'!r}"
     elif len(set(pictures)) == 1:
         keys, pictures, how = (
             [""] * len(people),
@@ -81,16 +86,15 @@ def group_people(people: Sequence[Person]) -> tuple[dict[int, int], str]:
 def film_of(person: Person) -> str:
     """Folder and name of a picture without its last number, that of the frame.
 
-    "" where the name has no number, or is a camera's.
+    The folder alone where the name is a number or a camera's; "" where it has no number.
     """
     stem = _EXPORTED.sub("", person.image.stem)
     film = _LAST_NUMBER.sub("#", stem)
     words = re.findall(r"[a-z]+", film.lower())
-    return (
-        ""
-        if film == stem or not words or (len(words) == 1 and words[0] in CAMERAS)
-        else f"{person.image.parent}/{film}"
-    )
+    if film == stem:
+        return ""
+    is_film = words and not (len(words) == 1 and words[0] in CAMERAS)
+    return f"{person.image.parent}/{film if is_film else ''}"
 
 
 def _joined(keys: Sequence[str], pictures: Sequence[str]) -> list[int]:

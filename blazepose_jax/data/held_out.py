@@ -10,6 +10,8 @@ def held_out_rows(
 ) -> np.ndarray:
     """Positions of records to validate on, chosen by seed among those with full weight.
 
+    Where no record has it, as where a net alone has labelled, among all.
+
     Args:
       weights: (n,) float32.
       count: how many at the most.
@@ -21,7 +23,8 @@ def held_out_rows(
     Returns:
       (m,) int, sorted.
     """
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(weights >= 1.0))
+    sure = weights >= 1.0
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(sure if sure.any() else ~sure))
     if groups is None or len(np.unique(groups)) == len(groups):
         return np.sort(order[:count])
     members: dict[int, list[int]] = {}

@@ -47,6 +47,10 @@ class Mixed:
         """Number of real records."""
         return len(self.real)
 
+    def apart(self) -> "Mixed":
+        """As for ``Reader.apart``."""
+        return dataclasses.replace(self, real=self.real.apart(), rendered=self.rendered.apart())
+
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Batch:
         """The batch of a step, whose last rows are rendered.
 

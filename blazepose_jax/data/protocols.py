@@ -44,6 +44,10 @@ class Reader(Protocol):
         """
         ...
 
+    def apart(self) -> "Reader":
+        """A reader of the same records whose batches leave this one where it is."""
+        ...
+
 
 @runtime_checkable
 class StreamingReader(Reader, Protocol):

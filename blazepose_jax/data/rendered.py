@@ -69,6 +69,10 @@ class Rendered:
             ),
         )
 
+    def apart(self) -> "Rendered":
+        """As for ``Reader.apart``: there is no position."""
+        return self
+
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> PoseBatch:
         """The batch of a step: the next ``size`` people, whatever the seed of the run.
 
@@ -114,6 +118,10 @@ class RenderedScenes:
                 series_key(self.seed), ids, side=self.size, most=self.most, at_once=at_once
             ),
         )
+
+    def apart(self) -> "RenderedScenes":
+        """As for ``Reader.apart``: there is no position."""
+        return self
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> SceneBatch:
         """The batch of a step: the next ``size`` scenes, whatever the seed of the run.

@@ -73,6 +73,10 @@ class Resident:
             )
         )
 
+    def apart(self) -> "Resident":
+        """As for ``Reader.apart``: there is no position."""
+        return self
+
     def split(self, held_out: int, seed: int = 0) -> tuple["Resident", "Resident"]:
         """(training, validation): ``held_out`` records go to validation; see ``held_out_rows``."""
         chosen = held_out_rows(self.labels["weight"], held_out, seed, self.labels.get("group"))

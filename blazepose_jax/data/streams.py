@@ -76,6 +76,10 @@ class Stream:
         found = next(self._iterator)
         return to_batch(found.pop("pixels"), found)
 
+    def apart(self) -> "Stream":
+        """As for ``Reader.apart``: a stream of its own, from the beginning."""
+        return Stream(self._source, self._rows, self.kind, self.skeleton, self.name)
+
     def position(self) -> dict[str, Any]:
         """Where the stream is, as plain data for JSON."""
         return {} if self._iterator is None else self._iterator.get_state()

@@ -10,7 +10,7 @@ import numpy as np
 from blazepose_jax.data.annotations import Annotations, Person, Reasons
 from blazepose_jax.data.tfds_source import Mapping, feature_of, open_examples
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.io.images import is_turned, picture_size
+from blazepose_jax.io.images import has_orientation, picture_size
 from blazepose_jax.skeleton import Skeleton
 
 # A normalised point lies in the picture, or a little outside of it.
@@ -209,7 +209,7 @@ class _Reader:
         if isinstance(image, bytes):
             path = self._pictures / f"{number:08d}{SUFFIXES.get(image[:2], '.img')}"
             path.write_bytes(image)
-            if not is_turned(path):
+            if not has_orientation(path):
                 return path
             path.unlink()
             image = np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))

@@ -139,8 +139,8 @@ def rendered_crops(graph: Graph) -> np.ndarray:
     skeleton = graph.skeleton or BLAZEPOSE
     if not any(skeleton.body_names):
         raise BlazePoseError(
-            f"int8 is calibrated on rendered people, who have no {skeleton.keypoints[0]}:"
-            " blazepose export --precision int8 --calibration DIR, and track with that .task"
+            f"int8 is calibrated on rendered people, who have no {skeleton.keypoints[0]}: track in"
+            " float32"
         )
     rows = np.arange(CALIBRATION_CROPS)
     people = jax.device_get(Rendered(CALIBRATION_CROPS, RENDERED_SIDE).take(rows))

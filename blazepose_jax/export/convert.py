@@ -20,6 +20,11 @@ from blazepose_jax.io.cache import graphs_cache, remembered
 from blazepose_jax.weights import StoredNetwork
 
 CONVERTERS = ("litert-converter", "tensorflow", "tensorflow-cpu")
+QUANTISERS = ("ai-edge-quantizer", "ai-edge-litert")
+# What makes the people whom a network is calibrated on.
+PEOPLE = ("rendering/*.py", "geometry/*.py", "data/rendered.py")
+
+_OF_EXPERIMENTS: dict[str, bytes] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +87,8 @@ def default_backend() -> str:
 def to_native_tflite(net: StoredNetwork, precision: str = "float32") -> bytes:
     """A network as a .tflite with its own rows and regressed points; ``Settings`` decode them.
 
-    That of a network of the zoo is converted once and kept in the cache.
+    That of a network of the zoo is converted once and kept in the cache, that of an experiment file
+    once a process.
 
     Args:
       net: a detector or a pose net.
@@ -100,9 +106,13 @@ def to_native_tflite(net: StoredNetwork, precision: str = "float32") -> bytes:
         crops = rendered_crops(graph) if PRECISIONS[chosen].needs_crops else None
         return to_tflite(graph, backend=backend, precision=chosen, crops=crops)
 
-    if net.own is not None:
-        return convert()
-    return remembered(graphs_cache() / f"{fingerprint(net, backend, chosen)}.tflite", convert)
+    key = fingerprint(net, backend, chosen)
+    if net.own is None:
+        return remembered(graphs_cache() / f"{key}.tflite", convert)
+    # An experiment file may import whatever changes: what it gives is kept while the process runs.
+    if key not in _OF_EXPERIMENTS:
+        _OF_EXPERIMENTS[key] = convert()
+    return _OF_EXPERIMENTS[key]
 
 
 def fingerprint(net: StoredNetwork, backend: str, precision: str) -> str:
@@ -112,12 +122,15 @@ def fingerprint(net: StoredNetwork, backend: str, precision: str) -> str:
     for path, leaf in variables:
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
-    facts = (net.model, net.norm, sorted(net.arguments.items()), net.source, net.licence)
+    own = None if net.own is None else net.own.sha256
+    facts = (own, net.model, net.norm, sorted(net.arguments.items()), net.source, net.licence)
     digest.update(repr((facts, net.skeleton, net.changes, backend, precision)).encode())
-    digest.update(repr((jax.__version__, *map(_version, CONVERTERS))).encode())
+    packages, code = CONVERTERS, ("export/*.py", "models/*.py")
+    if PRECISIONS[precision].needs_crops:
+        packages, code = packages + QUANTISERS, code + PEOPLE
+    digest.update(repr((jax.__version__, *map(_version, packages))).encode())
     root = Path(__file__).parents[1]
-    code = ("export", "models") + (("rendering",) if PRECISIONS[precision].needs_crops else ())
-    for file in sorted(file for folder in code for file in root.glob(f"{folder}/*.py")):
+    for file in sorted(file for pattern in code for file in root.glob(pattern)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 

@@ -31,8 +31,12 @@ NEEDED = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 
 
 def has_mediapipe_rows(net: StoredNetwork) -> bool:
-    """Whether a network is a pose net whose keypoints are MediaPipe's."""
-    return net.skeleton is not None and net.skeleton.keypoints == BLAZEPOSE.keypoints
+    """Whether a network is a pose net of the zoo whose keypoints are MediaPipe's.
+
+    That layout has no place for the heads of an experiment file.
+    """
+    is_pose = net.own is None and net.skeleton is not None
+    return is_pose and net.skeleton.keypoints == BLAZEPOSE.keypoints
 
 
 def known_rows(skeleton: Skeleton) -> dict[int, int]:

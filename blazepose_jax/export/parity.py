@@ -7,12 +7,14 @@ import jax
 import numpy as np
 
 from blazepose_jax.export.graph import Graph
+from blazepose_jax.export.mediapipe_rows import ROWS
 from blazepose_jax.export.quantize import PRECISIONS
 
 Outputs = tuple[np.ndarray, ...]
 # Unit of outputs that only the experiment file knows.
 SHARE = "of its largest"
 LOGITS = ("mask", "heatmap", "scores")
+READ = 35  # of MediaPipe's rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +134,8 @@ def _errors(
     )
     if name == "landmarks":
         # Of MediaPipe's 39 rows the last four are not read (docs/mediapipe.md, 2.1).
-        a, b = (v.reshape(-1, len(graph.keypoints), len(graph.fields))[:, :35] for v in (a, b))
+        read = READ if graph.keypoints == ROWS else len(graph.keypoints)
+        a, b = (v.reshape(-1, len(graph.keypoints), len(graph.fields))[:, :read] for v in (a, b))
         xy = [graph.fields.index("x"), graph.fields.index("y")]
         yield name, "px", np.linalg.norm(a[..., xy] - b[..., xy], axis=-1)
         logits = [graph.fields.index(f) for f in ("visibility", "presence") if f in graph.fields]

@@ -4,6 +4,7 @@ Inputs and outputs stay float32.
 """
 
 import contextlib
+import copy
 import dataclasses
 import io
 import warnings
@@ -206,6 +207,7 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
         if kind in CONVOLUTIONS
     ]
     means = mean_activations(data, {int(op.inputs[0]) for _, op in convolutions}, crops)
+    corrected: set[int] = set()
     for kind, op in convolutions:
         kernel = _values(model, graph.tensors[op.inputs[1]])  # OHWI, or 1HWC if depthwise
         depthwise = kind == "DEPTHWISE_CONV_2D"
@@ -216,6 +218,11 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
         mean = means[int(op.inputs[0])]  # (C,)
         shift = error.sum((0, 1, 2)) * mean if depthwise else (error * mean).sum((1, 2, 3))
         bias = graph.tensors[op.inputs[2]]
+        if int(op.inputs[2]) in corrected:  # converters share equal constants
+            bias = copy.copy(bias)
+            op.inputs[2] = len(graph.tensors)
+            graph.tensors.append(bias)
+        corrected.add(int(op.inputs[2]))
         buffer = schema.BufferT()
         buffer.data = (_values(model, bias) - shift).astype(np.float32).tobytes()
         bias.buffer = len(model.buffers)

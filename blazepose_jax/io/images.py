@@ -52,6 +52,16 @@ def is_turned(path: str | Path) -> bool:
         return _orientation(image) >= 5
 
 
+def has_orientation(path: str | Path) -> bool:
+    """Whether a picture is shown otherwise than it is stored: turned, mirrored or both.
+
+    Raises:
+      BlazePoseError: not a readable picture.
+    """
+    with opened(Path(path)) as image:
+        return _orientation(image) != 1
+
+
 def count_frames(path: Path) -> int:
     """Number of an animation's frames or a TIFF's pages; 1 for any other picture.
 

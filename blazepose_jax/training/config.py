@@ -195,6 +195,12 @@ def configure(experiment: str, words: Sequence[str]) -> Config:
     config = load_experiment(experiment)
     changed = override(config, words)
     check_config(changed)
+    asked = {word.partition("=")[0] for word in words}
+    if changed.data.rendered == 1 and "data.records" in asked and "data.rendered" not in asked:
+        raise BlazePoseError(
+            f"data.records is {changed.data.records!r}, and {experiment} has data.rendered=1, which"
+            " leaves no record in a batch: add data.rendered=0, or a share below 1"
+        )
     if not (config.sizes and changed.data.records):
         return changed
     count = count_records(changed.data.records)

@@ -145,9 +145,11 @@ def check_weights(workdir: Path, done: int) -> None:
         raise BlazePoseError(
             f"{workdir / names[0]} exists and is of no run in {workdir}: name another --workdir"
         )
-    if step := Best(workdir).step:
+    # None: nobody was held out, and they are those of the last step.
+    if (step := Best(workdir).step) != 0:
+        of = "the last step" if step is None else f"step {step}"
         raise BlazePoseError(
-            f"{workdir} holds the weights of step {step} and no checkpoint to go on from: name a"
+            f"{workdir} holds the weights of {of} and no checkpoint to go on from: name a"
             f" new --workdir, or remove {workdir / names[0]} and best.json to begin again"
         )
 

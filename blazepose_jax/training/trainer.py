@@ -164,8 +164,9 @@ class Trainer:
     def _inputs(self, size: int = 32) -> Iterator[jax.Array]:
         """Undisturbed, normalised inputs of the training data."""
         look = jax.jit(lambda batch: self.spec.normalise(self.task.inputs(batch)))
+        reader = self.learn.apart()
         for step in range(max(1, min(UNFOLDED_ON, len(self.learn)) // size)):
-            yield look(self.learn.batch(step, size, self.config.seed))
+            yield look(reader.batch(step, size, self.config.seed))
 
     def batch(self, step: int) -> Batch:
         """This process's share of the step's records."""

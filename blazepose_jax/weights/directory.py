@@ -127,6 +127,11 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
     return entry
 
 
+def _hashable(value: Any) -> Any:
+    """An argument as it was before JSON made lists of its tuples."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
 def read_network(
     directory: Path,
     kind: str,
@@ -151,9 +156,7 @@ def read_network(
         tensors, by name.
     """
     path = Path(directory) / entry.get("file", f"{kind}.safetensors")
-    arguments = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in entry.get("arguments", {}).items()
-    }
+    arguments = {name: _hashable(value) for name, value in entry.get("arguments", {}).items()}
     own = None
     if "experiment" in entry:
         own = _find_own(Path(directory), kind, entry, arguments, experiment)

@@ -212,10 +212,13 @@ def read_tflite_files(
         return TFLiteFile(data, net.skeleton, tuple(net.arguments.get("fields", FIELDS)))
 
     def read(where: Path) -> dict[str, TFLiteFile]:
+        is_main = where == find_weights(path, download=download)
         if where.is_dir():
             nets = _read_directory(where, experiment, for_tflite=not anew)
-            return {kind: one(where, kind, net) for kind, net in nets.items()}
-        if anew and where == find_weights(path, download=download):
+            # Of other weights nothing but the detector is wanted.
+            wanted = [kind for kind in nets if is_main or kind == "detector"]
+            return {kind: one(where, kind, nets[kind]) for kind in wanted}
+        if anew and is_main:
             raise BlazePoseError(
                 f"{where} holds networks of one precision: give the weights that it was made of"
             )

@@ -24,7 +24,7 @@ from blazepose_jax.weights.archive import (
     read_task,
     read_wheel,
 )
-from blazepose_jax.weights.description import KINDS
+from blazepose_jax.weights.description import KINDS, NAME, read_description
 from blazepose_jax.weights.directory import StoredNetwork, save_weights
 from blazepose_jax.weights.names import LICENCE
 from blazepose_jax.weights.tflite import Convolution, read_tflite
@@ -146,8 +146,24 @@ def import_weights(
             # Model hubs call many a file 1.tflite.
             files[f"{source}: {name}" if name in files else name] = data
     networks = import_files(files)
+    _check_replaced(Path(directory), networks)
     save_weights(Path(directory), networks)
     return networks
+
+
+def _check_replaced(directory: Path, networks: dict[str, StoredNetwork]) -> None:
+    """Refuse to write over networks that are not imported now, or that were trained."""
+    try:
+        before = read_description(directory) if (directory / NAME).is_file() else {}
+    except BlazePoseError:  # of damaged weights nothing is lost
+        return
+    for kind, entry in before.items():
+        if kind not in networks or "tflite" not in entry:
+            what = "trained" if kind in networks else "not among the files"
+            raise BlazePoseError(
+                f"{directory} holds a {kind} net that is {what} and would be lost: name another"
+                " folder, or import all files in one command"
+            )
 
 
 def import_files(files: dict[str, bytes]) -> dict[str, StoredNetwork]:

@@ -12,7 +12,7 @@ from helpers import NAMES, person, record, standing, write_folder
 from PIL import Image
 
 from blazepose_jax import training
-from blazepose_jax.batches import TeacherBatch
+from blazepose_jax.batches import TRUST, TeacherBatch
 from blazepose_jax.cli.data_label import in_order
 from blazepose_jax.cli.main import main
 from blazepose_jax.data import run_lengths
@@ -90,7 +90,9 @@ def labelled_folder(folder):
     # As the command leaves them: points by hand are in the merged ones.
     by_hand = first.visibility_flags > 0
     points = np.where(by_hand[:, None], first.keypoints, taught[0].keypoints)
-    taught[0] = dataclasses.replace(taught[0], keypoints=points)
+    trust = np.resize([weight for _, weight in TRUST], COUNT)
+    confidence = np.where(by_hand, trust, taught[0].confidence)
+    taught[0] = dataclasses.replace(taught[0], keypoints=points, confidence=confidence)
     rows = [
         annotation_row(1, 0, first, taught[0]),
         annotation_row(2, 0, second, None),
@@ -102,6 +104,25 @@ def labelled_folder(folder):
     file |= {"annotations": rows, "categories": [category_row(BLAZEPOSE.keypoints)]}
     path.write_text(json.dumps(file), encoding="utf-8")
     return folder, taught
+
+
+def test_a_corrected_point_counts_in_full(tmp_path):
+    """Its confidence is what the net thought of its own wrong point."""
+    folder, taught = labelled_folder(tmp_path / "a")
+    path = folder / "annotations.json"
+    file = json.loads(path.read_text(encoding="utf-8"))
+    row, last = file["annotations"][0], COUNT - 1
+    assert not row["teacher"]["by_hand"][last]
+    row["keypoints"][3 * last :] = [99, 98, 2]
+    row["teacher"]["by_hand"][last] = 1
+    row["teacher"]["confidences"][last] = 0.04
+    path.write_text(json.dumps(file), encoding="utf-8")
+    found = read_annotations(folder).people[0]
+    assert found.teacher.confidence[last] == 1
+    np.testing.assert_array_equal(found.keypoints[last], [99, 98])
+    np.testing.assert_allclose(
+        found.teacher.confidence[:last], taught[0].confidence[:last], atol=1e-3
+    )
 
 
 def test_what_is_written_is_read(tmp_path):
