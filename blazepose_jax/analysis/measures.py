@@ -1,6 +1,7 @@
 """All measures of a recording: one column a measure, with its unit in the name."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,6 +44,14 @@ class Measuring:
     method: str = "savgol"
     window: float = 0.3
     cutoff: float = 6.0
+
+    def __post_init__(self):
+        if not 0 <= self.least <= 1:
+            raise BlazePoseError(
+                f"the least confidence is {self.least}: it is a probability, from 0 to 1"
+            )
+        if not 0 <= self.gap < math.inf:
+            raise BlazePoseError(f"the gap is {self.gap}: it is a number of seconds, 0 or more")
 
 
 def measure(recording: Recording, how: Measuring = Measuring()) -> dict[str, np.ndarray]:

@@ -69,6 +69,8 @@ def read_recording(path: str | Path, person: int | None = None) -> Recording:
             content["frames"],
             person,
         )
+    except BlazePoseError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise BlazePoseError(
             f"{path} is no result of blazepose track --json ({type(error).__name__}: {error}): give"

@@ -17,6 +17,7 @@ from blazepose_jax.cli import COMMANDS
 from blazepose_jax.cli.large_pages import restart_with_large_pages
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.io.cache import MAX_PROGRAMS, keep_newest, xla_cache
+from blazepose_jax.io.interrupts import ending
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,7 +153,9 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM stop the work as Ctrl-C does, so that it keeps or removes what it was writing."""
+    """Let SIGTERM and SIGHUP stop the work as Ctrl-C does, so that it keeps or removes what it was
+    writing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -163,8 +166,9 @@ def terminable() -> Iterator[None]:
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
-    old = signal.signal(signal.SIGTERM, stop)
+    old = {number: signal.signal(number, stop) for number in ending()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -286,10 +286,11 @@ def check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None
     if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
         raise BlazePoseError(f"mask folder {path!r} exists and is not empty: name a new one")
     for output in outputs:
-        if output is not None and os.path.realpath(path) in (
-            os.path.realpath(output),
-            os.path.dirname(os.path.realpath(output)),
-        ):
+        if output is None:
+            continue
+        masks, other = Path(os.path.realpath(path)), Path(os.path.realpath(output))
+        if masks == other.parent or masks.is_relative_to(other):
             raise BlazePoseError(
-                f"output {output!r} is, or lies in, the mask folder {path!r}: name another place"
+                f"output {output!r} and the mask folder {path!r} lie in each other: name another"
+                " place"
             )

@@ -1,5 +1,6 @@
 """``blazepose track A B ... --output DIR``: many inputs at once, with results for each."""
 
+import contextlib
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
 from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, checked, run_streams
 from blazepose_jax.io.image_formats import is_picture
+from blazepose_jax.io.images import count_frames, is_animated
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, read_media
 from blazepose_jax.io.output_checks import check_outputs
@@ -52,13 +54,32 @@ def is_asked(args: Namespace) -> bool:
 
 
 def are_stills(args: Namespace) -> bool:
-    """Whether all inputs are pictures that have nothing to do with each other."""
+    """Whether all inputs are pictures that have nothing to do with each other.
+
+    Raises:
+      BlazePoseError: some are and some are not, and nobody says how to decode both.
+    """
 
     def is_still(name: str) -> bool:
         path = Path(name)
-        return path.is_dir() or (path.is_file() and is_picture(path))
+        if path.is_dir():
+            return not args.sequence
+        with contextlib.suppress(BlazePoseError):  # which is said when it is read
+            return (
+                path.is_file()
+                and is_picture(path)
+                and not (is_animated(path) and count_frames(path) > 1)
+            )
+        return True
 
-    return not args.sequence and all(map(is_still, args.input))
+    stills = {name: is_still(name) for name in args.input}
+    if len(set(stills.values())) > 1 and args.decode is None:
+        one, other = (next(n for n, still in stills.items() if still == kind) for kind in (1, 0))
+        raise BlazePoseError(
+            f"{one!r} is of pictures and {other!r} a sequence, which are decoded otherwise: track"
+            " them one after the other, or give --decode"
+        )
+    return all(stills.values())
 
 
 def run(args: Namespace, settings: Settings) -> None:
@@ -141,6 +162,7 @@ class Results:
       done: inputs that came to their end.
       failed: {position of the input: why}.
       stopped: by an interrupt.
+      cut: positions of the inputs that it stopped in their course.
     """
 
     def __init__(
@@ -163,6 +185,7 @@ class Results:
         self.frames = self.occupied = self.done = 0
         self.failed: dict[int, BlazePoseError | OSError] = {}
         self.stopped = False
+        self.cut: list[int] = []
 
     def take(self, events: Iterable[Tracked | Ended], interrupted: Callable[[], bool]) -> None:
         """Write what comes; an interrupt keeps what is written so far."""
@@ -177,9 +200,10 @@ class Results:
                     with naming(sink.path):
                         sink.write(event.picture, event.poses)
                 if interrupted():
-                    self.stopped = True
-                    for stream in list(self._sinks):
+                    self.stopped, self.cut = True, sorted(self._sinks)
+                    for stream in self.cut:
                         self._end(Ended(stream))
+                    self.done -= len(self.cut)
                     break
         finally:
             for sinks in self._sinks.values():
@@ -198,10 +222,13 @@ class Results:
             f" {self.frames / seconds:.1f} frames/s with compilation, reading and writing; results"
             f" in {args.output}"
         )
-        if self.stopped:
-            raise Interrupted("interrupted: the results so far are kept")
         for number, error in self.failed.items():
             print(f"blazepose: {args.input[number]} failed: {error}", file=sys.stderr)
+        if self.stopped:
+            cut = ", ".join(args.input[number] for number in self.cut)
+            raise Interrupted(
+                "interrupted: the results so far are kept" + (f", in part of {cut}" if cut else "")
+            )
         if self.failed:
             raise BlazePoseError(
                 f"{len(self.failed)} of {len(args.input)} inputs failed, as said above: the results"

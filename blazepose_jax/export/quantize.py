@@ -220,7 +220,8 @@ def correct_biases(data: bytes, crops: np.ndarray) -> bytes:
         bias = graph.tensors[op.inputs[2]]
         if int(op.inputs[2]) in corrected:  # converters share equal constants
             bias = copy.copy(bias)
-            op.inputs[2] = len(graph.tensors)
+            bias.name = b"%s_%d" % (bytes(bias.name), len(graph.tensors))
+            op.inputs = np.array([*op.inputs[:2], len(graph.tensors)], np.int32)
             graph.tensors.append(bias)
         corrected.add(int(op.inputs[2]))
         buffer = schema.BufferT()

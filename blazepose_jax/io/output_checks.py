@@ -19,7 +19,7 @@ def check_outputs(outputs: Iterable[str | None], inputs: Iterable[str | Path | N
       BlazePoseError: an output is a folder, lies in a folder that does not exist, is an input, or
         is named twice.
     """
-    sources = [Path(path) for path in inputs if path is not None]
+    sources = _Inputs([Path(path) for path in inputs if path is not None])
     taken: set[str] = set()
     for path in outputs:
         if path is None:
@@ -44,18 +44,37 @@ def _check_place(path: str) -> None:
         raise BlazePoseError(f"output {path!r} lies in a folder that does not exist: make it first")
 
 
-def _check_no_input(path: str, sources: Iterable[Path]) -> None:
-    if not os.path.exists(path):
-        return
-    for source in sources:
-        if _is_input(Path(path), source):
-            raise BlazePoseError(
-                f"output {path!r} is the input: name another file"
-                + (f" (it belongs to {str(source)!r})" if source.is_dir() else "")
-            )
+class _Inputs:
+    """Files and folders, asked for once: there may be thousands, and as many outputs."""
+
+    def __init__(self, sources: Iterable[Path]):
+        self._files: set[tuple[int, int]] = set()
+        self._folders: list[tuple[str, Path]] = []
+        for source in sources:
+            if source.is_dir():
+                self._folders.append((str(source), Path(os.path.realpath(source))))
+            elif source.exists():
+                self._files.add(_identity(source))
+
+    def folder_of(self, output: Path) -> str | None:
+        """The folder among the inputs that an output lies in, "" for an input itself, or None."""
+        if not output.exists():
+            return None
+        if _identity(output) in self._files:
+            return ""
+        place = Path(os.path.realpath(output))
+        return next((name for name, folder in self._folders if place.is_relative_to(folder)), None)
 
 
-def _is_input(output: Path, source: Path) -> bool:
-    if source.is_dir():
-        return Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source))
-    return source.exists() and output.samefile(source)
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_no_input(path: str, sources: _Inputs) -> None:
+    folder = sources.folder_of(Path(path))
+    if folder is not None:
+        raise BlazePoseError(
+            f"output {path!r} is the input: name another file"
+            + (f" (it belongs to {folder!r})" if folder else "")
+        )

@@ -7,6 +7,7 @@ is ``.NAME.RANDOM.part``.
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -110,7 +111,12 @@ def _remove_leftovers(target: Path) -> None:
 
 def _start(target: Path) -> str:
     """How the temporary names of an output begin."""
-    return f".{os.fsencode(target.name)[:MAX_NAME].decode('utf-8', 'ignore')}."
+    name = os.fsencode(target.name)
+    if len(name) <= MAX_NAME:
+        return f".{target.name}."
+    # Long names may differ at their end alone.
+    told_apart = hashlib.sha256(name).hexdigest()[:16]
+    return f".{name[:MAX_NAME].decode('utf-8', 'ignore')}-{told_apart}."
 
 
 def _is_temporary(name: str, target: Path) -> bool:
