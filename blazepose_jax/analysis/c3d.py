@@ -8,7 +8,7 @@ import numpy as np
 
 from blazepose_jax.analysis.angles import LEAST_CONFIDENCE
 from blazepose_jax.analysis.recording import Recording
-from blazepose_jax.analysis.signals import even_times
+from blazepose_jax.analysis.signals import even_times, holes
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 
@@ -82,7 +82,8 @@ def at_even_times(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, fl
       times: (T,) s, growing.
 
     Returns:
-      (T', ...), NaN where a neighbour in time is unknown; Hz, 1 of a single frame.
+      (T', ...), NaN where a neighbour in time is unknown, or in ``signals.holes``; Hz, 1 of a
+      single frame.
     """
     if len(times) == 1:
         return values, 1.0
@@ -91,4 +92,7 @@ def at_even_times(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, fl
         return values, 1 / step
     columns = values.reshape(len(times), -1).T
     between = np.stack([np.interp(even, times, column) for column in columns], 1)
+    step_of = np.clip(np.searchsorted(times, even, "right") - 1, 0, len(times) - 2)
+    inside = holes(times)[step_of] & (even > times[step_of]) & (even < times[step_of + 1])
+    between[inside] = np.nan
     return between.reshape(-1, *values.shape[1:]), 1 / step

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from blazepose_jax.analysis.signals import fill_gaps, smooth
+from blazepose_jax.analysis.signals import fill_gaps, holes, smooth
 from blazepose_jax.errors import BlazePoseError, check_name
 
 RESTS = ("auto", "high", "low")
@@ -182,6 +182,7 @@ def _excursions(
     """Every low between two highs; one without the second, or across a gap, is unfinished."""
     found, turns = [], _turns(upright, threshold)
     known = [int(i) for i in np.flatnonzero(np.isfinite(upright))]
+    missing = holes(times)
     for place, turn in enumerate(turns):
         before = turns[place - 1] if place else None
         after = turns[place + 1] if place + 1 < len(turns) else None
@@ -193,6 +194,7 @@ def _excursions(
         start = known[0] if before is None else _last_above(upright, before, turn, edge)
         end = known[-1] if after is None else _first_above(upright, turn, after, edge)
         broken = before is None or after is None or not np.isfinite(upright[start : end + 1]).all()
+        broken = broken or missing[start:end].any()
         found.append(
             Repetition(
                 start,

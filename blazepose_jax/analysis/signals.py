@@ -13,6 +13,19 @@ from blazepose_jax.errors import BlazePoseError, check_name
 
 # Times that differ from even ones by less than this share of a step are even enough for a filter.
 UNEVEN = 0.05
+# A step is a hole from so many seconds and median steps on.
+LEAST_HOLE, MANY_STEPS = 0.5, 4
+
+
+def holes(times: np.ndarray) -> np.ndarray:
+    """(T - 1,) bool: steps in which frames are missing, as where a camera was away.
+
+    Args:
+      times: (T,) s, growing.
+    """
+    steps = np.diff(np.asarray(times, float))
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    return steps > max(LEAST_HOLE, MANY_STEPS * usual)
 
 
 def fill_gaps(values: np.ndarray, times: np.ndarray, longest: float) -> np.ndarray:

@@ -127,9 +127,9 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
     return entry
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
     """An argument as it was before JSON made lists of its tuples."""
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def read_network(
@@ -156,7 +156,7 @@ def read_network(
         tensors, by name.
     """
     path = Path(directory) / entry.get("file", f"{kind}.safetensors")
-    arguments = {name: _hashable(value) for name, value in entry.get("arguments", {}).items()}
+    arguments = {name: hashable(value) for name, value in entry.get("arguments", {}).items()}
     own = None
     if "experiment" in entry:
         own = _find_own(Path(directory), kind, entry, arguments, experiment)

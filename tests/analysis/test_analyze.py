@@ -140,6 +140,15 @@ def test_uneven_times_are_made_even():
     np.testing.assert_array_equal(unknown[[0, 2, 4]], [False, True, False])
 
 
+def test_a_hole_in_time_is_not_filled():
+    times = np.array([*np.arange(10) / 10, *(5 + np.arange(10) / 10)])
+    even, _ = at_even_times(times[:, None], times)
+    unknown = np.isnan(even[:, 0])
+    assert unknown.sum() == pytest.approx(40, abs=2)
+    assert not unknown[:9].any()
+    assert not unknown[-9:].any()
+
+
 def test_angles_of_ones_own(points, tmp_path):
     path = tmp_path / "a.csv"
     words = ["analyze", points, "--csv", path, "--smooth", "none", "--gap", "0"]
@@ -181,7 +190,9 @@ def test_a_recording_is_of_one_person(points):
             ("--angles", "x=nose:left_hip:tail"),
             "'tail': there is none; the points are nose, ",
         ),
-        (("--person", "3"), "has no person 3: there are [0]"),
+        (("--person", "3"), "blazepose: squats.mp4 has no person 3: there are [0]"),
+        (("--min-confidence", "50"), "is 50.0: it is a probability, from 0 to 1"),
+        (("--gap", "nan"), "the gap is nan: it is a number of seconds"),
         (("--smooth", "kalman"), "kalman"),
         (("--rest", "left"), "left"),
         (("--plot", "a.doc"), "ends in none of"),

@@ -116,6 +116,16 @@ def test_gaps_short_and_long():
     assert [one.reason for one in found.rejected] == ["unfinished"]
 
 
+def test_a_repetition_across_missing_frames_is_unfinished():
+    """As where the camera of a live recording was away."""
+    depth = np.concatenate([np.zeros(20), repeated(5, 2.0, FPS, pause=0.5), np.zeros(20)])
+    times = np.arange(len(depth)) / FPS
+    times[200:] += 98
+    found = count_repetitions(angle_of("squat", depth), times, least=20)
+    assert len(found.counted) == 4
+    assert "unfinished" in [one.reason for one in found.rejected]
+
+
 def test_nothing_known_is_nothing_counted():
     found = count(np.full(50, np.nan))
     assert found.counted == ()

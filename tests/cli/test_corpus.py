@@ -1,5 +1,6 @@
 """``blazepose corpus``."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from helpers import ROOT, fails, write_clip
 
 from blazepose_jax.cli import corpus_log
+from blazepose_jax.cli.corpus import claim
 from blazepose_jax.cli.corpus_clip import (
     FAILED,
     Job,
@@ -140,6 +142,37 @@ def test_a_killed_worker_costs_nothing_that_was_done(clips, random_weights, tmp_
     code, _, err = done(corpus(f"{clips}/**.mp4", *how, "--max-people", 2))
     assert code == 2
     assert "has results with settings" in err
+
+
+def test_results_of_before_a_setting_are_gone_on_with(tmp_path):
+    """What says nothing of it was made with its default."""
+
+    mine = Job("", str(tmp_path), ("json",), __file__, None, Settings(), "jax", None, None)
+
+    @contextlib.contextmanager
+    def opened(target):
+        with open(target, "rb") as file:
+            yield file
+
+    def publish(text, target):
+        (tmp_path / "corpus.json").write_text(text)
+
+    pipeline = SimpleNamespace(
+        FileSystems=SimpleNamespace(exists=os.path.exists, open=opened),
+        present_targets=lambda pattern, job: [],
+        remove_parts=lambda output: None,
+        publish_text=publish,
+    )
+    claim("*", mine, pipeline)
+    path = tmp_path / "corpus.json"
+    before = json.loads(path.read_text())
+    del before["settings"]["precision"]
+    path.write_text(json.dumps(before))
+    claim("*", mine, pipeline)
+    before["settings"]["max_people"] = 7
+    path.write_text(json.dumps(before))
+    with pytest.raises(BlazePoseError, match="has results with settings"):
+        claim("*", mine, pipeline)
 
 
 def test_what_beam_says_is_kept_and_progress_is_shown(tmp_path, monkeypatch, capfd):

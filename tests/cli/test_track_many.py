@@ -68,6 +68,22 @@ def test_pictures_stand_alone(random_weights, tmp_path, capsys):
     assert found == json.loads(alone.read_text(encoding="utf-8"))
 
 
+def test_an_animation_is_decoded_as_it_is_alone(random_weights, tmp_path, capsys):
+    pytest.importorskip("ai_edge_litert")
+    frames = [Image.fromarray(gradient(i, 64, 48)) for i in range(3)]
+    film, photo = tmp_path / "a.gif", tmp_path / "b.png"
+    frames[0].save(film, save_all=True, append_images=frames[1:], duration=100)
+    frames[0].save(photo)
+    assert run(random_weights, film, "--output", tmp_path / "out") == 0
+    assert run(random_weights, film, "--json", tmp_path / "alone.json") == 0
+    found = (tmp_path / "out" / "a.json").read_text(encoding="utf-8")
+    assert json.loads(found) == json.loads((tmp_path / "alone.json").read_text(encoding="utf-8"))
+    words = ("track", film, photo, "--weights", random_weights, "--output", tmp_path / "both")
+    capsys.readouterr()
+    assert "is of pictures and" in (err := fails(capsys, *words))
+    assert "or give --decode" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

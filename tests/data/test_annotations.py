@@ -397,6 +397,23 @@ class TestGroups:
         assert len(set(numbers.values())) == 12
         assert "one a picture" in how
 
+    def test_frames_in_a_folder_of_each_film(self, tmp_path):
+        """Two folders may be train and val; many are films."""
+        names = [f"film_{c}/{i:05d}.jpg" for c in "abcdef" for i in range(4)]
+        for name in names:
+            for parent in ("many", "two"):
+                (tmp_path / parent / "d" / name).parent.mkdir(parents=True, exist_ok=True)
+        numbers, how = group_people(self.people(tmp_path / "many", names))
+        assert len(set(numbers.values())) == 6
+        assert "like 'film_a/'" in how
+        numbers, _ = group_people(self.people(tmp_path / "two", names[:8]))
+        assert len(set(numbers.values())) == 8
+
+    def test_of_labels_by_a_net_alone_some_are_held_out(self):
+        assert len(held_out_rows(np.full(30, 0.9), 6)) == 6
+        mixed = np.where(np.arange(30) < 9, 1, 0.5)
+        assert (held_out_rows(mixed, 6) < 9).all()
+
     def test_people_of_one_picture_stay_together(self, tmp_path):
         folder = write_folder(
             tmp_path / "d",

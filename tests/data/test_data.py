@@ -149,6 +149,16 @@ def test_streams_visit_everybody_and_resume(both, kind):
     np.testing.assert_array_equal(again.batch(2, 7, 3).pixels, following.pixels)
 
 
+def test_a_look_apart_leaves_the_stream_where_it_is(both):
+    """Statistics for unfolding are of other batch sizes than training."""
+    stream, _ = open_stream(both / "records", 2)
+    apart = stream.apart()
+    assert len(apart.batch(0, 5, 3).ids) == len(apart.batch(1, 5, 3).ids) == 5
+    fresh, _ = open_stream(both / "records", 2)
+    np.testing.assert_array_equal(stream.batch(0, 3, 3).ids, fresh.batch(0, 3, 3).ids)
+    assert stream.position() == fresh.position()
+
+
 def test_builders_work_as_tfds_users_expect(tmp_path):
     import tensorflow_datasets as tfds
 
@@ -192,6 +202,38 @@ def test_scenes_keep_everybody_where_they_are(tmp_path):
     assert found[2, 1] < found[0, 1]
     assert (found > 0).all()
     assert (found < 128).all()
+
+
+def prepare_scenes(folder, output, *words):
+    """The scenes' ids and statuses."""
+    words = ["--scenes", "--size", 128, "--source", folder, "--output", output, *words]
+    assert main(["data", "prepare", "coco_keypoints", *map(str, words)]) == 0
+    data = read_records(output)
+    return data.take(np.arange(len(data)))
+
+
+def test_nobody_in_a_scene_is_taught_as_background(tmp_path):
+    """A crowd and a box without keypoints: people of whom no more is known."""
+    crowd = {**person(2), "iscrowd": 1, "bbox": [10, 20, 30, 40]}
+    box = {"id": 3, "image_id": 0, "category_id": 1, "bbox": [60, 20, 30, 40]}
+    folder = write_folder(tmp_path / "data", [person(1), crowd, box, {**person(1), "bbox": None}])
+    scenes = prepare_scenes(folder, tmp_path / "scenes")
+    np.testing.assert_array_equal(np.sort(scenes.status[0])[-4:], [0, 1, 2, 2])
+    ignored = scenes.points[0][scenes.status[0] == 2]
+    assert (ignored > 0).all()
+    assert abs(ignored[0, 0, 0] - ignored[1, 0, 0]) > 10
+
+
+def test_scenes_of_people_who_are_left_out_are_none(tmp_path, capsys):
+    folder = write_folder(
+        tmp_path / "data",
+        [person(1), person(2), {**person(3), "image_id": 1}],
+        ["a.jpg", "b.jpg"],
+    )
+    (tmp_path / "test.txt").write_text("2\n")
+    scenes = prepare_scenes(folder, tmp_path / "s", "--leave-out", tmp_path / "test.txt")
+    assert scenes.ids.tolist() == [3]
+    assert "1 more people left out, in pictures of somebody" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -425,6 +425,33 @@ class TestPrecision:
         }
         assert bias["corrected"] < 0.7 * bias["plain"]
 
+    def test_convolutions_that_share_a_bias_are_corrected_apart(self, net, monkeypatch):
+        """Converters store equal constants once; each keeps its own correction."""
+        graph = make_graph(net)
+        data = flatbuffer.finish(jax2tf_backend.convert(graph), graph)
+        model = flatbuffer.read(data)
+        names = flatbuffer.operator_names(model)
+        places = [
+            (int(op.inputs[2]), tuple(model.subgraphs[0].tensors[op.inputs[2]].shape))
+            for name, op in zip(names, model.subgraphs[0].operators, strict=True)
+            if name in quantize.CONVOLUTIONS
+        ]
+        # Two biases of one length, of which the second becomes the first.
+        first, second = next(
+            (a, b) for a, n in places for b, m in places if a < b and tuple(n) == tuple(m)
+        )
+        for op in model.subgraphs[0].operators:
+            op.inputs = np.where(op.inputs == second, first, op.inputs).astype(np.int32)
+        corrected = flatbuffer.read(
+            quantize.correct_biases(flatbuffer.write(model), crops(2)[:, None])
+        )
+        found = [
+            int(op.inputs[2])
+            for name, op in zip(names, corrected.subgraphs[0].operators, strict=True)
+            if name in quantize.CONVOLUTIONS
+        ]
+        assert len(set(found)) == len(found) == len(places)
+
     def test_bad_requests(self, exported):
         with pytest.raises(BlazePoseError, match="unknown precision 'int9': did you mean 'int8'"):
             quantize.quantize(exported["litert"][1], "int9")

@@ -172,6 +172,13 @@ class TestNames:
 
 
 class TestRuns:
+    def test_long_names_that_differ_at_their_end(self, tmp_path):
+        outputs = [Output(tmp_path / f"{'動画' * 30}{i}.json") for i in range(2)]
+        for output in outputs:
+            output.open().close()
+            output.finish()
+        assert len(list(tmp_path.iterdir())) == 2
+
     def test_two_runs_on_one_output(self, tmp_path):
         first = Output(tmp_path / "o.json")
         code = f"from blazepose_jax.io.files import Output; Output({str(tmp_path / 'o.json')!r})"

@@ -15,7 +15,8 @@ from PIL import Image
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export.mediapipe_rows import ROWS, to_mediapipe_rows
+from blazepose_jax.export.graph import make_graph
+from blazepose_jax.export.mediapipe_rows import ROWS, has_mediapipe_rows, to_mediapipe_rows
 from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import COCO
 from blazepose_jax.training.experiments import read_own_parts
@@ -98,6 +99,13 @@ def test_own_head_is_an_output_of_the_tflite(trained, tmp_path):
     assert outputs.contact.shape == (1, 39)
     np.testing.assert_allclose(found["contact"], outputs.contact, atol=1e-4)
     np.testing.assert_allclose(found["landmarks"], outputs.landmarks.reshape(1, -1), atol=1e-2)
+
+
+def test_every_format_has_the_own_head(trained):
+    file, weights = trained
+    net = read_stored(weights, experiment=file)["pose"]
+    assert not has_mediapipe_rows(net)
+    assert "contact" in make_graph(net, mediapipe=False).outputs
 
 
 def test_own_weights_run_in_litert(trained, photo, tmp_path):

@@ -131,6 +131,8 @@ def test_weights_of_others_and_of_a_run_without_checkpoints_stay(tmp_path):
     with pytest.raises(BlazePoseError, match="is of no run in"):
         loop.check_weights(tmp_path, 0)
     (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BlazePoseError, match="the weights of the last step and no checkpoint"):
+        loop.check_weights(tmp_path, 0)  # nobody was held out
     Best(tmp_path).keep(0, 10.0)
     loop.check_weights(tmp_path, 0)
     Best(tmp_path).keep(480, 80.0)

@@ -16,7 +16,7 @@ from blazepose_jax.models import FIELDS
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import PoseOutputs
 from blazepose_jax.training import NO_AUGMENTATION, AugmentConfig, LossConfig, augment, losses
-from blazepose_jax.training.config import Config, load_experiment, override
+from blazepose_jax.training.config import Config, configure, load_experiment, override
 
 
 def test_losses_of_known_values():
@@ -147,6 +147,13 @@ def test_overrides_and_experiments():
         assert isinstance(load_experiment(name), Config)
     with pytest.raises(BlazePoseError, match="did you mean 'smoke'"):
         load_experiment("smok")
+
+
+def test_records_that_no_batch_would_hold():
+    with pytest.raises(BlazePoseError, match=r"detector has data\.rendered=1, which leaves"):
+        configure("detector", ["data.records=records/mine"])
+    both = configure("detector", ["data.records=records/mine", "data.rendered=0.5"])
+    assert (both.data.records, both.data.rendered) == ("records/mine", 0.5)
 
 
 def test_records_keep_points_pixels_and_counts(records, capsys):

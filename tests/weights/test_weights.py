@@ -18,7 +18,7 @@ from blazepose_jax.export.metadata import add_normalization
 from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import COCO, LSP, Skeleton
 from blazepose_jax.weights import import_weights, load_weights, read_stored, save_weights
-from blazepose_jax.weights.directory import StoredNetwork
+from blazepose_jax.weights.directory import StoredNetwork, hashable
 from blazepose_jax.weights.tflite import densify, read_tflite
 
 ARGUMENTS = {
@@ -308,3 +308,21 @@ def test_files_of_one_name_are_two_files(tmp_path):
         sources.append(folder / "1.tflite")
         shutil.copy(shared("models", name), sources[-1])
     assert set(import_weights(sources, tmp_path / "w")) == {"detector", "pose"}
+    # A part of them would remove the other.
+    with pytest.raises(BlazePoseError, match="holds a detector net that is not among the files"):
+        import_weights(sources[1:], tmp_path / "w")
+    assert set(import_weights(sources, tmp_path / "w")) == {"detector", "pose"}
+
+
+def test_an_import_writes_over_no_trained_net(own, tmp_path):
+    shutil.copytree(own, tmp_path / "w")
+    with pytest.raises(BlazePoseError, match="holds a pose net that is trained and would be lost"):
+        import_weights([shared("models", "pose_landmark_lite.tflite")], tmp_path / "w")
+    assert read_stored(tmp_path / "w")["pose"].tflite is None
+
+
+def test_arguments_are_tuples_again_however_deep():
+    entry = json.loads(json.dumps({"stages": ((1, 8), (2, (16,))), "side": 64}))
+    found = {name: hashable(value) for name, value in entry.items()}
+    assert found == {"stages": ((1, 8), (2, (16,))), "side": 64}
+    hash(tuple(found.items()))
