@@ -6,8 +6,7 @@ import sys
 import time
 import warnings
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 from blazepose_jax.cli import track_many
@@ -35,7 +34,7 @@ from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, Picture, read_media
 from blazepose_jax.io.output_checks import check_outputs
-from blazepose_jax.io.prefetch import Prefetch
+from blazepose_jax.io.prefetch import AHEAD, Prefetch
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import NO_PARTS
 
@@ -231,7 +230,7 @@ def track_media(
 ) -> Counts:
     """Track every picture and write what was found; an interrupt ends it after a frame."""
     counts, before, reason = Counts(), Counts(), None
-    with interruptible() as interrupted, read_ahead(media) as pictures:
+    with interruptible() as interrupted, read_ahead(media, interrupted) as pictures:
         for picture in progress(pictures, media.count, media.name, "frames"):
             if not media.is_sequence:
                 before = dataclasses.replace(counts)
@@ -254,16 +253,16 @@ def track_media(
             counts.detector_runs = before.detector_runs + tracker.detector_runs
             counts.starts = before.starts + tracker.starts
             if interrupted():
-                counts.stopped = True
                 break
+        counts.stopped = interrupted()
     if reason is not None and not counts.frames:
         raise reason
     return counts
 
 
-def read_ahead(media: Media) -> AbstractContextManager[Iterable[Picture]]:
-    """The pictures, of files read ahead; what comes live is read when it is wanted."""
-    return Prefetch(media) if media.files else nullcontext(media)
+def read_ahead(media: Media, interrupted: Callable[[], bool] = lambda: False) -> Prefetch[Picture]:
+    """The pictures, read ahead; of what comes live just the next one."""
+    return Prefetch(media, AHEAD if media.files else 1, interrupted)
 
 
 def is_piped(*outputs: str | None) -> bool:

@@ -111,7 +111,8 @@ def run(args: Namespace, settings: Settings) -> None:
     results = Results(engine, media, outputs, args.world)
     began = time.perf_counter()
     with interruptible() as interrupted:
-        results.take(run_streams(engine, map(opener, range(len(outputs)))), interrupted)
+        sources = map(opener, range(len(outputs)))
+        results.take(run_streams(engine, sources, interrupted), interrupted)
     results.report(args, time.perf_counter() - began)
 
 
@@ -200,11 +201,12 @@ class Results:
                     with naming(sink.path):
                         sink.write(event.picture, event.poses)
                 if interrupted():
-                    self.stopped, self.cut = True, sorted(self._sinks)
-                    for stream in self.cut:
-                        self._end(Ended(stream))
-                    self.done -= len(self.cut)
                     break
+            if interrupted():
+                self.stopped, self.cut = True, sorted(self._sinks)
+                for stream in self.cut:
+                    self._end(Ended(stream))
+                self.done -= len(self.cut)
         finally:
             for sinks in self._sinks.values():
                 for sink in sinks:

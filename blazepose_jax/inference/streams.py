@@ -144,8 +144,14 @@ class _Stream:
         self._read.close()
 
 
-def run_streams(engine: StreamEngine, sources: Iterable[Source]) -> Iterator[Tracked | Ended]:
-    """``track_streams`` with an engine at hand."""
+def run_streams(
+    engine: StreamEngine,
+    sources: Iterable[Source],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Iterator[Tracked | Ended]:
+    """``track_streams`` with an engine at hand; it ends where ``interrupted`` says so while no
+    stream has a frame, as those of a camera that stalls.
+    """
     waiting = enumerate(sources)
     live: dict[int, _Stream] = {}
     try:
@@ -154,7 +160,9 @@ def run_streams(engine: StreamEngine, sources: Iterable[Source]) -> Iterator[Tra
             if not live:
                 return
             frames: dict[int, tuple[Picture, float]] = {}
-            for slot in _ready(live):
+            if not (ready := _ready(live, interrupted)):
+                return
+            for slot in ready:
                 stream, error = live[slot], None
                 try:
                     found = stream.next()
@@ -193,11 +201,13 @@ def _admit(
                 engine.reset(slot)
 
 
-def _ready(live: dict[int, _Stream]) -> list[int]:
-    """Slots whose stream has something; at least one."""
+def _ready(live: dict[int, _Stream], interrupted: Callable[[], bool]) -> list[int]:
+    """Slots whose stream has something; at least one, but after an interrupt."""
     began = time.monotonic()
     while True:
         found = [slot for slot, stream in live.items() if stream.is_ready]
         if len(found) == len(live) or (found and time.monotonic() > began + PATIENCE):
             return found
+        if interrupted():
+            return []
         time.sleep(POLL)

@@ -2,8 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 AHEAD = 4  # items that wait
@@ -17,13 +17,21 @@ class Prefetch(Iterable[Item]):
     the item that it reads.
     """
 
-    def __init__(self, items: Iterable[Item], ahead: int = AHEAD):
+    def __init__(
+        self,
+        items: Iterable[Item],
+        ahead: int = AHEAD,
+        interrupted: Callable[[], bool] = lambda: False,
+    ):
         """Begin to read.
 
         Args:
           items: iterated over once, in the thread.
           ahead: how many of them may wait.
+          interrupted: asked while nothing waits; where it says so, the items end, as those of a
+            camera that stalls would not.
         """
+        self._interrupted = interrupted
         self._waiting: queue.Queue[tuple[str, Item | BaseException | None]] = queue.Queue(ahead)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._read, args=(items,), daemon=True)
@@ -61,13 +69,18 @@ class Prefetch(Iterable[Item]):
 
     def __iter__(self) -> Generator[Item]:
         while True:
-            kind, item = self._waiting.get()
+            try:
+                kind, item = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                if self._interrupted():
+                    return
+                continue
             if kind == "end":
                 return
             if kind == "error":
                 assert isinstance(item, BaseException)
                 raise item
-            yield item  # type: ignore[misc]
+            yield cast("Item", item)
 
     def close(self) -> None:
         """End the thread; what waits is lost."""

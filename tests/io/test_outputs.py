@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -298,6 +299,37 @@ def test_an_interrupted_track_keeps_what_it_has_and_says_so(tmp_path, random_wei
     assert 10 < len(frames) < 4000
     assert f"{len(frames)} frames" in out
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "clip.mp4") == ["o.json", "o.mp4"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+@pytest.mark.parametrize("several", [False, True])
+def test_a_source_that_stalls_can_be_stopped(several, tmp_path, random_weights):
+    """A camera or a pipe from which nothing comes any more; what came is kept."""
+    clip, pipe = write_clip(tmp_path / "clip.mkv", 30), tmp_path / "live.mkv"
+    os.mkfifo(pipe)
+    out = tmp_path / "out"
+    outputs = ["--output", out] if several else ["--json", tmp_path / "live.json"]
+    words = ["track", pipe, "--weights", random_weights, "--search", "none", *outputs]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "blazepose_jax.cli", *map(str, words)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with open(pipe, "wb", buffering=0) as writer:
+        writer.write(clip.read_bytes()[:-200])
+        part = out if several else tmp_path
+        for _ in range(600):
+            if any(path.name.startswith(".live.json") for path in part.glob(".*")):
+                break
+            time.sleep(0.1)
+        time.sleep(2)
+        job.send_signal(signal.SIGINT)
+        _, err = job.communicate(timeout=60)
+    assert job.returncode == 130, err
+    assert "interrupted: the results" in err
+    found = (out if several else tmp_path) / "live.json"
+    assert json.loads(found.read_text())["frames"]
 
 
 def test_a_failing_output_leaves_nothing_half_written(tmp_path, capsys, random_weights):
