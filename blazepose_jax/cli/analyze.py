@@ -19,8 +19,9 @@ from blazepose_jax.cli.analyze_outputs import OUTPUTS, add_outputs, print_report
 from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.track import add_tracking, read_ahead, settings_of
-from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import read_media
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import people
@@ -117,11 +118,15 @@ def run(args: Namespace) -> None:
         check_plot(args.plot)
     if args.c3d:
         check_c3d()
-    recording = record(args, how)
+    recording, stopped = record(args, how)
     measures = measure(recording, how)
     counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
     write(args, recording, measures, counted)
     print_report(recording, measures, counted)
+    if stopped:
+        raise Interrupted(
+            f"interrupted: what is written is of the first {len(recording.times)} frames"
+        )
 
 
 def angles_of(words: str | None) -> dict[str, JointAngle] | None:
@@ -163,26 +168,27 @@ def check_wishes(args: Namespace, how: Measuring, names: Sequence[str]) -> None:
         )
 
 
-def record(args: Namespace, how: Measuring) -> Recording:
-    """The points of one person, read or tracked.
+def record(args: Namespace, how: Measuring) -> tuple[Recording, bool]:
+    """The points of one person, read or tracked, and whether an interrupt ended that.
 
     Raises:
       BlazePoseError: a bad input, or nobody in it.
     """
+    stopped = False
     if Path(args.input).suffix.lower() == ".json":
         recording = read_recording(args.input, args.person)
         if args.c3d:
             checked_world(args.input, recording.world)
         check_wishes(args, how, recording.names)
     else:
-        recording = track(args, how)
+        recording, stopped = track(args, how)
     if not np.isfinite(recording.points).any():
         raise BlazePoseError(f"{args.input!r} has nobody in it: there is nothing to analyse")
-    return recording
+    return recording, stopped
 
 
-def track(args: Namespace, how: Measuring) -> Recording:
-    """Track a video, with metres where the net has them."""
+def track(args: Namespace, how: Measuring) -> tuple[Recording, bool]:
+    """Track a video, with metres where the net has them; and whether an interrupt ended it."""
     media = read_media(args.input)
     if not media.is_sequence:
         raise BlazePoseError(f"{args.input!r} is a picture: analysis is of videos")
@@ -197,7 +203,7 @@ def track(args: Namespace, how: Measuring) -> Recording:
     check_wishes(args, how, tracker.skeleton.keypoints)
     frames: list[dict[str, Any]] = []
     size = (0, 0)
-    with read_ahead(media) as pictures:
+    with interruptible() as interrupted, read_ahead(media, interrupted) as pictures:
         for picture in progress(pictures, media.count, media.name, "frames"):
             poses = tracker(picture.image, picture.time)
             size = (picture.image.shape[1], picture.image.shape[0])
@@ -210,7 +216,11 @@ def track(args: Namespace, how: Measuring) -> Recording:
                 for one in found
             ]
             frames.append({"time": picture.time, "people": kept})
+            if interrupted():
+                break
+        stopped = interrupted()
     skeleton = tracker.skeleton
-    return recording_of(
+    recording = recording_of(
         media.name, skeleton.keypoints, skeleton.bone_indices, size, frames, args.person
     )
+    return recording, stopped

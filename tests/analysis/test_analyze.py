@@ -1,5 +1,6 @@
 """``blazepose analyze``."""
 
+import contextlib
 import csv
 import json
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from blazepose_jax.analysis import read_recording
 from blazepose_jax.analysis.c3d import at_even_times
+from blazepose_jax.cli import analyze
 from blazepose_jax.cli.main import main
 from blazepose_jax.rendering.exercises import exercise_figures, repeated, usual_person
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -247,3 +249,20 @@ def test_squats_of_a_real_person(released, tmp_path, capsys):
     found = json.loads((tmp_path / "a.json").read_text())["repetitions"]["knee"]
     assert found["count"] == 2
     assert [one["reason"] for one in found["rejected"]] == ["unfinished"]
+
+
+def test_an_interrupt_leaves_what_was_tracked(released, tmp_path, monkeypatch, capsys):
+    """As of a camera, which never ends."""
+    pytest.importorskip("ai_edge_litert")
+    asked = []
+
+    @contextlib.contextmanager
+    def interruptible():
+        yield lambda: asked.append(0) or len(asked) >= 20
+
+    monkeypatch.setattr(analyze, "interruptible", interruptible)
+    clip, out = shared("data", "video", "pose_squats.mp4"), tmp_path / "a.csv"
+    words = ["analyze", clip, "--weights", released, "--runtime", "litert", "--csv", out]
+    assert main([str(word) for word in words]) == 130
+    assert len(table(out)) == 20
+    assert "is of the first 20 frames" in capsys.readouterr().err
