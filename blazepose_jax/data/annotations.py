@@ -61,6 +61,7 @@ class Person:
       label: the annotation's id as the file has it, as text.
       box_xyxy: (4,) float32, image px, as annotated; None without one.
       teacher: labels by a net; None without them. The fields above are labels by hand alone.
+      knows_occlusion: a flag of 2 means visible, and not just labelled.
     """
 
     id: int
@@ -73,6 +74,12 @@ class Person:
     label: str = ""
     box_xyxy: np.ndarray | None = None
     teacher: TeacherLabels | None = None
+    knows_occlusion: bool = True
+
+    @property
+    def labels_occlusion(self) -> bool:
+        """``knows_occlusion``, but of LSP Extended, whose flags say no more than labelled."""
+        return self.knows_occlusion and self.data_set != LSP_EXTENDED
 
 
 @dataclasses.dataclass(frozen=True)

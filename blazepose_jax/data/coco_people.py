@@ -39,6 +39,8 @@ class PeopleReader:
             ]
         )
         self._confidences = bool(((flags > 0) & (flags < 1)).any()) and flags.max() <= 1
+        # Where there is no 2, a 1 cannot mean "labelled, but occluded".
+        self._knows_occlusion = bool((flags == 2).any())
         self.people: list[Person] = []
         self.dropped: Reasons = collections.defaultdict(list)
         self.changed: Reasons = collections.defaultdict(list)
@@ -128,6 +130,7 @@ class PeopleReader:
             label,
             _box_xyxy(entry, scale, size),
             teacher,
+            self._knows_occlusion,
         )
 
     def _box_of(self, entry: Entry) -> Iterator[tuple[Path, np.ndarray]]:
@@ -182,7 +185,9 @@ class PeopleReader:
             changes.append("visibility between 0 and 1, taken as visible")
         if (flags > 2).any():
             changes.append("visibility above 2, taken as visible")
-        occluded = (flags == 1) & (not self._confidences)
+        if (flags == 1).any() and not (self._knows_occlusion or self._confidences):
+            changes.append("visibility never above 1, taken as visible")
+        occluded = (flags == 1) & self._knows_occlusion
         flags = np.where(flags <= 0, 0, np.where(occluded, 1, 2))
         if not np.isfinite(rows[flags > 0, :2]).all():
             return "NaN or infinite coordinates"

@@ -102,7 +102,7 @@ def encode_people(
             number=person.id,
             group=groups.get(person.id, person.id),
             weight=_weight(person),
-            has_occlusion_labels=teacher is not None or person.data_set != LSP_EXTENDED,
+            has_occlusion_labels=teacher is not None or person.labels_occlusion,
         )
         if has_teacher:
             row |= _teacher_labels(person, row, here, there, view, of_record, size)
@@ -170,8 +170,7 @@ def _teacher_labels(
         return found
     scale = float(size / view.side)
     found["confidence"][here] = teacher.confidence[there]
-    # A flag of LSP Extended's says no more than labelled.
-    knows = labelled & (person.data_set != LSP_EXTENDED)
+    knows = labelled & person.labels_occlusion
     seen = np.zeros(count, np.float32)
     seen[here] = teacher.visibility[there]
     found["seen"] = np.where(knows, found["seen"], seen)

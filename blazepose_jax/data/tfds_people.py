@@ -136,7 +136,11 @@ class _Reader:
                 for p in self._people
             ]
         people = tuple(
-            dataclasses.replace(p, visibility_flags=p.visibility_flags.astype(np.int32))
+            dataclasses.replace(
+                p,
+                visibility_flags=p.visibility_flags.astype(np.int32),
+                knows_occlusion=self._given and self._largest_flag > 1,
+            )
             for p in self._people
         )
         return Annotations(self._skeleton.keypoints, people, self._dropped, self._changed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.data.annotations import LSP_EXTENDED, Annotations, Person, size_of
+from blazepose_jax.data.annotations import Annotations, Person, size_of
 from blazepose_jax.evaluation import metrics
 from blazepose_jax.evaluation.predict import Prediction
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, Skeleton
@@ -234,7 +234,7 @@ def _visibility_figures(
 ) -> dict[str, float | None]:
     """How well the predicted visibility agrees with the labels of (N, K) ``flags``."""
     # LSP Extended's "visible" says no more than labelled.
-    has_occlusion_labels = np.array([p.person.data_set != LSP_EXTENDED for p in predictions])
+    has_occlusion_labels = np.array([p.person.labels_occlusion for p in predictions])
     counted = (flags > 0) & has_occlusion_labels[:, None]
     if not counted.any():
         return {"visibility_auc": None, "visibility_calibration_error": None}

@@ -201,6 +201,23 @@ def test_visibility_may_be_a_confidence(tmp_path, flags, expected):
     assert ("visibility between 0 and 1, taken as visible" in found.changed) == fractions
 
 
+@pytest.mark.parametrize(
+    ("flags", "read", "knows"), [([1, 1, 0], [2, 2, 0], False), ([2, 1, 0], [2, 1, 0], True)]
+)
+def test_without_a_2_a_1_is_visible_and_nothing_is_known_of_occlusion(tmp_path, flags, read, knows):
+    """As other tools write it; taken by the letter, every point would be taught to be hidden."""
+    rows = standing()
+    rows[:, 2] = 1
+    rows[:3, 2] = flags
+    folder = folder_with(tmp_path / "d", annotated(keypoints=rows.reshape(-1).tolist()))
+    found = read_annotations(folder)
+    assert found.people[0].visibility_flags[:3].tolist() == read
+    assert ("visibility never above 1, taken as visible" in found.changed) != knows
+    words = ["--source", folder, "--output", tmp_path / "r", "--size", 128]
+    assert main(["data", "prepare", "coco_keypoints", *map(str, words)]) == 0
+    assert read_records(tmp_path / "r").take(np.array([0])).has_occlusion_labels.tolist() == [knows]
+
+
 def test_nested_lists_of_points(tmp_path):
     found = read_annotations(folder_with(tmp_path / "d", annotated(keypoints=standing().tolist())))
     np.testing.assert_allclose(found.people[0].keypoints, standing()[:, :2])
