@@ -190,6 +190,31 @@ def prepare(folder, output, *words):
     assert main([str(word) for word in (*arguments, *words)]) == 0
 
 
+def test_own_points_beside_a_teachers_have_no_depth(tmp_path):
+    folder, _ = labelled_folder(tmp_path / "a")
+    path = folder / "annotations.json"
+    file = json.loads(path.read_text(encoding="utf-8"))
+    file["categories"][0]["keypoints"].append("tip")
+    for row in file["annotations"]:
+        row["keypoints"] += [100, 60, 2]
+        for key, values in (
+            ("by_hand", [1]),
+            ("confidences", [0]),
+            ("visibilities", [0]),
+            ("z", [0]),
+            ("world", [0] * 3),
+        ):
+            if "teacher" in row:
+                row["teacher"][key] += values
+    path.write_text(json.dumps(file), encoding="utf-8")
+    own = dataclasses.replace(BLAZEPOSE, name="own", keypoints=(*BLAZEPOSE.keypoints, "tip"))
+    (tmp_path / "own.json").write_text(json.dumps(own.to_dict()), encoding="utf-8")
+    prepare(folder, tmp_path / "r", "--size", 160, "--skeleton", tmp_path / "own.json")
+    batch = read_records(tmp_path / "r").take(np.arange(2))
+    assert not batch.has_3d_labels.any()
+    assert batch.teacher.confidence[0, COUNT] == 1  # by hand, where the teacher has no such point
+
+
 def test_records_keep_who_labelled_what(tmp_path):
     folder, taught = labelled_folder(tmp_path / "a")
     prepare(folder, tmp_path / "r", "--size", 160)

@@ -17,10 +17,12 @@ from helpers import ROOT, fails, gradient, write_clip
 from PIL import Image
 
 from blazepose_jax.cli.main import main
+from blazepose_jax.cli.track import check_mask_folder
 from blazepose_jax.cli.track_outputs import mask_names
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io import files
 from blazepose_jax.io.files import Output, OutputFolder, write_text
+from blazepose_jax.io.interrupts import ending
 from blazepose_jax.io.json_files import parse_json, read_json_lines
 from blazepose_jax.io.media import read_media
 from blazepose_jax.io.output_checks import check_outputs
@@ -446,6 +448,18 @@ def test_a_writer_without_frames_leaves_no_file(tmp_path):
     writer = VideoWriter(tmp_path / "o.mp4", 10)
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_terminal_is_heard_unless_it_is_to_be_ignored(monkeypatch):
+    assert signal.SIGHUP in ending()
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)  # nohup
+    assert ending() == (signal.SIGTERM,)
+
+
+def test_masks_inside_of_a_new_output_are_refused(tmp_path):
+    with pytest.raises(BlazePoseError, match="lie in each other"):
+        check_mask_folder(str(tmp_path / "o" / "masks"), (str(tmp_path / "o"), None))
+    check_mask_folder(str(tmp_path / "masks"), (str(tmp_path / "o.json"), None))
 
 
 def test_half_a_line_of_a_log_is_left_out(tmp_path):

@@ -149,6 +149,14 @@ def test_overrides_and_experiments():
         load_experiment("smok")
 
 
+def test_small_finetunings_save_as_often_as_they_validate():
+    """A run that is killed after its first validation goes on from there."""
+    config = load_experiment("finetune")
+    for _, words in config.sizes:
+        suited = override(config, words)
+        assert suited.checkpoint_every == suited.validate_every < suited.optimizer.steps
+
+
 def test_records_that_no_batch_would_hold():
     with pytest.raises(BlazePoseError, match=r"detector has data\.rendered=1, which leaves"):
         configure("detector", ["data.records=records/mine"])
