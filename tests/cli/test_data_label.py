@@ -81,10 +81,18 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
         only=None,
         leave_out=None,
         correct=None,
+        finder="full",
     )
     # Whom only a net labelled is nobody to keep.
     relabelled = data_label.annotated_photographs(own)
     assert [len(people) for people in relabelled.people.values()] == [1, 1]
+    # Whoever is left out would be found again, under another id.
+    (tmp_path / "test.txt").write_text(
+        "".join(one.label for one in data.people if not (one.visibility_flags > 0).any())
+    )
+    for own.finder, count in (("full", 1), ("none", 2)):
+        own.leave_out = str(tmp_path / "test.txt")
+        assert len(data_label.annotated_photographs(own).people) == count
     by_hand = [one for one in data.people if (one.visibility_flags > 0).any()]
     assert [one.id for one in by_hand] == [rows[0]["id"] for rows in chosen]
     for one, rows in zip(by_hand, chosen, strict=True):
