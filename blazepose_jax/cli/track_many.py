@@ -16,7 +16,7 @@ from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
 from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, checked, run_streams
-from blazepose_jax.io.image_formats import is_picture
+from blazepose_jax.io.image_formats import SUFFIXES, is_picture
 from blazepose_jax.io.images import count_frames, is_animated
 from blazepose_jax.io.interrupts import interruptible
 from blazepose_jax.io.media import Media, read_media
@@ -64,7 +64,9 @@ def are_stills(args: Namespace) -> bool:
         path = Path(name)
         if path.is_dir():
             return not args.sequence
-        with contextlib.suppress(BlazePoseError):  # which is said when it is read
+        if not path.exists():  # which is said when it is read, too
+            return path.suffix.lower() in SUFFIXES
+        with contextlib.suppress(BlazePoseError):
             return (
                 path.is_file()
                 and is_picture(path)

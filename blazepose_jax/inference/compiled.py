@@ -10,9 +10,9 @@ from jax.extend.core import get_opaque_trace_state
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
 
-# On a CPU, one picture at a time, XLA's other matrix products make the nets take 1.25 (detector) to
-# 1.5 times (Lite) as long. A training step is slower by these, so that they are no flag of the
-# process.
+# On a CPU, one picture at a time, XLA's other matrix products make the nets take 1.1 (Heavy), 1.25
+# (detector), 1.3 (Full) or 1.5 times (Lite) as long. A training step is slower by these, so that
+# they are no flag of the process.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 _OUTSIDE = get_opaque_trace_state()
 

@@ -64,6 +64,8 @@ def test_pictures_stand_alone(random_weights, tmp_path, capsys):
     assert run(random_weights, *files, "--output", out) == 0
     alone = tmp_path / "alone.json"
     assert run(random_weights, files[1], "--json", alone) == 0
+    assert run(random_weights, *files, tmp_path / "none.png", "--output", out) == 2
+    assert "none.png failed: " in capsys.readouterr().err
     found = json.loads((out / "1.json").read_text(encoding="utf-8"))
     assert found == json.loads(alone.read_text(encoding="utf-8"))
 
