@@ -451,6 +451,7 @@ def test_a_writer_without_frames_leaves_no_file(tmp_path):
 
 
 def test_a_closed_terminal_is_heard_unless_it_is_to_be_ignored(monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
     assert signal.SIGHUP in ending()
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)  # nohup
     assert ending() == (signal.SIGTERM,)
