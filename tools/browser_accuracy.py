@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from mediapipe_accuracy import read_people
+from mediapipe_counts import shared_names
 
 from blazepose_jax.cli.progress import progress
 from blazepose_jax.cli.web import PAGE, VISION, make_server
@@ -106,7 +107,7 @@ def main() -> int:
     args = parser.parse_args()
     check(args)
     data = read_people(args.data, None, args.limit)
-    names = tuple(name for name in BLAZEPOSE.keypoints if name in data.names)
+    names = shared_names(data)
     rows, hits = {}, {}
     for task in args.task:
         found = look(task, data, names)

@@ -233,7 +233,6 @@ def _visibility_figures(
     predictions: list[Prediction], flags: np.ndarray
 ) -> dict[str, float | None]:
     """How well the predicted visibility agrees with the labels of (N, K) ``flags``."""
-    # LSP Extended's "visible" says no more than labelled.
     has_occlusion_labels = np.array([p.person.labels_occlusion for p in predictions])
     counted = (flags > 0) & has_occlusion_labels[:, None]
     if not counted.any():

@@ -12,7 +12,6 @@ import numpy as np
 
 from blazepose_jax.errors import check_name
 from blazepose_jax.export import flatbuffer, jax2tf_backend, litert_backend
-from blazepose_jax.export.calibration import rendered_crops
 from blazepose_jax.export.graph import Graph, make_graph
 from blazepose_jax.export.metadata import describe
 from blazepose_jax.export.quantize import KEPT_FLOAT, PRECISIONS, quantize
@@ -102,6 +101,9 @@ def to_native_tflite(net: StoredNetwork, precision: str = "float32") -> bytes:
     chosen = precision if net.spec.kind == "pose" else "float32"
 
     def convert() -> bytes:
+        # Here, as starting with a file at hand renders nobody.
+        from blazepose_jax.export.calibration import rendered_crops
+
         graph = make_graph(net, mediapipe=False, decode="regression")
         crops = rendered_crops(graph) if PRECISIONS[chosen].needs_crops else None
         return to_tflite(graph, backend=backend, precision=chosen, crops=crops)

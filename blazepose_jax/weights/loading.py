@@ -214,7 +214,7 @@ def read_tflite_files(
     def read(where: Path) -> dict[str, TFLiteFile]:
         is_main = where == find_weights(path, download=download)
         if where.is_dir():
-            nets = _read_directory(where, experiment, for_tflite=not anew)
+            nets = _read_directory(where, experiment, for_tflite=not (anew and is_main))
             # Of other weights nothing but the detector is wanted.
             wanted = [kind for kind in nets if is_main or kind == "detector"]
             return {kind: one(where, kind, nets[kind]) for kind in wanted}
