@@ -49,7 +49,7 @@ def average(start: StoredNetwork, end: StoredNetwork, share: float) -> StoredNet
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the weights; the detector, if there is one, is that of the start."""
+    """Average the pose nets, beside the start's detector; the detectors where there is no pose net."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("start")
     parser.add_argument("end")
@@ -59,9 +59,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.output.exists():
         parser.error(f"--output {args.output} exists: name a new folder")
     start, end = (read_stored(locate(path)) for path in (args.start, args.end))
-    if "pose" not in start or "pose" not in end:
-        parser.error("both weights need a pose net")
-    save_weights(args.output, {**start, "pose": average(start["pose"], end["pose"], args.share)})
+    shared = [kind for kind in ("pose", "detector") if kind in start and kind in end]
+    if not shared:
+        parser.error("one of the weights has a pose net alone, the other a detector alone")
+    kind = shared[0]
+    save_weights(args.output, {**start, kind: average(start[kind], end[kind], args.share)})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Weights between the two ends of a fine-tuning."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
-from average_weights import average
+from average_weights import average, main
 from helpers import scattered_pose_net
 
+from blazepose_jax.cli.options import locate
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.weights import read_stored, save_weights
 
 
 def test_the_share_is_of_the_end():
@@ -37,3 +41,25 @@ def test_nets_that_do_not_fit_and_shares_outside_are_errors():
         average(net, other, 0.5)
     with pytest.raises(BlazePoseError, match=r"--share is 1\.5"):
         average(net, net, 1.5)
+
+
+def test_detectors_are_averaged_where_one_has_no_pose_net(tmp_path):
+    detector = read_stored(locate("detector.lsp"))["detector"]
+    pose = scattered_pose_net("smoke", BLAZEPOSE, side=128, heads=())
+    save_weights(tmp_path / "start", {"detector": detector, "pose": pose})
+    moved = jax.tree.map(lambda a: np.asarray(a, np.float32) + 1, detector.variables)
+    end = dataclasses.replace(detector, variables=moved, tflite=None)
+    save_weights(tmp_path / "end", {"detector": end})
+    save_weights(tmp_path / "pose", {"pose": pose})
+    output = tmp_path / "averaged"
+    main([*(str(tmp_path / name) for name in ("start", "end")), "--output", str(output)])
+    found = read_stored(output)
+    assert sorted(found) == ["detector", "pose"]
+    half = jax.tree.map(lambda a: np.asarray(a, np.float32) + 0.5, detector.variables)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        found["detector"].variables,
+        half,
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main([*(str(tmp_path / name) for name in ("end", "pose")), "--output", str(output) + "2"])
