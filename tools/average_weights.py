@@ -49,7 +49,7 @@ def average(start: StoredNetwork, end: StoredNetwork, share: float) -> StoredNet
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Average the pose nets, beside the start's detector; the detectors where there is no pose net."""
+    """Average the pose nets, beside the start's detector; else the detectors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("start")
     parser.add_argument("end")
