@@ -9,10 +9,34 @@ from blazepose_jax.cli.options import add_overrides, add_runtime, names_help
 from blazepose_jax.cli.people_lists import add_people_lists
 from blazepose_jax.data.lsp import SPLITS
 from blazepose_jax.data.tfds_source import CHOICES
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import SKELETONS
 
 ACTIONS = {"prepare": prepare, "label": label, "show": show}
 OWN_SKELETON = "a JSON file with an own keypoint set"
+ANNOTATED = ("prepare coco_keypoints", "prepare lsp", "prepare tfds")
+# By option, what reads it: an action, or an action and its NAME. Nothing that is asked for and
+# then not done goes unsaid.
+READ_BY = {
+    "overrides": ("show",),
+    "source": (*ANNOTATED, "label"),
+    "mapping": ("prepare tfds",),
+    "images": ("prepare coco_keypoints", "prepare lsp", "label coco_keypoints"),
+    "format": ("prepare",),
+    "teacher": (*ANNOTATED, "label"),
+    "finder": ("label",),
+    "correct": ("label",),
+    "runtime": ("label",),
+    "skeleton": (*ANNOTATED, "label"),
+    "only": (*ANNOTATED, "label coco_keypoints"),
+    "leave_out": (*ANNOTATED, "label coco_keypoints"),
+    "strict": (*ANNOTATED, "label coco_keypoints"),
+    "split": ("prepare lsp", "prepare tfds"),
+    "scenes": ("prepare",),
+    "count": ("prepare rendered_people",),
+    "size": ("prepare",),
+    "seed": ("prepare rendered_people",),
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -72,6 +96,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_people_lists(parser)
     parser.add_argument("--strict", action="store_true", help="any unusable annotation is an error")
     add_choices(parser)
+    parser.set_defaults(not_given={name: parser.get_default(name) for name in READ_BY})
 
 
 def add_networks(parser: ArgumentParser) -> None:
@@ -128,4 +153,28 @@ def add_choices(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """``blazepose data``."""
+    check_read(args)
     ACTIONS[args.action](args)
+
+
+def check_read(args: Namespace) -> None:
+    """Refuse what the action would not read.
+
+    Raises:
+      BlazePoseError: such an option or word is given.
+    """
+    names = {"prepare": DATA_SETS, "label": SOURCES}.get(args.action)
+    if names is not None and args.name not in names:
+        return  # which the action says
+    for option, readers in READ_BY.items():
+        value = getattr(args, option)
+        if value in (args.not_given[option], []):
+            continue
+        if args.action in readers or f"{args.action} {args.name}" in readers:
+            continue
+        given = f"--{option.replace('_', '-')}" if option != "overrides" else repr(value[0])
+        meant = " and ".join(f"data {reader}" for reader in readers)
+        raise BlazePoseError(
+            f"data {args.action} {args.name} does not read {given}, which is for {meant}: leave it"
+            " out"
+        )

@@ -23,7 +23,7 @@ from blazepose_jax.data.annotations import (
 )
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.coco_file import JsonObject
-from blazepose_jax.data.coco_writer import annotation_row, category_row
+from blazepose_jax.data.coco_writer import annotation_row, box_row, category_row
 from blazepose_jax.data.encode_scenes import by_image
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference.labelling import Labeller, label_picture, load_labeller
@@ -48,6 +48,7 @@ class Photographs:
       folder: that the photographs' names start in.
       taken: ids of annotations that the source has, those of people left out among them.
       corrected: data sets whose labels by hand give way to the teacher's.
+      others: (4,) xyxy boxes in px of whom no more is known, by photograph.
     """
 
     people: Mapping[Path, list[Person]]
@@ -55,6 +56,7 @@ class Photographs:
     folder: Path
     taken: frozenset[str]
     corrected: frozenset[str] = frozenset()
+    others: Mapping[Path, list[np.ndarray]] = dataclasses.field(default_factory=dict)
 
 
 def label(args: Namespace) -> None:
@@ -92,7 +94,7 @@ def label(args: Namespace) -> None:
         "corrected": sorted(photographs.corrected),
         "sha256": content_hash(photographs),
     }
-    with Journal(Path(f"{args.output}.journal"), made_by) as journal:
+    with Journal(output.with_name(f"{output.name}.journal"), made_by) as journal:
         if journal.done:
             count = len(photographs.people)
             print(f"going on with {journal.path}: {len(journal.done)} of {count} photographs")
@@ -133,7 +135,10 @@ def annotated_photographs(args: Namespace) -> Photographs:
     data = in_order(data, BLAZEPOSE.keypoints + more)
     folder = Path(args.images) if args.images else source if source.is_dir() else source.parent
     corrected = data_sets_of(data, args.correct)
-    return Photographs(by_image(data.people), data.names, folder, frozenset(ids), corrected)
+    people, others = by_image(data.people), dict[Path, list[np.ndarray]]()
+    for path, box in data.others:
+        others.setdefault(path, []).append(box)
+    return Photographs(people, data.names, folder, frozenset(ids), corrected, others)
 
 
 def data_sets_of(data: Annotations, listed: str | None) -> frozenset[str]:
@@ -185,6 +190,8 @@ def content_hash(photographs: Photographs) -> str:
             digest.update(f"{person.id} {person.data_set}".encode())
             digest.update(np.asarray(person.keypoints, np.float32).tobytes())
             digest.update(np.asarray(person.visibility_flags, np.int32).tobytes())
+        for box in photographs.others.get(path, []):
+            digest.update(np.asarray(box, np.float32).tobytes())
     return digest.hexdigest()
 
 
@@ -229,6 +236,7 @@ def label_one(
         for person, found in zip(people, labels, strict=True)
     ]
     rows += [annotation_row(-1, 0, None, found) for found in others]
+    rows += [box_row(-1, 0, box) for box in photographs.others.get(path, [])]
     height, width = image.shape[:2]
     data_set = people[0].data_set if people else ""
     size = {"width": width, "height": height, **({"dataset": data_set} if data_set else {})}
@@ -258,15 +266,16 @@ def write_labels(
     following = max(
         [0, *numbers, *(p.id for people in photographs.people.values() for p in people)]
     )
-    others = 0
+    others, boxes = 0, 0
     for number, row in enumerate(rows, 1):
         found = row.pop("annotations")
         images.append({"id": number, **row})
         assert isinstance(found, list)
         for annotation in found:
             if annotation["id"] < 0:
-                others += 1
-                annotation["id"] = following + others
+                others += "teacher" in annotation
+                boxes += "teacher" not in annotation
+                annotation["id"] = following + others + boxes
             annotations.append({**annotation, "image_id": number})
     file = {
         "info": made_by,
@@ -280,7 +289,7 @@ def write_labels(
         folder.finish()
     finally:
         folder.discard()
-    return len(annotations) - others, others
+    return len(annotations) - others - boxes, others
 
 
 SOURCES = {"coco_keypoints": annotated_photographs, "photographs": plain_photographs}

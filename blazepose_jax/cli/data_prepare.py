@@ -86,6 +86,11 @@ def check_arguments(args: Namespace) -> None:
             "--scenes makes records of photographs: leave out --format and name coco_keypoints"
             " or lsp"
         )
+    if args.scenes and args.teacher:
+        raise BlazePoseError(
+            "--teacher finds the ROI of people who become records one by one, not in --scenes:"
+            " label the photographs first (blazepose data label), which labels everybody"
+        )
     if (args.name == "tfds") != (args.mapping is not None):
         raise BlazePoseError(
             "a data set of TFDS's and --mapping go together: say which features are what, like"
@@ -143,7 +148,8 @@ def source_of(args: Namespace) -> Path:
     """
     if args.source is None:
         raise BlazePoseError(
-            "data prepare needs --source: name a folder with annotations.json, or LSP's archive"
+            f"data {args.action} needs --source: name a folder with annotations.json, or of"
+            " photographs, or LSP's archive"
         )
     return Path(args.source)
 

@@ -62,6 +62,7 @@ class Person:
       box_xyxy: (4,) float32, image px, as annotated; None without one.
       teacher: labels by a net; None without them. The fields above are labels by hand alone.
       knows_occlusion: a flag of 2 means visible, and not just labelled.
+      eval_ok: marked as fit for a single-person score, or as not; None where it is not marked.
     """
 
     id: int
@@ -75,6 +76,7 @@ class Person:
     box_xyxy: np.ndarray | None = None
     teacher: TeacherLabels | None = None
     knows_occlusion: bool = True
+    eval_ok: bool | None = None
 
     @property
     def labels_occlusion(self) -> bool:

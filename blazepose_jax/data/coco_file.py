@@ -76,6 +76,7 @@ class Entry:
         points.
       teacher: the annotation itself, unchecked, where a net has labelled it too
         (``coco_teacher``); else None.
+      knows_occlusion: false where it is marked that a flag of 2 says no more than labelled.
     """
 
     id: object
@@ -89,6 +90,7 @@ class Entry:
     group: str
     is_box: bool
     teacher: JsonObject | None = None
+    knows_occlusion: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +139,8 @@ def read_coco_file(path: Path) -> CocoFile:
     for row in rows["images"]:
         key, image = _key(row.get("id")), _image(row)
         if key is not None:
-            if key in images and (images[key].file_name, images[key].size) != (
-                image.file_name,
-                image.size,
-            ):
+            first = images.get(key, image)
+            if (first.file_name, first.size) != (image.file_name, image.size):
                 ambiguous.add(key)
             images[key] = image
     return CocoFile(
@@ -264,6 +264,7 @@ def _entry(row: JsonObject) -> Entry:
         _text(row.get("group")),
         number_of(row.get("num_keypoints")) == 0 and not _any_flag(row.get("keypoints")),
         row if "teacher" in row else None,
+        row.get("knows_occlusion") is not False,
     )
 
 

@@ -130,7 +130,8 @@ class PeopleReader:
             label,
             _box_xyxy(entry, scale, size),
             teacher,
-            self._knows_occlusion,
+            self._knows_occlusion and entry.knows_occlusion,
+            entry.eval_ok,
         )
 
     def _box_of(self, entry: Entry) -> Iterator[tuple[Path, np.ndarray]]:

@@ -41,23 +41,42 @@ def annotation_row(
         flags = np.where(by_hand, flags, by_net)
     labelled = points[flags > 0]
     low, high = labelled.min(0), labelled.max(0)
-    box = [*low, *(high - low)] if person is None or person.box_xyxy is None else _xywh(person)
+    stated = None if person is None else person.box_xyxy
+    box = _xywh(np.concatenate([low, high]) if stated is None else stated)
     rows = np.column_stack([points, flags])
     rows[flags == 0] = 0
     row |= {
         "keypoints": rounded(rows, 2),
         "num_keypoints": int((flags > 0).sum()),
-        "bbox": rounded(np.array(box), 2),
+        "bbox": rounded(box, 2),
         "area": round(float(np.prod(high - low)) if person is None else person.area, 1),
     }
-    if person is not None and person.group:
-        row["group"] = person.group
+    if person is not None:
+        row |= {"group": person.group} if person.group else {}
+        row |= {} if person.eval_ok is None else {"eval_ok": person.eval_ok}
+        row |= {} if person.knows_occlusion else {"knows_occlusion": False}
     return row if labels is None else row | write_teacher(labels, by_hand)
 
 
-def _xywh(person: Person) -> np.ndarray:
-    box = person.box_xyxy
-    assert box is not None
+def box_row(number: int, image: int, box_xyxy: np.ndarray) -> JsonObject:
+    """The annotation of somebody of whom a (4,) xyxy box in px is known, and no keypoint.
+
+    Args: as for ``annotation_row``.
+    """
+    xywh = _xywh(box_xyxy)
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": CATEGORY,
+        "iscrowd": 0,
+        "keypoints": [],
+        "num_keypoints": 0,
+        "bbox": rounded(xywh, 2),
+        "area": round(float(xywh[2] * xywh[3]), 1),
+    }
+
+
+def _xywh(box: np.ndarray) -> np.ndarray:
     return np.array([*box[:2], *(box[2:] - box[:2])])
 
 

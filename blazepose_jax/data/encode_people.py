@@ -75,6 +75,9 @@ def encode_people(
     has_teacher = any(person.teacher is not None for person in data.people)
     pairs = [(i, data.names.index(n)) for i, n in enumerate(skeleton.keypoints) if n in data.names]
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
+    # A teacher knows depth and metres of BlazePose's points alone, and of those that the data has.
+    names = set(skeleton.keypoints)
+    knows_depth = names <= set(BLAZEPOSE.keypoints) and names <= set(data.names)
     for person in people:
         roi, teacher = _roi_of(person, data.names, skeleton, circles), person.teacher
         if isinstance(roi, str):
@@ -106,8 +109,7 @@ def encode_people(
         )
         if has_teacher:
             row |= _teacher_labels(person, row, here, there, view, of_record, size)
-            # A teacher knows depth and metres of BlazePose's points alone.
-            row["has_3d"] &= set(skeleton.keypoints) <= set(BLAZEPOSE.keypoints)
+            row["has_3d"] &= knows_depth
         yield row
 
 
@@ -182,6 +184,5 @@ def _teacher_labels(
         grey = np.repeat(255 * run_lengths.decode(teacher.mask)[..., None].astype(np.uint8), 3, -1)
         mask = np.asarray(_square(to_frame(grey), view, size, border="zero"))[..., 0] >= 128
         found["mask"] = np.packbits(mask.reshape(-1))
-        # Depth means something where the hips, its origin, are among the record's points.
-        found["has_3d"] = np.bool_(len(here) == count)
+        found["has_3d"] = np.bool_(True)
     return found

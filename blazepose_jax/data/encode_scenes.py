@@ -85,7 +85,7 @@ def encode_scenes(
         for i, person in enumerate(people):
             points[i], status[i] = _alignment_points(person, data.names, skeleton)
         for i, box in enumerate(others, len(people)):
-            points[i], status[i] = _round(box.reshape(2, 2)), IGNORED
+            points[i], status[i] = _ignored(None, box.reshape(2, 2)), IGNORED
         scale = np.float32(size / whole.side)
         points = ((points - whole.center) * scale + size / 2) * (status > 0)[:, None, None]
         square = np.asarray(_letterbox(frame, size)).astype(np.uint8)
@@ -109,8 +109,15 @@ def _alignment_points(
         keypoints, labelled = teacher.keypoints, teacher.confidence > 0
         if roi is None and (labelled_by_hand(person) or teacher.quality >= LEAST_QUALITY):
             roi = teacher.roi
-    if roi is None:
-        return _round(keypoints[labelled]), IGNORED
+    index = {name: i for i, name in enumerate(names)}
+    placing = skeleton.center + skeleton.up if by_points(skeleton) else ()
+    # Somebody may have deleted a point that the teacher had labelled.
+    placed = all(name in index and labelled[index[name]] for name in placing)
+    if roi is None or not placed:
+        points = keypoints[labelled]
+        if roi is None and teacher is not None and not len(points):
+            roi = teacher.roi
+        return _ignored(roi, points), IGNORED
     status = PERSON if teacher is None or labelled_by_hand(person) else BYSTANDER
     radius = roi.side / (2 * rois.MARGIN)
     if not is_body(skeleton):
@@ -128,12 +135,20 @@ def _alignment_points(
     return np.asarray(_alignment(points, known, radius)), status
 
 
-def _round(points: np.ndarray) -> np.ndarray:
-    """(5, 2) px: a circle round (n, 2) points of somebody who is ignored."""
-    middle = points.mean(0)
-    reach = max(np.linalg.norm(points - middle, axis=-1).max(), 1.0) * 1.5
-    edge = middle + np.array([0, reach], np.float32)
+def _ignored(roi: ROI | None, points: np.ndarray) -> np.ndarray:
+    """(5, 2) px: the circle of a ROI, or one round (n, 2) points, of somebody who is ignored."""
+    if roi is None:
+        middle = points.mean(0)
+        radius = max(np.linalg.norm(points - middle, axis=-1).max(), 1.0) * 1.5
+    else:
+        middle, radius = roi.center, roi.side / (2 * rois.MARGIN)
+    edge = middle + np.array([0, radius], np.float32)
     return np.stack([middle, edge, middle, edge, middle])
+
+
+def by_points(skeleton: Skeleton) -> bool:
+    """Whether the centre and up points of a set must be labelled to place somebody."""
+    return skeleton.roi == "points" or is_body(skeleton)
 
 
 def is_body(skeleton: Skeleton) -> bool:

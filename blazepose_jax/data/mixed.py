@@ -67,8 +67,15 @@ class Mixed:
                 f"data.rendered is {self.share}, which is {drawn} of the {len(rows)} people of a"
                 " batch: give a share that leaves at least one of each kind, or a larger batch"
             )
-        real = self.real.batch(step, size, seed, rows=range(rows.start, rows.stop - drawn))
-        rendered = self.rendered.batch(step, size, seed, rows=range(rows.stop - drawn, rows.stop))
+        # Each kind counts its own, so that an epoch of either leaves nobody out.
+        parts, place = size // len(rows), rows.start // len(rows)
+
+        def draw(reader: Reader, count: int) -> Batch:
+            own = range(place * count, (place + 1) * count)
+            return reader.batch(step, parts * count, seed, rows=own)
+
+        real = draw(self.real, len(rows) - drawn)
+        rendered = draw(self.rendered, drawn)
         sides = real.pixels.shape[1], rendered.pixels.shape[1]
         if sides[0] != sides[1]:
             raise BlazePoseError(

@@ -8,7 +8,7 @@ import jax
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.protocols import HeldOut, Reader
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, render_all
-from blazepose_jax.data.resident import read_records
+from blazepose_jax.data.resident import Resident, read_records
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.io.json_files import read_json
 
@@ -27,8 +27,8 @@ class DataConfig:
     reader: str = "resident"
     # Fully trusted people kept back for validation; at most a fifth of the records.
     held_out: int = 200
-    # Share of a batch that is drawn from people of full weight, labelled by hand and well; 0 draws
-    # from all records alike.
+    # Share of a batch's records that are of people of full weight, labelled by hand and well; 0
+    # draws from all records alike.
     trusted: float = 0.0
     # Share of rendered people in a batch; all of it where no records are named.
     rendered: float = 0.0
@@ -102,7 +102,7 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOu
         )
     if not config.rendered:
         return learn, held_out
-    rendered = (Rendered if kind == "pose" else RenderedScenes)(config.people, config.size)
+    rendered = _rendered(config, kind)
     if learn.skeleton.keypoints != rendered.skeleton.keypoints:
         raise BlazePoseError(
             f"the records have {learn.skeleton.name} keypoints, rendered people have"
@@ -127,14 +127,17 @@ def _open_records(config: DataConfig) -> tuple[Reader, HeldOut]:
 
 
 def _open_rendered(config: DataConfig, kind: str) -> tuple[Reader, HeldOut]:
+    learn = _rendered(config, kind)
     if kind == "detector":
-        return (
-            RenderedScenes(config.people, config.size),
-            RenderedScenes(config.held_out, config.size, HELD_OUT_SEED),
-        )
-    learn = Rendered(config.people, config.size)
+        return learn, RenderedScenes(config.held_out, config.size, HELD_OUT_SEED)
     held_out = Rendered(config.held_out, config.size, HELD_OUT_SEED)
-    if config.people > KEPT:
-        return learn, held_out
-    # Each is looked at several times.
-    return render_all(learn), render_all(held_out) if len(held_out) else held_out
+    keep = config.people <= KEPT and len(held_out)
+    return learn, render_all(held_out) if keep else held_out
+
+
+def _rendered(config: DataConfig, kind: str) -> Rendered | RenderedScenes | Resident:
+    """Rendered people or scenes to learn from; few people, who come again and again, are kept."""
+    if kind == "detector":
+        return RenderedScenes(config.people, config.size)
+    learn = Rendered(config.people, config.size)
+    return render_all(learn) if config.people <= KEPT else learn

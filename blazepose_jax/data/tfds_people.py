@@ -55,6 +55,7 @@ class _Reader:
         self._mapping, self._box_form, self._skeleton = mapping, box_form, skeleton
         self._pictures, self._source = pictures, source
         self._people: list[Person] = []
+        self._others: list[tuple[Path, np.ndarray]] = []
         self._dropped: Reasons = {}
         self._changed: Reasons = {}
         self._largest_flag, self._largest_value = 0.0, 0.0
@@ -96,6 +97,8 @@ class _Reader:
             )
             if isinstance(found, str):
                 self._dropped.setdefault(found, []).append(label)
+                box = None if boxes is None else self._box(boxes[i], size)
+                self._others += [] if box is None else [(path, box)]
                 continue
             keypoints, status, box = found
             labelled = keypoints[status > 0]
@@ -143,7 +146,13 @@ class _Reader:
             )
             for p in self._people
         )
-        return Annotations(self._skeleton.keypoints, people, self._dropped, self._changed)
+        return Annotations(
+            self._skeleton.keypoints,
+            people,
+            self._dropped,
+            self._changed,
+            others=tuple(self._others),
+        )
 
     def _points(self, values: np.ndarray) -> np.ndarray:
         """Keypoints of whatever layout as (n, K, 2 or 3)."""

@@ -8,6 +8,8 @@ from jax.typing import ArrayLike
 
 from blazepose_jax.structs import ROI
 
+WIDE_SCALE, WIDE_ANGLE = 2.5, 3.0  # times the disturbance, of the share ``wide``
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
@@ -67,9 +69,9 @@ def disturbed_roi(key: jax.Array, roi: ROI, config: AugmentConfig) -> tuple[ROI,
     seen = jitter_roi(
         jitter,
         roi,
-        config.scale * (1 + 1.5 * wide),
-        config.shift * (1 + 1.5 * wide),
-        config.angle * (1 + 2.0 * wide),
+        config.scale * (1 + (WIDE_SCALE - 1) * wide),
+        config.shift * (1 + (WIDE_SCALE - 1) * wide),
+        config.angle * (1 + (WIDE_ANGLE - 1) * wide),
     )
     half = jax.random.bernoulli(is_half, config.half_body)
     # Of the side: the chest or the knees.

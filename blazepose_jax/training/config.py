@@ -9,7 +9,7 @@ from typing import Any
 from blazepose_jax.data.readers import DataConfig, count_records
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import FIELDS, PAPER_HEADS
-from blazepose_jax.training.augment import AugmentConfig
+from blazepose_jax.training.augment import WIDE_SCALE, AugmentConfig
 from blazepose_jax.training.detector_targets import DetectorConfig
 from blazepose_jax.training.distillation import TeacherConfig
 from blazepose_jax.training.experiments import read_experiment
@@ -150,6 +150,12 @@ COUNTS = {
     "validate_every": 1,
     "checkpoint_every": 1,
 }
+SHARES = (
+    *(f"augment.{name}" for name in ("wide", "flip", "occlusion", "truncation", "half_body")),
+    "augment.negatives",
+    "detector.flip",
+    "detector.any_angle",
+)
 # Pairs of a name and a value.
 PAIRS = ("optimizer.groups", "optimizer.fresh_rows", "model.arguments")
 
@@ -158,7 +164,8 @@ def check_config(config: Config) -> None:
     """Check values that types do not.
 
     Raises:
-      BlazePoseError: a count that is too small, a seed that is none, or pairs that are none.
+      BlazePoseError: a count that is too small, a share or seed that is none, squares without a
+        size, or pairs that are none.
     """
     for name, least in COUNTS.items():
         value = attrgetter(name)(config)
@@ -166,6 +173,16 @@ def check_config(config: Config) -> None:
             raise BlazePoseError(f"{name} is {value}: it must be {least} or more")
     if not 0 <= config.seed < 2**32:
         raise BlazePoseError(f"seed is {config.seed}: it must be from 0 to {2**32 - 1}")
+    for name in SHARES:
+        value = attrgetter(name)(config)
+        if not 0 <= value <= 1:
+            raise BlazePoseError(f"{name} is {value}: it is a share, from 0 to 1")
+    scale = config.augment.scale
+    if not 0 <= (widest := scale * (WIDE_SCALE if config.augment.wide else 1)) < 1:
+        raise BlazePoseError(
+            f"augment.scale is {scale}, so that squares shrink by up to {widest:.0%}: give less"
+            f" than {1 / WIDE_SCALE:g}, or less than 1 with augment.wide=0"
+        )
     for name in PAIRS:
         value = attrgetter(name)(config)
         if not all(

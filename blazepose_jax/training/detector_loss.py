@@ -209,12 +209,16 @@ def scene_hits(
     person, counts = is_somebody(status), weight > 0
     subject = status == PERSON
     one = (subject.sum() == 1) & counts
-    first = match[jnp.argmax(jnp.where(best.valid, best.scores, 0))]
+    score = jnp.where(best.valid, best.scores, 0)
+    first = match[jnp.argmax(score)]
+    # One detection a person is right; whoever is found again is found falsely.
+    chosen = jnp.argmax(jnp.where(match, score[:, None], -1), 0)
+    is_chosen = (jnp.arange(len(score))[:, None] == chosen) & match & person
     return {
         "people": (person & counts).sum(),
         "found": ((match & person).any(0) & counts).sum(),
         "detections": (scored & counts).sum(),
-        "right": ((match & person).any(1) & scored & counts).sum(),
+        "right": (is_chosen.any(1) & scored & counts).sum(),
         "subjects": one.astype(jnp.int32),
         "first": ((first & subject).any() & one).astype(jnp.int32),
     }

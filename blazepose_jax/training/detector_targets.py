@@ -71,7 +71,7 @@ class SceneTargets(struct.PyTreeNode):
     values: Array  # (A, 12) float32, input px relative to the anchor
     radius: Array  # (A,) float32, crop frame: of the circle round the body of whom it is to find
     points_crop: Array  # (N, 5, 2) float32, crop frame: alignment points, middle of the box
-    status: Array  # (N,) int32, as in SceneBatch; 0 for people who left the picture
+    status: Array  # (N,) int32, as in SceneBatch; 0 for people to be found who left the picture
 
 
 class AnchorTargets(struct.PyTreeNode):
@@ -126,7 +126,8 @@ def scene_targets(
         points_crop = jnp.where(flipped, augment.mirror_points(points_crop), points_crop)
         image = augment.colour(keys[5], image, config.colour)
     inside = ((points_crop[:, 4] > 0) & (points_crop[:, 4] < 1)).all(-1)
-    status = jnp.where(inside, status, 0)
+    # Of whom is ignored, a part may still be in the picture.
+    status = jnp.where(inside | (status == IGNORED), status, 0)
     found = anchor_targets(points_crop, status, side)
     return SceneTargets(image=image, points_crop=points_crop, status=status, **vars(found))
 

@@ -14,7 +14,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.readers import DataConfig, open_readers
 from blazepose_jax.data.records import open_records
-from blazepose_jax.data.resident import read_records
+from blazepose_jax.data.resident import Resident, read_records
 from blazepose_jax.data.streams import open_stream
 from blazepose_jax.errors import BlazePoseError
 
@@ -247,6 +247,10 @@ def test_scenes_of_people_who_are_left_out_are_none(tmp_path, capsys):
         (["rendered_people", "--seed", "-1"], "--seed is -1: it must be from 0 to"),
         (["rendered_people", "--scenes"], "leave out --format"),
         (["rendered_people", "--format", "tfrecord"], "format"),
+        (["rendered_people", "count=10"], "does not read 'count=10', which is for data show"),
+        (["rendered_people", "--skeleton", "coco"], "does not read --skeleton"),
+        (["coco_keypoints", "--source", "x", "--seed", "1"], "--seed, which is for data prepare r"),
+        (["coco_keypoints", "--source", "x", "--scenes", "--teacher", "lite"], "not in --scenes"),
     ],
 )
 def test_bad_orders_say_what_is_wrong(tmp_path, capsys, words, message):
@@ -273,6 +277,34 @@ def test_a_share_leaves_somebody_of_each_kind(records, share):
     real = read_records(records)
     with pytest.raises(BlazePoseError, match=r"of the 8 people of a batch"):
         Mixed(real, real, share).batch(0, 8, 0)
+
+
+def test_every_epoch_of_a_mixture_has_everybody(records):
+    from blazepose_jax.data.mixed import Mixed, _with_body
+
+    class Rendered(Resident):
+        def batch(self, step, size, seed, rows=None):
+            return _with_body(super().batch(step, size, seed, rows))
+
+    real = read_records(records)
+    other = Rendered(real.skeleton, real.pixels, {**real.labels, "id": real.labels["id"] + 1000})
+    count = len(real)
+    mixed = Mixed(real, other, 0.5)
+    ids = np.concatenate([mixed.batch(step, 4, 0).ids for step in range(-(-count // 2))])
+    assert set(real.labels["id"]) <= set(ids)
+    assert set(other.labels["id"]) <= set(ids)
+    # Two processes compute halves of one batch: nobody twice, and each has both kinds.
+    halves = [mixed.batch(0, 8, 0, rows=range(i, i + 4)).ids for i in (0, 4)]
+    assert len(set(np.concatenate(halves))) == 8
+    assert all((half > 1000).sum() == 2 for half in halves)
+
+
+def test_a_share_that_rounds_to_nobody_is_refused(records):
+    data = read_records(records)
+    weights = np.where(np.arange(len(data)) < 2, 1.0, 0.5).astype(np.float32)
+    data = dataclasses.replace(data, labels={**data.labels, "weight": weights}, trusted=0.03)
+    with pytest.raises(BlazePoseError, match=r"data\.trusted is 0\.03, which is 0 of the 16"):
+        data.batch(0, 16, 0)
 
 
 def test_a_share_of_every_batch_is_of_people_labelled_well(records):

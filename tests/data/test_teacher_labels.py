@@ -18,7 +18,7 @@ from blazepose_jax.cli.main import main
 from blazepose_jax.data import run_lengths
 from blazepose_jax.data.annotations import TeacherLabels
 from blazepose_jax.data.coco import BY_NET, read_annotations
-from blazepose_jax.data.coco_writer import annotation_row, category_row
+from blazepose_jax.data.coco_writer import annotation_row, box_row, category_row
 from blazepose_jax.data.encode_people import POOR, UNCONFIRMED
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.rendered import Rendered
@@ -258,6 +258,57 @@ def test_scenes_know_everybody(tmp_path):
     # Two people by hand, one by the teacher, and one who is neither wanted nor refused.
     np.testing.assert_array_equal(batch.status[0, :5], [1, 1, 3, 2, 0])
     assert np.isfinite(batch.points).all()
+
+
+@pytest.mark.parametrize("names", [("right_hip",), ("left_hip", "right_hip")])
+def test_somebody_without_a_hip_is_ignored_in_scenes(tmp_path, names):
+    """Whoever deletes a point in a labelling tool leaves zeros, which are no place."""
+    folder, taught = labelled_folder(tmp_path / "a")
+    path = folder / "annotations.json"
+    file = json.loads(path.read_text(encoding="utf-8"))
+    for row in (file["annotations"][2], file["annotations"][3]):
+        for i in BLAZEPOSE.indices(names):
+            row["keypoints"][3 * i : 3 * i + 3] = [0, 0, 0]
+    file["annotations"][3]["keypoints"] = [0] * 3 * COUNT
+    path.write_text(json.dumps(file), encoding="utf-8")
+    prepare(folder, tmp_path / "r", "--scenes", "--size", 220)
+    batch = read_records(tmp_path / "r").take(np.arange(1))
+    np.testing.assert_array_equal(batch.status[0, :5], [1, 1, 2, 2, 0])
+    # The circle is that of the teacher's ROI: 220 x 200 px, so that a scene has 10 px above.
+    for i, roi in ((2, taught[1].roi), (3, labels_of(everywhere() - 10, seed=2).roi)):
+        middle, edge = batch.points[0, i, :2]
+        np.testing.assert_allclose(middle - roi.center, [0, 10], atol=0.1)
+        np.testing.assert_allclose(
+            np.linalg.norm(edge - middle), roi.side / (2 * rois.MARGIN), rtol=1e-3
+        )
+
+
+def test_labelled_people_stay_what_their_file_knew_of_them(tmp_path):
+    """That a 1 is no more than labelled, and who is no person to measure by."""
+    rows = [person(1), person(2)]
+    for row in rows:
+        row["keypoints"] = [min(v, 1) if i % 3 == 2 else v for i, v in enumerate(row["keypoints"])]
+    source = read_annotations(
+        write_folder(tmp_path / "a", [{**rows[0], "eval_ok": 0}, {**rows[1], "eval_ok": 1}])
+    )
+    people = in_order(source, BLAZEPOSE.keypoints).people
+    assert not any(one.labels_occlusion for one in people)
+    path = tmp_path / "a" / "annotations.json"
+    file = json.loads(path.read_text(encoding="utf-8"))
+    box = np.array([5, 6, 25, 66], np.float32)
+    written = [
+        annotation_row(1, 0, people[0], labels_of(everywhere())),
+        annotation_row(2, 0, people[1], None),
+        box_row(3, 0, box),
+    ]
+    file |= {"annotations": written, "categories": [category_row(BLAZEPOSE.keypoints)]}
+    path.write_text(json.dumps(file), encoding="utf-8")
+    data = read_annotations(tmp_path / "a")
+    assert [one.labels_occlusion for one in data.people] == [False, False]
+    assert [one.eval_ok for one in data.people] == [False, True]
+    ((_, found),) = data.others
+    np.testing.assert_array_equal(found, box)
+    assert [one.id for one in read_annotations(tmp_path / "a", evaluation=True).people] == [2]
 
 
 def taught_record(confidence, **changes):

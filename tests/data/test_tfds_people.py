@@ -233,3 +233,17 @@ def test_reading_needs_no_tensorflow(pixels, tmp_path):
         " assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_whoever_is_dropped_is_no_background_where_there_is_a_box(tmp_path):
+    points = np.stack([standing(60), np.zeros((17, 3))]).astype(np.float32)
+    boxes = np.array([[40, 20, 40, 160], [130, 20, 40, 150]], np.float32)
+    rows = [{"photo": PICTURE, "points": points, "box": boxes}]
+    features = {"photo": image(), "points": tensor(2, 17, 3), "box": tensor(2, 4)}
+    folder = write_set(tmp_path / "set", features, rows)
+    mapping = parse_mapping("image=photo,keypoints=points,box=box,box_form=xywh")
+    data = read_tfds(str(folder), "train", mapping, COCO, tmp_path)
+    assert data.dropped == {"no labelled keypoint": ["1.2"]}
+    ((path, box),) = data.others
+    assert path == data.people[0].image
+    np.testing.assert_array_equal(box, [130, 20, 170, 170])

@@ -13,7 +13,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import DetectorOutputs, Network
 from blazepose_jax.training import DetectorConfig, detector_objective, scene_targets
-from blazepose_jax.training.detector_loss import order_loss
+from blazepose_jax.training.detector_loss import order_loss, scene_hits
 from blazepose_jax.training.detector_targets import ALONE, prominence
 from blazepose_jax.training.teacher import load_detector
 from blazepose_jax.weights import save_weights
@@ -152,3 +152,46 @@ def test_a_teacher_needs_a_detector_of_the_same_input(random_weights, tmp_path):
     save_weights(tmp_path / "pose", {"pose": pose})
     with pytest.raises(BlazePoseError, match="holds no detector: name one in"):
         load_detector(str(tmp_path / "pose"), 128)
+
+
+def test_whoever_is_found_again_is_found_falsely():
+    """Detections that suppression leaves beside the best one of the same person."""
+    targets = scene([PERSON, NOBODY, NOBODY])
+    logits = scores_of(targets, [4.0, 0.0, 0.0])[:, None]
+    for threshold, detections in ((0.3, 1), (2.0, int(min(targets.positive.sum(), 6)))):
+        found = scene_hits(
+            targets.values,
+            logits,
+            targets.points_crop,
+            targets.status,
+            jnp.float32(1),
+            side=SIDE,
+            config=DetectorConfig(nms_threshold=threshold),
+        )
+        assert (found["people"], found["found"], found["right"]) == (1, 1, 1)
+        assert found["detections"] == detections
+    assert detections > 1
+
+
+def test_whoever_is_ignored_is_so_while_a_part_of_them_is_in_the_picture():
+    """Half of a crowd's circle, whose middle lies outside."""
+    middle, edge = np.array([-4.0, 64.0]), np.array([-4.0, 24.0])
+    points = np.zeros((3, 5, 2), np.float32)
+    points[0] = [middle, edge, middle, edge, middle]
+    pixels = jnp.zeros((SIDE, SIDE, 3), jnp.uint8)
+    crowd, nobody = (
+        scene_targets(
+            jax.random.key(0),
+            pixels,
+            jnp.asarray(points),
+            jnp.asarray([status, NOBODY, NOBODY]),
+            SIDE,
+            None,
+        )
+        for status in (IGNORED, NOBODY)
+    )
+    assert nobody.scored.all()
+    centers = np.asarray(anchors.anchor_centers(SIDE)) * SIDE
+    inside = np.linalg.norm(centers - middle, axis=-1) < 40
+    assert inside.any()
+    np.testing.assert_array_equal(crowd.scored, ~inside)
