@@ -8,6 +8,7 @@ from blazepose_jax.inference import Settings, detect, estimate, initial_state, t
 from blazepose_jax.inference.batch import estimate_batch
 from blazepose_jax.inference.streams import track_streams
 from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.cache import use_compilation_cache
 from blazepose_jax.io.draw import draw_poses
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
@@ -42,4 +43,5 @@ __all__ = [
     "to_frame",
     "track",
     "track_streams",
+    "use_compilation_cache",
 ]

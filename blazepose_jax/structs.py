@@ -200,6 +200,7 @@ class TrackState(struct.PyTreeNode):
       next_id: () int32: of the next new person.
       detector_runs: () int32: how often the detector was needed.
       starts: () int32: how often a slot began at a fixed first square.
+      size: (2,) int32, width and height of the last frame; 0 before the first.
       roi: (N,) where to look in the next frame.
       started: (N,) bool: the filters of the slot hold a value.
       keypoints: (N, K, 3) image frame, px.
@@ -212,6 +213,7 @@ class TrackState(struct.PyTreeNode):
     next_id: Array
     detector_runs: Array
     starts: Array
+    size: Array
     roi: ROI
     started: Array
     keypoints: OneEuro

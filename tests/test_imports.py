@@ -47,6 +47,7 @@ PURE = (
     "inference/settings",
     "inference/smoothing",
     "inference/association",
+    "inference/state",
     "inference/steps",
     "inference/pipeline",
     "analysis/angles",

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from blazepose_jax.cli.main import Parser, use_compilation_cache
+from blazepose_jax.cli.main import Parser
 from blazepose_jax.cli.options import locate
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.cache import use_compilation_cache
 from blazepose_jax.io.media import Picture, read_media
 from blazepose_jax.io.prefetch import Prefetch
 from blazepose_jax.io.results import JsonWriter

@@ -77,9 +77,9 @@ def mediapipe_pass(kind: str, job: dict, folder: Path):
 
 def own_pass(kind: str, job: dict, folder: Path):
     """This package's Tracker, reset per pass; kind is the runtime, or ``also``."""
-    from blazepose_jax.cli.main import use_compilation_cache
     from blazepose_jax.inference import MEDIAPIPE
     from blazepose_jax.inference.tracker import Tracker
+    from blazepose_jax.io.cache import use_compilation_cache
 
     use_compilation_cache()
     # The same work on both sides; our own defaults decode and search otherwise.

@@ -41,9 +41,9 @@ def mediapipe_look(job):
 def own_look(job):
     """The same of this package."""
     import blazepose_jax
-    from blazepose_jax.cli.main import use_compilation_cache
     from blazepose_jax.inference.settings import Settings
     from blazepose_jax.inference.tracker import Tracker
+    from blazepose_jax.io.cache import use_compilation_cache
 
     use_compilation_cache()
     settings = Settings(decode="stills", search=job["search"])

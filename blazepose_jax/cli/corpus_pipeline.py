@@ -28,9 +28,9 @@ from blazepose_jax.cli.corpus_clip import (
     track_clip,
     warning_path,
 )
-from blazepose_jax.cli.main import use_compilation_cache
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.io.cache import use_compilation_cache
 
 SUMMARY, FAILURES = "summary.json", "failed.jsonl"
 # The end of the name that a file has until it is complete.

@@ -34,7 +34,7 @@ from blazepose_jax.evaluation.report import (
 )
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.labelled_roi import CANDIDATES
-from blazepose_jax.inference.settings import Settings, check_settings
+from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.draw import check_picture_name, contact_sheet, draw_points, save_image
 from blazepose_jax.io.files import write_text
 from blazepose_jax.io.images import read_image
@@ -85,7 +85,6 @@ def run(args: Namespace) -> None:
         max_people=count,
         precision=args.precision,
     )
-    check_settings(settings)
     locate_weights(args)
     check_outputs((args.json, args.pictures), (args.weights, args.detector))
     if args.pictures:

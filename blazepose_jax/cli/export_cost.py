@@ -104,7 +104,8 @@ def measure_cost(
             return None
         skeleton = named
     torso = choose_torso("lsp", people.names, net.skeleton or BLAZEPOSE)
-    file = TFLiteFile(exported.data, skeleton, exported.graph.fields)
+    graph = exported.graph
+    file = TFLiteFile(exported.data, skeleton, graph.fields, (graph.mean, graph.std))
     pose = load_weights(weights, experiment=experiment).pose
     engines: dict[str, Engine] = {
         "jax": JaxEngine(None, pose, settings, net.model),

@@ -16,7 +16,7 @@ from typing import NoReturn
 from blazepose_jax.cli import COMMANDS
 from blazepose_jax.cli.large_pages import restart_with_large_pages
 from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
-from blazepose_jax.io.cache import MAX_PROGRAMS, keep_newest, xla_cache
+from blazepose_jax.io.cache import use_compilation_cache
 from blazepose_jax.io.interrupts import ending
 
 
@@ -94,17 +94,6 @@ def run(argv: Sequence[str]) -> None:
     use_compilation_cache()
     module, _ = COMMANDS[args.command]
     importlib.import_module(module).run(args)
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs between runs, unless JAX_COMPILATION_CACHE_DIR names a place."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        keep_newest(xla_cache(), MAX_PROGRAMS)
-        jax.config.update("jax_compilation_cache_dir", str(xla_cache()))
-    # The LiteRT runtime has two dozen small ones, a second and a half in all.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from blazepose_jax.errors import BlazePoseError, Interrupted, check_name
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
-from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, checked, run_streams
+from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, check_slots, run_streams
 from blazepose_jax.io.image_formats import SUFFIXES, is_picture
 from blazepose_jax.io.images import count_frames, is_animated
 from blazepose_jax.io.interrupts import interruptible
@@ -91,10 +91,11 @@ def run(args: Namespace, settings: Settings) -> None:
       BlazePoseError: options of one input; after the rest is done, inputs that failed.
     """
     outputs = output_names(args)
+    check_slots(args.slots)
     engine = load_stream_engine(
         args.weights,
         args.detector,
-        checked(settings, args.slots),
+        settings,
         args.runtime,
         min(args.slots, len(args.input)),
         experiment=experiment_of(args),

@@ -75,9 +75,6 @@ def encode_people(
     has_teacher = any(person.teacher is not None for person in data.people)
     pairs = [(i, data.names.index(n)) for i, n in enumerate(skeleton.keypoints) if n in data.names]
     here, there = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [])
-    # A teacher knows depth and metres of BlazePose's points alone, and of those that the data has.
-    names = set(skeleton.keypoints)
-    knows_depth = names <= set(BLAZEPOSE.keypoints) and names <= set(data.names)
     for person in people:
         roi, teacher = _roi_of(person, data.names, skeleton, circles), person.teacher
         if isinstance(roi, str):
@@ -109,7 +106,8 @@ def encode_people(
         )
         if has_teacher:
             row |= _teacher_labels(person, row, here, there, view, of_record, size)
-            row["has_3d"] &= knows_depth
+            # A teacher knows depth and metres of BlazePose's points alone.
+            row["has_3d"] &= set(skeleton.keypoints) <= set(BLAZEPOSE.keypoints) & set(data.names)
         yield row
 
 

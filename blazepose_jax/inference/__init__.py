@@ -2,8 +2,9 @@
 
 from blazepose_jax.inference.association import associate, candidates, no_candidates
 from blazepose_jax.inference.compiled import CPU_OPTIONS
-from blazepose_jax.inference.pipeline import detect, estimate, find_people, initial_state, track
-from blazepose_jax.inference.settings import MEDIAPIPE, Settings, SmoothingConfig, check_settings
+from blazepose_jax.inference.pipeline import detect, estimate, find_people, track
+from blazepose_jax.inference.settings import MEDIAPIPE, Settings, SmoothingConfig
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.inference.steps import (
     detector_input,
     follow,
@@ -22,7 +23,6 @@ __all__ = [
     "Tracker",
     "associate",
     "candidates",
-    "check_settings",
     "detect",
     "detector_input",
     "estimate",

@@ -12,8 +12,9 @@ from blazepose_jax.structs import ROI, Array, Candidates, Detections, Poses, Tra
 
 def no_candidates(count: int) -> Candidates:
     """What a search that does not run finds: ``count`` rows that hold nothing."""
-    zeros = jnp.zeros(count)
-    return Candidates(ROI(jnp.zeros((count, 2)), zeros, zeros), zeros, jnp.zeros(count, bool))
+    zeros = jnp.zeros(count, jnp.float32)
+    square = ROI(jnp.zeros((count, 2), jnp.float32), zeros, zeros)
+    return Candidates(square, zeros, jnp.zeros(count, bool))
 
 
 def candidates(found: Detections) -> Candidates:
@@ -43,8 +44,8 @@ def associate(state: TrackState, found: Candidates, *, settings: Settings) -> Tr
     )
     active = jnp.zeros_like(state.active).at[age].set(kept[:n])
     # The r-th kept candidate goes to the r-th free slot.
-    rank_of_candidate = jnp.where(kept[n:], jnp.cumsum(kept[n:]) - 1, -1)
-    rank_of_slot = jnp.where(active, -2, jnp.cumsum(~active) - 1)
+    rank_of_candidate = jnp.where(kept[n:], jnp.cumsum(kept[n:], dtype=jnp.int32) - 1, -1)
+    rank_of_slot = jnp.where(active, -2, jnp.cumsum(~active, dtype=jnp.int32) - 1)
     matches = rank_of_slot[:, None] == rank_of_candidate[None]  # (N, M)
     taken, source = matches.any(1), jnp.argmax(matches, 1)
     pick = partial(
@@ -77,7 +78,7 @@ def start(state: TrackState, first: ROI, *, settings: Settings) -> TrackState:
     free = ~state.active
     return state.replace(
         active=jnp.ones_like(free),
-        ids=jnp.where(free, state.next_id + jnp.cumsum(free) - 1, state.ids),
+        ids=jnp.where(free, state.next_id + jnp.cumsum(free, dtype=jnp.int32) - 1, state.ids),
         starts=state.starts + free.sum(dtype=jnp.int32),
         roi=jax.tree.map(lambda new, old: jnp.where(_like(free, old), new, old), first, state.roi),
     )

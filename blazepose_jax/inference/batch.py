@@ -1,6 +1,6 @@
 """The pipeline on many streams, or on many pictures, in one program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -11,9 +11,15 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.association import associate, no_candidates
 from blazepose_jax.inference.compiled import Compiled
-from blazepose_jax.inference.pipeline import find_in, initial_state, look
-from blazepose_jax.inference.requirements import check_squares, required, settings_by_name
+from blazepose_jax.inference.pipeline import find_in, look
+from blazepose_jax.inference.requirements import (
+    any_square,
+    check_squares,
+    required,
+    settings_by_name,
+)
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state, resized
 from blazepose_jax.inference.steps import map_active, pose_input, read_poses, run_at_once
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
@@ -85,7 +91,8 @@ def track_batch(
     Returns:
       The states for the next frames, and Poses with leaves (S, N, ...).
     """
-    streams = elapsed.shape[0]
+    streams, before = elapsed.shape[0], state
+    state = jax.vmap(resized)(state, frames.size)
 
     def search(frame: Frame, own: TrackState) -> Candidates:
         return find_in(detector, pose, own, frame, settings)
@@ -104,14 +111,14 @@ def track_batch(
         rows = jax.tree.map(lambda a: a[chosen], (frames, state))
         new = _each(search, rows, chosen < streams, batched)
         found = jax.tree.map(lambda a, b: a.at[chosen].set(b, mode="drop"), found, new)
-    before = state.replace(detector_runs=state.detector_runs + wanted)
-    joined = jax.vmap(partial(associate, settings=settings))(before, found)
+    state = state.replace(detector_runs=state.detector_runs + wanted)
+    joined = jax.vmap(partial(associate, settings=settings))(state, found)
     after, poses = _each(follow, (joined, frames, elapsed), ready, batched)
 
     after = jax.tree.map(
         lambda new, old: jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
         after,
-        state,
+        before,
     )
     return after, poses
 
@@ -139,7 +146,7 @@ def forget(state: TrackState, stream: Array | int, fresh: TrackState) -> TrackSt
 
 @settings_by_name
 def estimate_batch(
-    pose: Network, images: Sequence[Array], rois: ROI, *, settings: Settings = Settings()
+    pose: Network, images: Iterable[Array], rois: ROI, *, settings: Settings = Settings()
 ) -> Poses:
     """Estimate the pose of one person in each of many pictures, with one call of the network.
 
@@ -156,10 +163,14 @@ def estimate_batch(
       BlazePoseError: no image, another number of squares, or settings by position.
     """
     check_squares(rois, "rois")
+    images = list(images)
     if len(images) != len(rois.side):
         raise BlazePoseError(
             f"there are {len(images)} pictures and {len(rois.side)} squares: give a square for each"
         )
+    if not images:  # as many poses, of the same form
+        one = estimate_batch(pose, [np.zeros((1, 1, 3), np.uint8)], any_square(), settings=settings)
+        return jax.tree.map(lambda a: a[:0], one)
     frames = [to_frame(image) for image in images]
     largest = max((frame.pixels.shape[0] for frame in frames), default=0)
     pixels = np.zeros((len(frames), largest, 3), np.uint8)

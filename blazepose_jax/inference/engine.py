@@ -1,6 +1,5 @@
 """Engines: networks bound to the pipeline, by JAX or by LiteRT."""
 
-import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -65,7 +64,7 @@ class Engine(Protocol):
 
 def load_engine(
     weights: Weights | str | Path,
-    detector: str | Path | None,
+    detector: Weights | str | Path | None,
     settings: Settings,
     runtime: str = "jax",
     threads: int | None = None,
@@ -77,7 +76,7 @@ def load_engine(
 
     Args:
       weights: a name like ``full``, a weights directory, a .task, or what ``load_weights`` gave.
-      detector: another name, directory or .task to take the detector from.
+      detector: another of these to take the detector from.
       settings: static.
       runtime: one of ``RUNTIMES``.
       threads: of LiteRT; None for as many as there are cores.
@@ -88,19 +87,21 @@ def load_engine(
       An engine.
 
     Raises:
-      BlazePoseError: bad weights, no pose net, an unknown runtime.
+      BlazePoseError: bad weights, no pose net, an unknown runtime, fewer than one thread.
     """
+    if threads is not None and threads < 1:
+        raise BlazePoseError(f"threads is {threads}: it must be at least 1, or None for all cores")
     check_name(runtime, RUNTIMES, "runtime")
     if not isinstance(weights, Weights):
         weights = find_weights(weights, download=download)
-    if detector is not None:
+    if isinstance(detector, str | Path):
         detector = find_weights(detector, download=download)
     return RUNTIMES[runtime](weights, detector, settings, threads, experiment)
 
 
 def _load_jax(
     weights: Weights | str | Path,
-    detector: str | Path | None,
+    detector: Weights | str | Path | None,
     settings: Settings,
     threads: int | None,
     experiment: ExperimentFile | str | Path | None,
@@ -110,21 +111,20 @@ def _load_jax(
         raise BlazePoseError(
             f"precision {settings.precision} is of the runtime litert: choose that, or float32"
         )
-    if not isinstance(weights, Weights):
+    if not isinstance(weights, Weights) and isinstance(detector, str | Path | None):
         loaded = load_weights(weights, detector, experiment=experiment)
-    elif detector is None:
-        loaded = weights
-    else:
-        loaded = dataclasses.replace(
-            weights,
-            detector=required(load_weights(detector, experiment=experiment).detector, "detector"),
-        )
-    return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
+        return JaxEngine(loaded.detector, loaded.pose, settings, loaded.name)
+    if not isinstance(weights, Weights):
+        weights = load_weights(weights, experiment=experiment)
+    if isinstance(detector, str | Path):
+        detector = load_weights(detector, experiment=experiment)
+    own = weights.detector if detector is None else required(detector.detector, "detector")
+    return JaxEngine(own, weights.pose, settings, weights.name)
 
 
 def _load_litert(
     weights: Weights | str | Path,
-    detector: str | Path | None,
+    detector: Weights | str | Path | None,
     settings: Settings,
     threads: int | None,
     experiment: ExperimentFile | str | Path | None,
@@ -135,7 +135,7 @@ def _load_litert(
     from blazepose_jax.inference.litert import litert_networks
     from blazepose_jax.inference.litert_engine import LiteRTEngine
 
-    if isinstance(weights, Weights):
+    if isinstance(weights, Weights) or isinstance(detector, Weights):
         raise BlazePoseError("the litert runtime reads .tflite files: give the path of the weights")
     convert = partial(to_native_tflite, precision=settings.precision)
     anew = () if settings.precision == "float32" else ("pose",)

@@ -11,7 +11,7 @@ from blazepose_jax.data.annotations import Person, labelled_box, true_roi
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.inference.engine import Engine
-from blazepose_jax.inference.pipeline import initial_state
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Frame
 from blazepose_jax.weights.rows import row_sources
@@ -112,16 +112,20 @@ def looks(engine: Engine, frame: Frame, person: Person) -> Iterator[Look]:
     """
     if has_detector(engine) and (detected := roi_of_face(engine, frame, person)) is not None:
         yield look_twice(engine, frame, jax.tree.map(lambda a: a[None], detected))
-    box = labelled_box(person)
-    if not (box[2:] > box[:2]).any():
-        # A point alone has no size: its box has, or the photograph.
-        width, height = np.asarray(frame.size, np.float32)
-        whole = np.array([0, 0, width, height], np.float32)
-        box = whole if person.box_xyxy is None else person.box_xyxy
+    box = sized_box(person, labelled_box(person), frame)
     for factor in WIDTHS:
         side = factor * (box[2:] - box[:2]).max() + 1
         sides, angles = np.asarray([side], np.float32), np.zeros(1, np.float32)
         yield look_twice(engine, frame, ROI((box[:2] + box[2:])[None] / 2, sides, angles))
+
+
+def sized_box(person: Person, box: np.ndarray, frame: Frame) -> np.ndarray:
+    """(4,) px: a box round labels; of a point alone, which has no size, its own or the picture."""
+    if (box[2:] > box[:2]).any():
+        return box
+    width, height = np.asarray(frame.size, np.float32)
+    whole = np.array([0, 0, width, height], np.float32)
+    return whole if person.box_xyxy is None else person.box_xyxy
 
 
 def look_twice(engine: Engine, frame: Frame, square: ROI) -> Look:

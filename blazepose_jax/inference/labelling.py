@@ -25,11 +25,12 @@ from blazepose_jax.inference.labelled_roi import (
     MIN_PRESENCE,
     WIDTHS,
     share_of,
+    sized_box,
 )
-from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.quality import MIN_QUALITY
 from blazepose_jax.inference.search import SAME, agreement
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.inference.teacher_looks import Look, agrees, to_labels
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, Frame
@@ -218,6 +219,7 @@ def best_look(
 def boxes(first: Engine, frame: Frame, person: Person) -> Iterator[ROI]:
     """Where looks into squares round the labels lead."""
     box = labelled_box(person) if person.box_xyxy is None else person.box_xyxy
+    box = sized_box(person, box, frame)
     for factor in WIDTHS:
         side = np.asarray(factor * (box[2:] - box[:2]).max() + 1, np.float32)
         square = ROI((box[:2] + box[2:]) / 2, side, np.zeros((), np.float32))

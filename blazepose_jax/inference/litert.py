@@ -67,7 +67,7 @@ class LiteRTModel:
         Returns:
           DetectorOutputs or PoseOutputs of numpy arrays, by ``kind``.
         """
-        runs = [self._run(np.asarray(image)[None]) for image in images]
+        runs = [self._run(np.asarray(image, np.float32)[None]) for image in images]
         tensors = (
             runs[0]
             if len(runs) == 1
@@ -173,13 +173,14 @@ def litert_networks(
         model = LiteRTModel(file, f"the {kind} .tflite", threads, without)
         if model.kind != kind:
             raise BlazePoseError(f"the {kind} .tflite holds a {model.kind} net: swap the two files")
-        spec = MODELS["detector" if kind == "detector" else "full"]
+        google = MODELS["detector" if kind == "detector" else "full"]
+        mean, std = file.normalisation or (google.mean, google.std)
         networks[kind] = Network(
             None,
             partial(_call, model),
             model.side,
-            spec.mean,
-            spec.std,
+            mean,
+            std,
             file.skeleton,
             file.fields if kind == "pose" else (),
             file.decode,

@@ -17,8 +17,8 @@ from blazepose_jax.inference.association import (
     number,
     start,
 )
-from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.requirements import (
+    any_square,
     check_squares,
     required,
     required_skeleton,
@@ -26,6 +26,7 @@ from blazepose_jax.inference.requirements import (
 )
 from blazepose_jax.inference.search import TURNS, find, search_settings
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state, resized
 from blazepose_jax.io.frames import as_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
@@ -129,6 +130,8 @@ class LiteRTEngine:
     ) -> tuple[TrackState, Poses]:
         """One frame, as ``inference.track``."""
         frame, slots = as_frame(frame), state.active.shape[0]
+        if not np.array_equal(state.size, frame.size):
+            state = resized(state, frame.size)
         if first is not None:
             check_squares(first, "first", slots)
             state = self._start(state, first)
@@ -150,6 +153,8 @@ class LiteRTEngine:
     def estimate(self, frame: Frame | Array, roi: ROI) -> Poses:
         """Poses in (N,) ROIs, as ``inference.estimate``."""
         check_squares(roi, "roi")
+        if not len(roi.side):  # as many poses, of the same form
+            return jax.tree.map(lambda a: a[:0], self.estimate(frame, any_square()))
         crops = np.asarray(self._crop(as_frame(frame), roi))
         return self._read_poses(self._run_pose(crops, np.ones(len(crops), bool)), roi)[0]
 

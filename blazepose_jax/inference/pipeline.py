@@ -23,12 +23,14 @@ from blazepose_jax.inference.association import (
 from blazepose_jax.inference.compiled import Compiled
 from blazepose_jax.inference.requirements import (
     check_squares,
+    check_state,
     required,
     required_skeleton,
     settings_by_name,
 )
 from blazepose_jax.inference.search import TURNS, find, search_settings
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state, resized
 from blazepose_jax.inference.steps import (
     detector_input,
     follow,
@@ -39,48 +41,16 @@ from blazepose_jax.inference.steps import (
     run_pose,
 )
 from blazepose_jax.io.frames import as_frame
-from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import (
     ROI,
     Array,
     Candidates,
     Detections,
     Frame,
-    LowPass,
     Network,
-    OneEuro,
     Poses,
     TrackState,
 )
-
-
-def initial_state(skeleton: Skeleton, max_people: int = 1) -> TrackState:
-    """Remember nothing. Resetting a tracker is starting again from this.
-
-    Args:
-      skeleton: of the pose net.
-      max_people: N.
-
-    Returns:
-      A TrackState with N free slots.
-    """
-    n, k = max_people, len(skeleton.keypoints)
-
-    def filter_state() -> OneEuro:
-        return OneEuro(jnp.zeros((n, k, 3)), jnp.zeros((n, k, 3)), jnp.zeros((n, k, 3)))
-
-    return TrackState(
-        active=jnp.zeros(n, bool),
-        ids=jnp.full(n, -1, jnp.int32),
-        next_id=jnp.int32(0),
-        detector_runs=jnp.int32(0),
-        starts=jnp.int32(0),
-        roi=ROI(jnp.zeros((n, 2)), jnp.ones(n), jnp.zeros(n)),
-        started=jnp.zeros(n, bool),
-        keypoints=filter_state(),
-        world=filter_state(),
-        visibility=LowPass(jnp.zeros((n, k))),
-    )
 
 
 @settings_by_name
@@ -113,9 +83,11 @@ def track(
       The state for the next frame, and Poses in image px.
 
     Raises:
-      BlazePoseError: no image, settings by position, no detector, or squares of another shape.
+      BlazePoseError: no image, settings by position, no detector, squares of another shape, or a
+        state of another number of keypoints.
     """
     frame = as_frame(frame)
+    check_state(state, required_skeleton(pose))
     if first is not None:
         check_squares(first, "first", state.active.shape[0])
         return _track_from(pose, state, frame, elapsed, first, settings=settings)
@@ -134,6 +106,7 @@ def _track(
     settings: Settings,
 ) -> tuple[TrackState, Poses]:
     """With a detector."""
+    state = resized(state, frame.size)
     found = lax.cond(
         state.active.all(),
         lambda: no_candidates(settings.max_people),
@@ -185,7 +158,7 @@ def _track_from(
     settings: Settings,
 ) -> tuple[TrackState, Poses]:
     """With fixed first squares."""
-    state = start(state, first, settings=settings)
+    state = start(resized(state, frame.size), first, settings=settings)
     state, poses = look(pose, state, frame, elapsed, settings=settings)
     return number(state, poses), poses
 

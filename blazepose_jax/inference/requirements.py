@@ -10,14 +10,14 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.skeleton import Skeleton
-from blazepose_jax.structs import ROI, Network
+from blazepose_jax.structs import ROI, Network, TrackState
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 def settings_by_name(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a function refuse settings that are not given by name, as another argument's value.
+    """Let a function of JAX refuse settings by position, and those of the other runtime.
 
     Raises:
       BlazePoseError: such a call.
@@ -30,6 +30,12 @@ def settings_by_name(function: Callable[Arguments, Result]) -> Callable[Argument
             raise BlazePoseError(
                 f"{name} is given its settings by position: name them, as in {name}(...,"
                 " settings=Settings(...))"
+            )
+        settings = kwargs.get("settings")
+        if isinstance(settings, Settings) and settings.precision != "float32":
+            raise BlazePoseError(
+                f"precision {settings.precision} is of the runtime litert: give float32, or track"
+                ' by Tracker(..., runtime="litert")'
             )
         return function(*args, **kwargs)
 
@@ -47,6 +53,10 @@ def check_squares(roi: ROI, name: str, count: int | None = None) -> None:
     Raises:
       BlazePoseError: another shape.
     """
+    if not all(hasattr(leaf, "shape") for leaf in (roi.center, roi.side, roi.angle)):
+        raise BlazePoseError(
+            f"{name} has a center, side or angle that is no array: make them by np.asarray"
+        )
     shapes = [np.shape(leaf) for leaf in (roi.center, roi.side, roi.angle)]
     n = len(roi.side) if shapes[1] else 0
     if shapes != [(n, 2), (n,), (n,)] or count not in (None, n):
@@ -54,6 +64,25 @@ def check_squares(roi: ROI, name: str, count: int | None = None) -> None:
         raise BlazePoseError(
             f"{name} has a center, side and angle of the shapes {', '.join(map(str, shapes))}: they"
             f" must be ({rows}, 2), ({rows},) and ({rows},), a row for each square"
+        )
+
+
+def any_square() -> ROI:
+    """(1,) square, where something must be looked at and nobody reads what is seen."""
+    return ROI(np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32))
+
+
+def check_state(state: TrackState, skeleton: Skeleton) -> None:
+    """Check that a state is of a network's keypoints.
+
+    Raises:
+      BlazePoseError: it is of another number of them.
+    """
+    count = np.shape(state.keypoints.raw)[-2]
+    if count != len(skeleton.keypoints):
+        raise BlazePoseError(
+            f"the state is of {count} keypoints and the pose net of {len(skeleton.keypoints)}:"
+            " begin with initial_state(pose.skeleton)"
         )
 
 

@@ -16,6 +16,7 @@ from blazepose_jax.geometry.boxes import iou
 from blazepose_jax.inference.association import candidates
 from blazepose_jax.inference.quality import MIN_QUALITY, Parameters, known_rows, load_parameters
 from blazepose_jax.inference.settings import MIN_SEARCH_SCORE, Settings
+from blazepose_jax.inference.steps import in_float32
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Array, Candidates, Detections, Poses, TrackState
 
@@ -69,9 +70,10 @@ def find(
     """
     first = first_squares(found, state, settings)
     poses, following = look(first.roi, first.valid)
-    usable = first.valid & jnp.isfinite(following.side) & (following.side > 0)
-    again, _ = look(following, usable)
-    return rank(poses, again, first, usable, size, skeleton, settings)
+    first, usable = second_squares(first, following, state, settings)
+    again, leaving = look(following, usable)
+    usable = usable & ~on_somebody(leaving, state, settings)
+    return in_float32(rank(poses, again, first, usable, size, skeleton, settings))
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -87,9 +89,35 @@ def first_squares(found: Detections, state: TrackState, settings: Settings) -> C
       T * C candidates.
     """
     new = candidates(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found))
-    overlap = iou(rois.bounding_xyxy(new.roi)[:, None], rois.bounding_xyxy(state.roi)[None])
-    followed = ((overlap > settings.association_threshold) & state.active).any(1)
-    return new.replace(valid=new.valid & ~followed)
+    return new.replace(valid=new.valid & ~on_somebody(new.roi, state, settings))
+
+
+@partial(jax.jit, static_argnames="settings")
+def second_squares(
+    first: Candidates, following: ROI, state: TrackState, settings: Settings
+) -> tuple[Candidates, Array]:
+    """Where to look again: at whose pose leads to a square, and not to somebody who is followed.
+
+    A detection's square may lie off a body by half, where that of the points does not.
+
+    Args:
+      first: M candidates.
+      following: (M,) the squares by the points that were seen in theirs.
+      state: N slots.
+      settings: static.
+
+    Returns:
+      The candidates without those who are followed, and (M,) bool: ``following`` is a square.
+    """
+    valid = first.valid & ~on_somebody(following, state, settings)
+    return first.replace(valid=valid), valid & jnp.isfinite(following.side) & (following.side > 0)
+
+
+@partial(jax.jit, static_argnames="settings")
+def on_somebody(squares: ROI, state: TrackState, settings: Settings) -> Array:
+    """(M,) bool: which squares lie on somebody who is followed."""
+    overlap = iou(rois.bounding_xyxy(squares)[:, None], rois.bounding_xyxy(state.roi)[None])
+    return ((overlap > settings.association_threshold) & state.active).any(1)
 
 
 @partial(jax.jit, static_argnames=("skeleton", "settings"))

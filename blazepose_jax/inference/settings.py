@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import numbers
+from typing import TypeGuard
 
 from blazepose_jax.codecs.landmarks import BEST, DECODES
 from blazepose_jax.errors import BlazePoseError, check_name
@@ -16,6 +18,11 @@ PROBABILITIES = (
     "nms_threshold",
     "association_threshold",
 )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number, also one of numpy's, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +42,9 @@ class SmoothingConfig:
       visibility_alpha: weight of the new value in the moving average of visibility. MediaPipe:
         the visibility low-pass of the image landmarks.
       derivative_cutoff: Hz, low pass of the speeds. MediaPipe: ``derivate_cutoff`` of both streams.
+
+    Raises:
+      BlazePoseError: a constant that is not finite, not positive or, for a weight, above 1.
     """
 
     keypoints_min_cutoff: float = 0.05
@@ -43,6 +53,20 @@ class SmoothingConfig:
     world_beta: float = 40.0
     visibility_alpha: float = 0.1
     derivative_cutoff: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not (is_number(value) and value > 0 and math.isfinite(value)):
+                raise BlazePoseError(
+                    f"{field.name} is {value!r}: it must be a finite number above 0"
+                )
+        if self.visibility_alpha > 1:
+            raise BlazePoseError(
+                f"visibility_alpha is {self.visibility_alpha}: it must be at most 1, where nothing"
+                " is averaged"
+            )
 
 
 # Name -> what it does, for help texts.
@@ -82,6 +106,9 @@ class Settings:
       rounding: crops are rounded as MediaPipe's are (``warp.crop``); without it points have
         gradients by the picture and by the ROI.
       precision: one of ``PRECISIONS``: how the pose net computes.
+
+    Raises:
+      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown name.
     """
 
     max_people: int = 1
@@ -99,31 +126,23 @@ class Settings:
     rounding: bool = True
     precision: str = "float32"
 
-
-def check_settings(settings: Settings) -> None:
-    """Check values that argparse and dataclasses do not.
-
-    Raises:
-      BlazePoseError: a probability outside of [0, 1], fewer than one person, an unknown name, a
-        filter's constant that is not finite, not positive or, for a weight, above 1.
-    """
-    check_name(settings.decode, (*DECODES, *BEST), "decode")
-    check_name(settings.search, SEARCHES, "search")
-    check_name(settings.precision, PRECISIONS, "precision")
-    if settings.max_people < 1:
-        raise BlazePoseError(f"max_people is {settings.max_people}: it must be at least 1")
-    for name in PROBABILITIES:
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value <= 1:
-            raise BlazePoseError(f"{name} is {value}: it must lie between 0 and 1")
-    for name, value in dataclasses.asdict(settings.filters).items():
-        if not (value > 0 and math.isfinite(value)):
-            raise BlazePoseError(f"{name} is {value}: it must be a finite number above 0")
-    if settings.filters.visibility_alpha > 1:
-        raise BlazePoseError(
-            f"visibility_alpha is {settings.filters.visibility_alpha}: it must be at most 1, where"
-            " nothing is averaged"
-        )
+    def __post_init__(self) -> None:
+        """Check what types do not."""
+        check_name(self.decode, (*DECODES, *BEST), "decode")
+        check_name(self.search, SEARCHES, "search")
+        check_name(self.precision, PRECISIONS, "precision")
+        people = self.max_people
+        if not isinstance(people, int) or isinstance(people, bool) or people < 1:
+            raise BlazePoseError(f"max_people is {people!r}: it must be a whole number, at least 1")
+        for name in PROBABILITIES:
+            value = getattr(self, name)
+            is_default = value is None and name == "min_detection_confidence"
+            if not is_default and not (is_number(value) and 0 <= value <= 1):
+                raise BlazePoseError(f"{name} is {value!r}: it must lie between 0 and 1")
+        if not isinstance(self.filters, SmoothingConfig):
+            raise BlazePoseError(
+                f"filters is {self.filters!r}: give a SmoothingConfig, or smoothing=False"
+            )
 
 
 # What MediaPipe does: its decode, and its best detection.

@@ -68,9 +68,11 @@ def read_detections(
     box = rois.whole_image(frame.size, turn)
     # Opposite corners remain opposite when the letterbox is turned by quarters.
     corners = rois.crop_to_image(found.boxes_xyxy.reshape(-1, 2, 2), box)  # (N, 2, 2)
-    return found.replace(
-        boxes_xyxy=jnp.concatenate([corners.min(1), corners.max(1)], -1),
-        keypoints=rois.crop_to_image(found.keypoints, box),
+    return in_float32(
+        found.replace(
+            boxes_xyxy=jnp.concatenate([corners.min(1), corners.max(1)], -1),
+            keypoints=rois.crop_to_image(found.keypoints, box),
+        )
     )
 
 
@@ -88,7 +90,7 @@ def pose_input(pose: Network, frame: Frame, roi: ROI, *, rounding: bool = True) 
         affine = rois.to_affine(square, pose.side)
         return warp.crop(frame, affine, pose.side, border="replicate", rounding=rounding)
 
-    return (jax.vmap(one)(roi) - pose.mean) / pose.std
+    return in_float32((jax.vmap(one)(roi) - pose.mean) / pose.std)
 
 
 def run_pose(pose: Network, crops: Array, active: Array, settings: Settings) -> PoseOutputs:
@@ -191,7 +193,7 @@ def read_poses(
         world,
         mask,
     )
-    return poses, rois.from_keypoints(xy, skeleton)
+    return in_float32((poses, rois.from_keypoints(xy, skeleton)))
 
 
 def follow(
@@ -221,4 +223,11 @@ def follow(
         state, poses = smoothing.smooth(
             state, poses, jnp.asarray(elapsed, jnp.float32), settings.filters
         )
-    return state.replace(started=alive), poses
+    return in_float32((state.replace(started=alive), poses))
+
+
+def in_float32(tree: Rows) -> Rows:
+    """A pytree whose real numbers are float32, also where the process computes with 64 bits."""
+    return jax.tree.map(
+        lambda a: a.astype(jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree
+    )

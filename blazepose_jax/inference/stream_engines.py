@@ -13,8 +13,8 @@ import numpy as np
 from blazepose_jax.inference.batch import forget, initial_states, searches, track_batch
 from blazepose_jax.inference.engine import Engine, load_engine
 from blazepose_jax.inference.jax_engine import JaxEngine
-from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.io.frames import as_rgb, capacity, pixel_buffer, to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Frame, Poses

@@ -4,11 +4,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.inference.settings import Settings, check_settings
+from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
+from blazepose_jax.io.frames import as_rgb
 from blazepose_jax.io.media import Media, Picture, read_media
 from blazepose_jax.io.prefetch import Prefetch
 from blazepose_jax.structs import Poses
@@ -76,7 +78,7 @@ def track_streams(
       detector: as for ``Tracker``.
       settings: as for ``Tracker``; the same for all.
       runtime: ``jax`` or ``litert``.
-      slots: S, streams at a time.
+      slots: S, streams at a time, at most; fewer where there are fewer sources.
       experiment: as for ``Tracker``.
       download: as for ``Tracker``.
 
@@ -84,43 +86,54 @@ def track_streams(
       ``Tracked`` for each frame, in the order of each stream; and ``Ended`` after its last one.
 
     Raises:
-      BlazePoseError: bad weights or settings; no slot. A source that cannot be read raises nothing:
-        its ``Ended`` holds the error.
+      BlazePoseError: bad weights; no slot; one source in place of several. A source that cannot be
+        read, or that gives what is no image, raises nothing: its ``Ended`` holds the error.
     """
+    if isinstance(sources, str | Path | Media) or not isinstance(sources, Iterable):
+        raise BlazePoseError(f"sources is {sources!r:.80}: give a list of sources, also of one")
+    check_slots(slots)
+    waiting = iter(sources)
+    first = list(islice(waiting, slots))
     engine = load_stream_engine(
         weights,
         detector,
-        checked(settings, slots),
+        settings,
         runtime,
-        slots,
+        max(len(first), 1),
         experiment=experiment,
         download=download,
     )
-    return run_streams(engine, sources)
+    return run_streams(engine, chain(first, waiting))
 
 
-def checked(settings: Settings, slots: int) -> Settings:
-    """The settings.
+def check_slots(slots: int) -> None:
+    """Check a number of streams.
 
     Raises:
-      BlazePoseError: bad ones, or no slot.
+      BlazePoseError: there is none.
     """
-    check_settings(settings)
     if slots < 1:
         raise BlazePoseError(f"slots is {slots}: it is a number of streams, 1 or more")
-    return settings
 
 
 class _Stream:
     """A source that is being read."""
 
     def __init__(self, number: int, source: Source):
-        """Open it; errors come at once, or with the frames."""
+        """Open it; errors come at once, or with the frames.
+
+        Raises:
+          BlazePoseError: unreadable, or no source.
+        """
         self.number, self._time = number, math.nan
         if isinstance(source, str | Path):
             source = read_media(source)
         elif callable(source):
             source = source()
+        if not isinstance(source, Iterable):
+            raise BlazePoseError(
+                f"a source is {source!r:.80}: give a name, what read_media returned, or Pictures"
+            )
         # Pictures that have nothing to do with each other.
         self.are_stills = isinstance(source, Media) and not source.is_sequence
         self._read = Prefetch(source)
@@ -132,10 +145,22 @@ class _Stream:
         return self._read.is_ready
 
     def next(self) -> tuple[Picture, float] | None:
-        """The next frame, and the seconds since the one before; None at the end."""
-        picture = next(self._pictures, None)
-        if picture is None:
-            return None
+        """The next frame, and the seconds since the one before; None at the end.
+
+        Raises:
+          BlazePoseError, OSError: whatever went wrong in the source, which is anybody's.
+        """
+        try:
+            picture = next(self._pictures, None)
+            if picture is None:
+                return None
+            picture = dataclasses.replace(picture, image=as_rgb(picture.image))
+        except (BlazePoseError, OSError):
+            raise
+        except Exception as error:
+            raise BlazePoseError(
+                f"a source fails ({type(error).__name__}: {error}): it must give Pictures"
+            ) from error
         elapsed, self._time = picture.time - self._time, picture.time
         return picture, elapsed
 
@@ -190,9 +215,9 @@ def _admit(
     """Give free slots to the next sources."""
     for slot in range(engine.slots):
         while slot not in live:
-            number, source = next(waiting, (-1, None))
-            if source is None:
+            if (following := next(waiting, None)) is None:
                 return
+            number, source = following
             try:
                 live[slot] = _Stream(number, source)
             except (BlazePoseError, OSError) as error:

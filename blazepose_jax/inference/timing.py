@@ -14,9 +14,9 @@ from blazepose_jax.inference import steps
 from blazepose_jax.inference.association import associate, candidates
 from blazepose_jax.inference.compiled import Compiled
 from blazepose_jax.inference.engine import RUNTIMES
-from blazepose_jax.inference.pipeline import initial_state
 from blazepose_jax.inference.requirements import required_skeleton
 from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.structs import Array, DetectorOutputs, Network, PoseOutputs
 from blazepose_jax.weights import load_weights, read_tflite_files

@@ -11,8 +11,8 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import warp
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.first_squares import DETECTOR, FirstSquares
-from blazepose_jax.inference.pipeline import initial_state
-from blazepose_jax.inference.settings import Settings, check_settings
+from blazepose_jax.inference.settings import Settings
+from blazepose_jax.inference.state import initial_state
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import ROI, Poses, TrackState
@@ -40,7 +40,7 @@ class Tracker:
     def __init__(
         self,
         weights: Weights | str | Path,
-        detector: str | Path | None = None,
+        detector: Weights | str | Path | None = None,
         *,
         settings: Settings = Settings(),
         runtime: str = "jax",
@@ -54,7 +54,8 @@ class Tracker:
         Args:
           weights: a name (``full``, ``lite``, ``heavy``), a weights directory, a .task, or (by
             the runtime ``jax``) what ``load_weights`` gave.
-          detector: another name, directory or .task to take the detector from.
+          detector: another name, directory or .task to take the detector from, or (by the
+            runtime ``jax``) what ``load_weights`` gave.
           settings: see ``inference.Settings``.
           runtime: ``jax``, or ``litert`` for the .tflite files.
           threads: of LiteRT; None for as many as there are cores.
@@ -68,7 +69,6 @@ class Tracker:
         Raises:
           BlazePoseError: bad weights, a missing network, an unknown runtime or setting, no square.
         """
-        check_settings(settings)
         by_detector = isinstance(roi, str) and roi == DETECTOR
         self._first = None if by_detector else FirstSquares(roi, settings.max_people)
         self._engine = load_engine(

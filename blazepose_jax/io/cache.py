@@ -1,5 +1,6 @@
 """The folders of what is fetched or made once and kept."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from blazepose_jax.io.files import write_bytes
 
 NAME = "blazepose_jax"
 MAX_REMEMBERED = 32  # files of one folder, of 3 to 28 MB each
+DIGEST = hashlib.sha256().digest_size
 MAX_PROGRAMS = 2000  # of XLA, of 0.01 to 3 MB each
 
 
@@ -48,25 +50,45 @@ def graphs_cache() -> Path:
 def remembered(path: Path, make: Callable[[], bytes]) -> bytes:
     """A file's bytes, made where nobody has made them before.
 
-    A folder keeps the ``MAX_REMEMBERED`` files that were used last. One that cannot be read or
-    written is no error: then each process makes them anew.
+    A folder keeps the ``MAX_REMEMBERED`` files that were used last, each with its sha256 at the
+    end. One that cannot be read or written is no error: then each process makes them anew; so is
+    one that is damaged.
 
     Args:
       path: in a folder that holds nothing else; its name says all that the bytes depend on.
       make: gives the bytes.
     """
     try:
-        data = path.read_bytes()
+        kept = path.read_bytes()
         os.utime(path)
     except OSError:
-        data = make()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, data)
-            keep_newest(path.parent, MAX_REMEMBERED)
-        except (OSError, BlazePoseError):
-            pass
+        kept = b""
+    data, digest = kept[:-DIGEST], kept[-DIGEST:]
+    if len(kept) > DIGEST and hashlib.sha256(data).digest() == digest:
+        return data
+    data = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data + hashlib.sha256(data).digest())
+        keep_newest(path.parent, MAX_REMEMBERED)
+    except (OSError, BlazePoseError):
+        pass
     return data
+
+
+def use_compilation_cache() -> None:
+    """Keep programs that XLA compiles for later processes; commands do so by themselves.
+
+    In ``BLAZEPOSE_CACHE/xla``, or where ``JAX_COMPILATION_CACHE_DIR`` says. Call it before anything
+    is compiled.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        keep_newest(xla_cache(), MAX_PROGRAMS)
+        jax.config.update("jax_compilation_cache_dir", str(xla_cache()))
+    # The LiteRT runtime has two dozen small ones, a second and a half in all.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def keep_newest(folder: Path, count: int) -> None:

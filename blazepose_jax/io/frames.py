@@ -19,7 +19,7 @@ def as_rgb(image: Array) -> np.ndarray:
 
     Args:
       image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, or uint16 of full range. Alpha is
-        dropped.
+        dropped. Also an image of PIL's, as its pixels are stored.
 
     Returns:
       (H, W, 3) uint8.
@@ -35,6 +35,12 @@ def as_rgb(image: Array) -> np.ndarray:
         )
     if isinstance(image, str | os.PathLike):
         raise BlazePoseError(f"an image is the name {str(image)!r}: read it first, by read_image")
+    mode = getattr(image, "mode", "RGB") if hasattr(image, "getbands") else "RGB"
+    if mode not in ("RGB", "RGBA", "L"):  # of a PIL image, whose array is no picture then
+        raise BlazePoseError(
+            f"an image of PIL's has the mode {mode!r}: convert it to RGB, or read its file by"
+            " read_image, which also turns it as EXIF says"
+        )
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[:, :, None]

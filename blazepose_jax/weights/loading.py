@@ -17,7 +17,7 @@ from blazepose_jax.weights.archive import read_task
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.directory import StoredNetwork, read_network
 from blazepose_jax.weights.find import cached_name, find_weights, shared_detector
-from blazepose_jax.weights.mediapipe import decode_of, import_files
+from blazepose_jax.weights.mediapipe import decode_of, import_files, input_of
 from blazepose_jax.weights.own import ExperimentFile
 
 Item = TypeVar("Item")
@@ -54,11 +54,13 @@ class TFLiteFile:
       data: the .tflite file.
       skeleton: of a pose net.
       fields: of a pose net: what is predicted per keypoint.
+      normalisation: mean and std of grey levels; None for those of Google's files.
     """
 
     data: bytes
     skeleton: Skeleton | None = None
     fields: tuple[str, ...] = FIELDS
+    normalisation: tuple[float, float] | None = None
 
     @property
     def decode(self) -> str:
@@ -209,7 +211,8 @@ def read_tflite_files(
             if convert is None:
                 raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
             data = convert(net)
-        return TFLiteFile(data, net.skeleton, tuple(net.arguments.get("fields", FIELDS)))
+        fields = tuple(net.arguments.get("fields", FIELDS))
+        return TFLiteFile(data, net.skeleton, fields, (net.spec.mean, net.spec.std))
 
     def read(where: Path) -> dict[str, TFLiteFile]:
         is_main = where == find_weights(path, download=download)
@@ -223,7 +226,9 @@ def read_tflite_files(
                 f"{where} holds networks of one precision: give the weights that it was made of"
             )
         return {
-            kind: TFLiteFile(data, BLAZEPOSE if kind == "pose" else None)
+            kind: TFLiteFile(
+                data, BLAZEPOSE if kind == "pose" else None, normalisation=input_of(data)
+            )
             for kind, data in read_task(where).items()
         }
 

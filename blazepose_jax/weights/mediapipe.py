@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import io
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import MODELS, LayerConfig, create_model
 from blazepose_jax.models.summary import ConvCall, conv_calls
-from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.skeleton import BLAZEPOSE, ROI_POINTS
 from blazepose_jax.structs import Variables
 from blazepose_jax.weights.archive import (
     NPM_MEMBERS,
@@ -80,7 +81,7 @@ def import_tflite(data: bytes, name: str) -> Imported:
     raise BlazePoseError(
         f"{name} has the outputs of a {kind} net but the {len(model.convolutions)} convolutions of"
         f" none known ({', '.join(_CANDIDATES[kind])}): import one of Google's files, or run this"
-        " one with --runtime litert"
+        " one, in a .task, with --runtime litert"
     )
 
 
@@ -101,7 +102,7 @@ def tell_kind_of_outputs(shapes: tuple[tuple[int, ...], ...], name: str) -> str:
     raise BlazePoseError(
         f"{name} has the outputs {list(shapes)}: a detector has {list(DETECTOR_OUTPUTS)}, a pose"
         f" net {list(POSE_OUTPUTS)}; give pose_detection.tflite or a pose_landmark_*.tflite from"
-        " mediapipe 0.8.7 or newer, or run this file with --runtime litert"
+        " mediapipe 0.8.7 or newer, or run this file, in a .task, with --runtime litert"
     )
 
 
@@ -186,6 +187,7 @@ def import_files(files: dict[str, bytes]) -> dict[str, StoredNetwork]:
                 f"{name} is a second {net.kind} net next to {networks[net.kind].source}: a weights "
                 f"directory holds at most one of each of {', '.join(KINDS)}"
             )
+        _check_rows(data, name)
         source, licence = _told_by(data)
         networks[net.kind] = StoredNetwork(
             net.name,
@@ -212,6 +214,25 @@ def _told_by(data: bytes) -> tuple[str, str]:
         text[:MAX_TEXT] for key in ("source", "licence") if isinstance(text := told.get(key), str)
     ]
     return (texts[0], texts[1]) if len(texts) == 2 else ("", "")
+
+
+def _check_rows(data: bytes, name: str) -> None:
+    """Refuse an export whose graph computes the ROI's rows, which its network does not predict."""
+    names = _description(data).get("own_names")
+    rows = range(len(BLAZEPOSE.keypoints), len(BLAZEPOSE.keypoints + ROI_POINTS))
+    if isinstance(names, list) and any(names[i : i + 1] == [""] for i in rows):
+        raise BlazePoseError(
+            f"{name} computes the points of the next ROI from others, which its network predicts:"
+            " run it with --runtime litert, or take the weights that it was made of"
+        )
+
+
+def input_of(data: bytes) -> tuple[float, float] | None:
+    """(mean, std) of grey levels that one of this package's exports states; None in others."""
+    told = _description(data).get("input")
+    values = [told.get(key) for key in ("mean", "std")] if isinstance(told, dict) else []
+    numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[1] > 0 else None
 
 
 def decode_of(data: bytes) -> str:

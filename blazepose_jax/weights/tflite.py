@@ -146,7 +146,7 @@ class _Reader:
         if tensor.type not in types:
             raise BlazePoseError(
                 f"tensor type {tensor.type} is quantised: only float32 and float16 weights can be "
-                "imported; run the file with --runtime litert"
+                "imported; run it, in a .task, with --runtime litert"
             )
         values = np.frombuffer(
             bytes(self.model.buffers[tensor.buffer].data), types[tensor.type]

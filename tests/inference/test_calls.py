@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import blob_image, blob_networks
+from PIL import Image
 
 import blazepose_jax as bp
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.litert_engine import LiteRTEngine
+from blazepose_jax.skeleton import COCO
 from blazepose_jax.structs import Network
 
 DETECTOR, POSE = blob_networks()
@@ -155,3 +157,23 @@ def test_poses_of_estimate_can_be_drawn_as_they_are():
         bp.draw_poses(PICTURE, poses, bp.skeleton.COCO)
     with pytest.raises(BlazePoseError, match="convert it to uint8"):
         bp.draw_poses(PICTURE / 255, poses, bp.BLAZEPOSE)
+
+
+def test_squares_of_lists_and_states_of_other_points_are_refused():
+    with pytest.raises(BlazePoseError, match="that is no array: make them by"):
+        bp.estimate(POSE, PICTURE, bp.ROI([[60.0, 60.0]], [80.0], [0.0]))
+    other = bp.initial_state(COCO)
+    with pytest.raises(BlazePoseError, match="the state is of 17 keypoints and the pose net of 33"):
+        bp.track(DETECTOR, POSE, other, PICTURE, 0.0)
+
+
+def test_int8_is_refused_where_jax_would_compute_otherwise():
+    with pytest.raises(BlazePoseError, match="precision int8 is of the runtime litert"):
+        bp.estimate(POSE, PICTURE, SQUARES, settings=bp.Settings(precision="int8"))
+
+
+def test_pil_images_of_palettes_are_refused():
+    image = Image.fromarray(PICTURE)
+    same(bp.detect(DETECTOR, image), bp.detect(DETECTOR, PICTURE))
+    with pytest.raises(BlazePoseError, match="has the mode 'P': convert it to RGB"):
+        bp.detect(DETECTOR, image.convert("P"))

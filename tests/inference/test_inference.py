@@ -10,6 +10,7 @@ from jax import lax
 from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference import Settings, SmoothingConfig
+from blazepose_jax.inference.state import resized
 from blazepose_jax.io.frames import ALIGNMENT, capacity, to_frame
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import Poses
@@ -123,7 +124,7 @@ def test_the_filters_constants_move_the_points():
 )
 def test_constants_that_are_no_filter_are_refused(filters, message):
     with pytest.raises(BlazePoseError, match=message):
-        inference.check_settings(Settings(filters=SmoothingConfig(**filters)))
+        Settings(filters=SmoothingConfig(**filters))
 
 
 def test_every_person_is_smoothed():
@@ -222,3 +223,58 @@ def test_a_frame_begins_where_xla_takes_it_without_a_copy():
         assert pixels.sum() == 3 * size[0] * size[1]
     shared = jax.device_put(pixels, jax.devices("cpu")[0])
     assert shared.unsafe_buffer_pointer() == pixels.ctypes.data
+
+
+def test_another_resolution_of_the_same_scene_loses_nobody():
+    settings = Settings(max_people=2)
+    places = [(60 + 3 * i, 100 + i) for i in range(8)]
+    small = [blob_image(240, 200, place) for place in places]
+    large = [np.repeat(np.repeat(image, 2, 0), 2, 1) for image in small]
+    mixed = [*small[:3], *large[3:6], *small[6:]]
+    (_, expected), (state, seen) = follow(small, settings), follow(mixed, settings)
+    assert [int(p.ids[0]) for p in seen] == [0] * 8
+    for i, (poses, one) in enumerate(zip(seen, expected, strict=True)):
+        scale = 2 if 3 <= i < 6 else 1
+        np.testing.assert_allclose(
+            poses.keypoints[0, :, :2], scale * one.keypoints[0, :, :2], atol=1.5 * scale
+        )
+    np.testing.assert_array_equal(state.size, [240, 200])
+
+
+def test_a_frame_of_another_shape_is_another_scene():
+    state, _ = follow(moving(2))
+    for size, ratio in (([480, 400], 2.0), ([479, 401], 2.0), ([480, 200], 1.0), ([240, 200], 1.0)):
+        after = resized(state, np.array(size))
+        np.testing.assert_allclose(after.roi.side, ratio * state.roi.side, rtol=0.01)
+        np.testing.assert_allclose(after.keypoints.raw, ratio * state.keypoints.raw, rtol=0.01)
+        np.testing.assert_array_equal(after.keypoints.speed, state.keypoints.speed)
+        np.testing.assert_array_equal(after.size, size)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"max_people": 2.0}, "max_people is 2.0: it must be a whole number"),
+        ({"max_people": 0}, "max_people is 0"),
+        ({"filters": None}, "filters is None: give a SmoothingConfig"),
+        ({"nms_threshold": None}, "nms_threshold is None: it must lie between 0 and 1"),
+        ({"min_presence_confidence": "0.5"}, "must lie between 0 and 1"),
+        ({"search": "quik"}, "unknown search 'quik'"),
+        ({"decode": "peak"}, "unknown decode 'peak'"),
+    ],
+)
+def test_settings_are_checked_where_they_are_made(words, message):
+    with pytest.raises(BlazePoseError, match=message):
+        Settings(**words)
+
+
+def test_documented_calls_work_with_64_bits():
+    """The types of the state stay, so that a scan is possible, and those of the poses."""
+    with jax.enable_x64(True):
+        state = inference.initial_state(BLAZEPOSE)
+        image = blob_image(240, 200, (60, 100))
+        after, poses = inference.track(DETECTOR, POSE, state, image, 1 / 30, settings=ONE)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+    assert poses.keypoints.dtype == np.float32
+    assert poses.present[0]

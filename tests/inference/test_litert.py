@@ -1,20 +1,23 @@
 """Files that LiteRT runs, without the outputs that nobody asks for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import google_file, scattered_pose_net
 
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export import calibration, convert, flatbuffer
+from blazepose_jax.export import calibration, convert, flatbuffer, metadata
 from blazepose_jax.export.bundle import task_bytes
 from blazepose_jax.export.convert import to_native_tflite
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.inference import Settings, litert
-from blazepose_jax.inference.litert import LiteRTModel
+from blazepose_jax.inference.litert import LiteRTModel, litert_networks
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.cache import graphs_cache
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.weights import TFLiteFile
+from blazepose_jax.weights.mediapipe import input_of
 
 pytest.importorskip("ai_edge_litert")
 
@@ -148,3 +151,29 @@ def test_whoever_takes_the_file_traces_no_architecture(released, monkeypatch):
     assert read_tflite_files(released).keys() == {"detector", "pose"}
     with pytest.raises(AssertionError, match="was traced"):
         load_weights(released)
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("BLAZEPOSE_CACHE", str(tmp_path))
+    net = scattered_pose_net("smoke", BLAZEPOSE, side=128, heads=())
+    data = to_native_tflite(net)
+    (file,) = graphs_cache().iterdir()
+    whole = file.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        file.write_bytes(damaged)
+        assert to_native_tflite(net) == data
+        assert file.read_bytes() == whole
+
+
+def test_grey_levels_become_inputs_as_the_architecture_says(monkeypatch):
+    """Of a directory by its architecture, of a .task by what its export states."""
+    net = scattered_pose_net("smoke", BLAZEPOSE, side=128, heads=())
+    spec = dataclasses.replace(net.spec, mean=127.5, std=127.5)
+    monkeypatch.setattr(type(net), "spec", property(lambda _: spec))
+    file = TFLiteFile(to_native_tflite(net), BLAZEPOSE, normalisation=(spec.mean, spec.std))
+    found = litert_networks({"pose": file})["pose"]
+    assert (found.mean, found.std) == (127.5, 127.5)
+    graph = make_graph(net)
+    exported = metadata.describe(to_native_tflite(net), graph)
+    assert input_of(exported) == (127.5, 127.5)
+    assert input_of(google_file("pose_landmark_lite").read_bytes()) is None

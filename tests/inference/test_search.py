@@ -9,7 +9,7 @@ from jax import lax
 
 from blazepose_jax import inference
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.inference import MEDIAPIPE, Settings, check_settings, find_people, search
+from blazepose_jax.inference import MEDIAPIPE, Settings, find_people, search
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.settings import MIN_SEARCH_SCORE
 from blazepose_jax.inference.tracker import Tracker
@@ -92,12 +92,12 @@ def test_a_steady_person_is_searched_for_once_under_scan():
 @pytest.mark.parametrize("value", [2, -0.1, float("nan")])
 def test_what_is_no_probability_is_refused(value):
     with pytest.raises(BlazePoseError, match="must lie between 0 and 1"):
-        check_settings(Settings(min_presence_confidence=value))
+        Settings(min_presence_confidence=value)
 
 
 def test_unknown_searches_are_refused():
     with pytest.raises(BlazePoseError, match="unknown search 'fast'"):
-        check_settings(Settings(search="fast"))
+        Settings(search="fast")
 
 
 def test_the_order_of_hypotheses_does_not_matter():
@@ -178,3 +178,27 @@ def test_a_track_that_follows_a_wall_is_lost(released):
     assert all(tracker(image).present[0] for image in frames)
     wall = np.full_like(frames[0], 120)
     assert not any(tracker(wall).present[0] for _ in range(3))
+
+
+def test_a_detection_off_somebody_who_is_followed_is_no_new_person():
+    """Its square lies off theirs by half; that of the points which are seen in it does not."""
+    image = to_frame(blob_image(240, 200, (100, 100)))
+    settings = Settings(max_people=2, smoothing=False)
+    state = inference.initial_state(BLAZEPOSE, 2)
+    state, poses = inference.track(DETECTOR, POSE, state, image, 1 / 30, settings=settings)
+    assert poses.present.tolist() == [True, False]
+    side = state.roi.side[0]
+    found = inference.detect(DETECTOR, image, settings=settings)
+    moved = np.asarray(found.keypoints) + np.array([0.45 * float(side), 0])
+    off = jax.tree.map(lambda a: jnp.asarray(a)[None], found.replace(keypoints=moved))
+    first = search.first_squares(off, state, settings)
+    assert bool(first.valid[0])  # so far it may be somebody
+
+    def look(roi, active):
+        seen = inference.estimate(POSE, image, roi, settings=settings)
+        centers = jnp.asarray(seen.keypoints)[:, 0, :2]
+        return seen, roi.replace(center=centers)
+
+    assert not search.find(look, off, state, image.size, BLAZEPOSE, settings).valid.any()
+    nobody = inference.initial_state(BLAZEPOSE, 2)
+    assert search.find(look, off, nobody, image.size, BLAZEPOSE, settings).valid[0]

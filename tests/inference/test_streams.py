@@ -179,3 +179,32 @@ def test_real_clips_together_in_threads(released):
             expected = tracker(picture.image, picture.time)
             np.testing.assert_array_equal(poses.ids, expected.ids)
             np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+
+
+def test_what_is_no_source_and_what_is_no_picture_end_alone():
+    def own():
+        yield pictures(CLIPS[0])[0]
+        raise ValueError("the decoder of somebody else")
+
+    no_image = [Picture(0, 0.0, np.zeros((9, 9, 3), np.float32))]
+    sources = [no_image, own(), None, 7, pictures(CLIPS[2]), [3]]
+    found, ended = together(engine(2), sources)
+    assert "has the type float32" in str(ended[0])
+    assert "a source fails (ValueError: the decoder of somebody else)" in str(ended[1])
+    assert "a source is None" in str(ended[2])
+    assert "a source is 7" in str(ended[3])
+    assert ended[4] is None
+    assert len(found[4]) == 4
+    assert "it must give Pictures" in str(ended[5])
+
+
+@pytest.mark.parametrize("sources", ["clip.mp4", 3])
+def test_one_source_is_a_list_of_one(sources, random_weights):
+    with pytest.raises(BlazePoseError, match="give a list of sources, also of one"):
+        bp.track_streams(sources, random_weights)
+
+
+def test_no_picture_has_no_pose():
+    none = bp.ROI(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    found = bp.estimate_batch(POSE, iter([]), none, settings=SETTINGS)
+    assert found.keypoints.shape == (0, 33, 3)
