@@ -115,12 +115,10 @@ def track_batch(
     joined = jax.vmap(partial(associate, settings=settings))(state, found)
     after, poses = _each(follow, (joined, frames, elapsed), ready, batched)
 
-    after = jax.tree.map(
-        lambda new, old: jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old),
-        after,
-        before,
-    )
-    return after, poses
+    def where_ready(new: Array, old: Array) -> Array:
+        return jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(where_ready, after, before), poses
 
 
 def _each(
