@@ -12,6 +12,7 @@ from blazepose_jax.analysis.signals import even_times, holes
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import written
 
+MOST_FRAMES = 65_535  # by a 16-bit number; what follows would be in the file, and nobody read it
 # To millimetres, y up and z towards the camera: half a turn about x, as OpenSim has its axes.
 TO_C3D = np.array([1000.0, -1000.0, -1000.0])
 
@@ -24,6 +25,19 @@ def check_c3d() -> None:
     """
     if find_spec("ezc3d") is None:
         raise BlazePoseError("C3D needs ezc3d: pip install 'blazepose_jax[analysis]'")
+
+
+def check_length(frames: int) -> None:
+    """See that a file can hold so many frames.
+
+    Raises:
+      BlazePoseError: it cannot.
+    """
+    if frames > MOST_FRAMES:
+        raise BlazePoseError(
+            f"a C3D file holds {MOST_FRAMES} frames, and this is {frames}: track it in parts"
+            " (blazepose track --start S --end S --json FILE) and analyse each"
+        )
 
 
 def checked_world(source: str, world: Any) -> Any:
@@ -51,7 +65,7 @@ def write_c3d(path: str | Path, recording: Recording, least: float = LEAST_CONFI
       least: points of a lower confidence are missing from their frame.
 
     Raises:
-      BlazePoseError: ezc3d is not installed, or there are no world landmarks.
+      BlazePoseError: ezc3d is not installed, there are no world landmarks, or too many frames.
     """
     check_c3d()
     world = checked_world(recording.source, recording.world)
@@ -60,6 +74,7 @@ def write_c3d(path: str | Path, recording: Recording, least: float = LEAST_CONFI
     sure = recording.confidence[..., None] >= least
     world = np.where(sure, world, np.nan) * TO_C3D  # (T, K, 3)
     world, rate = at_even_times(world, recording.times)
+    check_length(len(world))
     content = ezc3d.c3d()
     points = content["parameters"]["POINT"]
     points["LABELS"]["value"] = recording.names

@@ -23,6 +23,7 @@ from blazepose_jax.errors import BlazePoseError, suggestion
 # The smallest swings that are counted as an exercise, by hand.
 LEAST_DEGREES, LEAST_TRUNKS = 25.0, 0.2
 LEAN = "trunk_lean"
+BRIDGED = 0.5  # s without knowledge that at least are bridged for counting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Measuring:
 
     Attributes:
       angles: which, by name; None for all that the keypoints allow.
+      lean: whether ``trunk_lean`` is one of them, where there are hips and shoulders.
       least: points below this confidence are not used.
       gap: s without knowledge that are bridged.
       method: of smoothing, of ``signals.METHODS``, or ``none``.
@@ -39,6 +41,7 @@ class Measuring:
     """
 
     angles: Mapping[str, JointAngle] | None = None
+    lean: bool = True
     least: float = LEAST_CONFIDENCE
     gap: float = 0.25
     method: str = "savgol"
@@ -73,13 +76,25 @@ def measure(recording: Recording, how: Measuring = Measuring()) -> dict[str, np.
             continue
         given = (points, recording.names, recording.confidence)
         angles = joint_angles(*given, angles=how.angles, least=how.least)
-        if {*HIPS, *SHOULDERS} <= set(recording.names):
-            angles[LEAN] = trunk_lean(*given, least=how.least)
+        if how.lean and {*HIPS, *SHOULDERS} <= set(recording.names):
+            angles[LEAN] = unwrapped(trunk_lean(*given, least=how.least))
         for name, values in angles.items():
             signal = _prepared(values, recording.times, how)
-            found[f"{name}{suffix}_deg"] = signal
+            found[f"{name}{suffix}_deg"] = wrapped(signal) if name == LEAN else signal
             found[f"{name}{suffix}_deg_s"] = rate_of_change(signal, recording.times)
     return found
+
+
+def unwrapped(degrees: np.ndarray) -> np.ndarray:
+    """(T,) a direction without its jumps at +-180 degrees, so that it can be smoothed."""
+    out, known = np.array(degrees), np.isfinite(degrees)
+    out[known] = np.unwrap(out[known], period=360)
+    return out
+
+
+def wrapped(degrees: np.ndarray) -> np.ndarray:
+    """(T,) a direction in (-180, 180]."""
+    return 180 - (180 - degrees) % 360
 
 
 def summarise(measures: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -111,7 +126,8 @@ def repetitions_of(
       recording: of T frames.
       what: an angle (``left_knee``), one of both sides together (``knee``), or ``height:NAME`` of a
         point, in lengths of the trunk.
-      how: whose angles, confidence and gaps are used.
+      how: whose own angles, confidence and gaps are used; those of the body can be counted by
+        whether they are among its angles or not.
       rest: as for ``count_repetitions``; None for what the joint usually does.
 
     Returns:
@@ -126,7 +142,9 @@ def repetitions_of(
     if kind == "height" and point:
         signal, least = _height(recording, point, how), LEAST_TRUNKS
     else:
-        angles = joint_angles(*given, angles=how.angles, least=how.least)
+        angles = joint_angles(*given, least=how.least)
+        if how.angles is not None:
+            angles |= joint_angles(*given, angles=how.angles, least=how.least)
         both = [angles[n] for n in (f"left_{what}", f"right_{what}") if n in angles]
         if what in angles:
             both = [angles[what]]
@@ -137,6 +155,8 @@ def repetitions_of(
                 f"{what!r} is no angle to count by: {suggestion(what, known)} There are"
                 f" {', '.join(known)}, and height:POINT"
             )
+        if len(both) > 1:
+            both = [fill_gaps(side, recording.times, max(how.gap, BRIDGED)) for side in both]
         signal, least = _mean(np.stack(both)), LEAST_DEGREES
     joint = what.removeprefix("left_").removeprefix("right_")
     found = count_repetitions(
@@ -144,7 +164,7 @@ def repetitions_of(
         recording.times,
         least=least,
         rest=rest or REST_OF.get(joint, "auto"),
-        gap=max(how.gap, 0.5),
+        gap=max(how.gap, BRIDGED),
     )
     return signal, found
 
@@ -165,11 +185,22 @@ def _height(recording: Recording, point: str, how: Measuring) -> np.ndarray:
     return np.where(sure, height / usual, np.nan)
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """(N, T) -> (T,) mean of what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(0)
-    return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+def _mean(sides: np.ndarray) -> np.ndarray:
+    """(N, T) -> (T,) mean of the sides; NaN where none is known.
+
+    Where one is unknown the others stand for it, each by what it last differed from the mean: the
+    mean must not move when a side comes or goes. Sides that are never known together do not mix;
+    then the one that is known most counts.
+    """
+    known = np.isfinite(sides)
+    together = np.flatnonzero(known.all(0))
+    if not len(together):
+        return sides[known.sum(1).argmax()]
+    offsets = sides[:, together] - sides[:, together].mean(0)
+    frames = np.arange(sides.shape[1])
+    last = np.clip(np.searchsorted(together, frames, "right") - 1, 0, None)
+    shifted = np.where(known, sides - offsets[:, last], 0.0)
+    return np.where(known.any(0), shifted.sum(0) / np.maximum(known.sum(0), 1), np.nan)
 
 
 def _prepared(values: np.ndarray, times: np.ndarray, how: Measuring) -> np.ndarray:

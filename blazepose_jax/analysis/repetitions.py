@@ -179,7 +179,7 @@ def _turns(signal: np.ndarray, threshold: float) -> list[int]:
 def _excursions(
     upright: np.ndarray, signal: np.ndarray, times: np.ndarray, threshold: float
 ) -> list[Repetition]:
-    """Every low between two highs; one without the second, or across a gap, is unfinished."""
+    """Every low between two highs; one without the second, cut, or across a gap, is unfinished."""
     found, turns = [], _turns(upright, threshold)
     known = [int(i) for i in np.flatnonzero(np.isfinite(upright))]
     missing = holes(times)
@@ -189,12 +189,19 @@ def _excursions(
         tops = [upright[t] for t in (before, after) if t is not None]
         if not tops or upright[turn] > tops[0]:
             continue
-        depth = min(tops) - upright[turn]
+        depth = max(tops) - upright[turn]
+        # Where the signal begins or ends on the way, that is no top, but how far it had come.
+        is_cut = any(
+            t in (known[0], known[-1]) and max(tops) - upright[t] > EDGE * depth
+            for t in (before, after)
+            if t is not None
+        )
+        depth = depth if is_cut else min(tops) - upright[turn]
         edge = min(tops) - EDGE * depth
         start = known[0] if before is None else _last_above(upright, before, turn, edge)
         end = known[-1] if after is None else _first_above(upright, turn, after, edge)
         broken = before is None or after is None or not np.isfinite(upright[start : end + 1]).all()
-        broken = broken or missing[start:end].any()
+        broken = broken or is_cut or missing[start:end].any()
         found.append(
             Repetition(
                 start,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.analysis.angles import ANGLES, LEAST_CONFIDENCE, JointAngle
-from blazepose_jax.analysis.c3d import check_c3d, checked_world
-from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of
+from blazepose_jax.analysis.c3d import check_c3d, check_length, checked_world, write_c3d
+from blazepose_jax.analysis.measures import LEAN, Measuring, measure, repetitions_of
 from blazepose_jax.analysis.plot import check_plot
 from blazepose_jax.analysis.recording import Recording, read_recording, recording_of
 from blazepose_jax.analysis.repetitions import RESTS
@@ -35,8 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--angles",
         metavar="NAMES",
-        help="comma between them: left_knee, or one of your own, name=POINT:JOINT:POINT (default:"
-        " all)",
+        help="comma between them: left_knee, trunk_lean, or one of your own,"
+        " name=POINT:JOINT:POINT (default: all)",
     )
     parser.add_argument(
         "--count",
@@ -104,8 +104,10 @@ def run(args: Namespace) -> None:
     if args.rest is not None:
         check_name(args.rest, RESTS, "rest")
     check_name(args.smooth, (*METHODS, "none"), "smoothing")
+    angles, lean = angles_of(args.angles)
     how = Measuring(
-        angles_of(args.angles),
+        angles,
+        lean,
         args.min_confidence,
         args.gap,
         args.smooth,
@@ -123,32 +125,39 @@ def run(args: Namespace) -> None:
     counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
     write(args, recording, measures, counted)
     print_report(recording, measures, counted)
+    if args.c3d:  # last, as it may be too long for that
+        write_c3d(args.c3d, recording, args.min_confidence)
     if stopped:
         raise Interrupted(
             f"interrupted: what is written is of the first {len(recording.times)} frames"
         )
 
 
-def angles_of(words: str | None) -> dict[str, JointAngle] | None:
-    """``--angles`` as {name: which}; None for all.
+def angles_of(words: str | None) -> tuple[dict[str, JointAngle] | None, bool]:
+    """``--angles`` as {name: which}, None for all; and whether the trunk's lean is among them.
 
     Raises:
-      BlazePoseError: an unknown name, or an own angle that is not of three points.
+      BlazePoseError: an unknown name, or an own angle that is not of three points or has the name
+        of the trunk's lean.
     """
     if words is None:
-        return None
-    found = {}
+        return None, True
+    found, lean = {}, False
     for word in words.split(","):
         name, _, points = word.partition("=")
+        if name == LEAN and points:
+            raise BlazePoseError(f"angle {word!r} has the name of the trunk's lean: name another")
         if not points:
-            found[name] = ANGLES[check_name(name, ANGLES, "angle")]
+            check_name(name, (*ANGLES, LEAN), "angle")
+            lean |= name == LEAN
+            found |= {name: ANGLES[name]} if name in ANGLES else {}
             continue
         if len(points.split(":")) != 3:
             raise BlazePoseError(
                 f"angle {word!r} is of {points!r}: give name=POINT:JOINT:POINT, three points"
             )
         found[name] = JointAngle(*points.split(":"))
-    return found
+    return found, lean
 
 
 def check_wishes(args: Namespace, how: Measuring, names: Sequence[str]) -> None:
@@ -192,6 +201,8 @@ def track(args: Namespace, how: Measuring) -> tuple[Recording, bool]:
     media = read_media(args.input)
     if not media.is_sequence:
         raise BlazePoseError(f"{args.input!r} is a picture: analysis is of videos")
+    if args.c3d:
+        check_length(media.count or 0)
     locate_weights(args)
     tracker = Tracker(
         args.weights,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.analysis.c3d import write_c3d
 from blazepose_jax.analysis.measures import summarise
 from blazepose_jax.analysis.plot import write_plot
 from blazepose_jax.analysis.recording import Recording
@@ -36,15 +35,13 @@ def write(
     measures: dict[str, np.ndarray],
     counted: dict[str, tuple[np.ndarray, Repetitions]],
 ) -> None:
-    """Write whatever the options name."""
+    """Write whatever the options name, but for C3D."""
     if args.csv:
         write_frames(args.csv, recording.times, measures)
     if args.long_csv:
         write_long(args.long_csv, recording.times, measures)
     if args.deeplabcut:
         write_deeplabcut(args.deeplabcut, recording)
-    if args.c3d:
-        write_c3d(args.c3d, recording, args.min_confidence)
     if args.json:
         content = {
             "source": recording.source,

@@ -6,11 +6,13 @@ import difflib
 import importlib
 import io
 import os
+import select
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from blazepose_jax.cli import COMMANDS
@@ -93,7 +95,14 @@ def run(argv: Sequence[str]) -> None:
         args.overrides += extra
     use_compilation_cache()
     module, _ = COMMANDS[args.command]
-    importlib.import_module(module).run(args)
+    values = [
+        v for value in vars(args).values() for v in (value if type(value) is list else [value])
+    ]
+    with contextlib.ExitStack() as stack:
+        # What goes to standard output is nothing but the result.
+        if any(map(is_standard_output, values)):
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        importlib.import_module(module).run(args)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,6 +134,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("blazepose: interrupted", file=sys.stderr)
             return Interrupted.exit_code
         except BrokenPipeError:
+            if not is_abandoned(1):
+                print(
+                    "blazepose: whoever read an output, such as a pipe, has stopped reading: give"
+                    " it another name, or a reader that reads to the end",
+                    file=sys.stderr,
+                )
+                return 2
             sys.stderr.close()
         except OSError as error:
             print(
@@ -134,6 +150,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             return 2
     return 0
+
+
+def is_abandoned(descriptor: int) -> bool:
+    """Whether an open file is a pipe that nobody reads any more, as of ``blazepose ... | head``."""
+    if not hasattr(select, "poll"):  # on Windows; there it is likely the standard output
+        return True
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+
+
+def is_standard_output(value: object) -> bool:
+    """Whether an argument names the file or pipe that is the standard output."""
+    if not isinstance(value, str | Path) or not os.path.exists("/dev/stdout"):
+        return False
+    try:
+        return os.path.samefile(value, "/dev/stdout")
+    except (OSError, ValueError):
+        return False
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

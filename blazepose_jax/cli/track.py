@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 import time
 import warnings
 from argparse import ArgumentParser, Namespace
@@ -214,12 +213,10 @@ def run(args: Namespace) -> None:
         counts = track_media(tracker, media, sinks, finder)
     seconds = time.perf_counter() - began
     starts = "" if args.roi == DETECTOR else f" {counts.starts} starts at the first square,"
-    # What goes to standard output is nothing but the result.
     print(
         f"{counts.frames} frames, {counts.occupied} with people, {counts.detector_runs} detector"
         f" runs,{starts} {counts.frames / seconds:.1f} frames/s with compilation, reading and"
-        " writing",
-        file=sys.stderr if is_piped(args.json, args.csv) else sys.stdout,
+        " writing"
     )
     if counts.stopped:
         raise Interrupted(f"interrupted: the results of the first {counts.frames} frames are kept")
@@ -263,15 +260,6 @@ def track_media(
 def read_ahead(media: Media, interrupted: Callable[[], bool] = lambda: False) -> Prefetch[Picture]:
     """The pictures, read ahead; of what comes live just the next one."""
     return Prefetch(media, AHEAD if media.files else 1, interrupted)
-
-
-def is_piped(*outputs: str | None) -> bool:
-    """Whether one of the outputs is the standard output."""
-    if not os.path.exists("/dev/stdout"):
-        return False
-    return any(
-        path and os.path.exists(path) and os.path.samefile(path, "/dev/stdout") for path in outputs
-    )
 
 
 def check_mask_folder(path: str | None, outputs: tuple[str | None, ...]) -> None:

@@ -53,7 +53,17 @@ class Output:
 
     def open(self) -> IO[str]:
         """Open the temporary file for UTF-8 text with the line ends as they are written."""
-        return self.part.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        return self.part.open(self._mode, encoding="utf-8", errors="backslashreplace", newline="")
+
+    def write(self, data: bytes) -> None:
+        """Write the whole content."""
+        with self.part.open(self._mode + "b") as file:
+            file.write(data)
+
+    @property
+    def _mode(self) -> str:
+        """Behind an open file may be one that others write to, or have written to: ``>> log``."""
+        return "a" if self._name is None else "w"
 
     def finish(self) -> None:
         """Give the file its name."""
@@ -140,9 +150,15 @@ def written(path: str | Path) -> Iterator[Path]:
 
     The file takes its own name when the block ends, and none after an error.
     """
+    with _output(path) as out:
+        yield out.part
+
+
+@contextlib.contextmanager
+def _output(path: str | Path) -> Iterator[Output]:
     out = Output(path)
     try:
-        yield out.part
+        yield out
         out.finish()
     except BaseException:
         out.discard()
@@ -151,14 +167,13 @@ def written(path: str | Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small UTF-8 file as a whole."""
-    with written(path) as part:
-        part.write_text(text, encoding="utf-8", newline="")
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file as a whole."""
-    with written(path) as part:
-        part.write_bytes(data)
+    with _output(path) as out:
+        out.write(data)
 
 
 def is_special(path: Path) -> bool:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from av import VideoStream
     from av.container import OutputContainer
 
-FORMATS = {".mkv": "matroska", ".mov": "mov", ".avi": "avi"}  # others are MP4
+# Containers that keep the times of frames.
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska", ".mov": "mov"}
 TIME_BASE = Fraction(1, 90000)  # seconds of a tick, as in MPEG-2 (ISO/IEC 13818-1)
 MAX_DENOMINATOR = 1001  # of the frame rate, such as 30000/1001
 MOST = 16384  # px of a side, by x264
@@ -34,12 +35,18 @@ class VideoWriter:
         """Open a video for writing.
 
         Args:
-          path: its suffix selects the container.
+          path: its suffix selects the container; MP4 for a pipe or device.
           fps: nominal; each frame keeps its time.
 
         Raises:
-          BlazePoseError: PyAV is missing, or the file cannot be written.
+          BlazePoseError: PyAV is missing, the file cannot be written, or its name ends otherwise.
         """
+        suffix = Path(path).suffix.lower()
+        if suffix not in FORMATS and not is_special(Path(path)):
+            raise BlazePoseError(
+                f"video {str(path)!r} ends in {suffix!r}: known are {', '.join(FORMATS)}"
+            )
+        self._format = FORMATS.get(suffix, "mp4")
         self._av = import_av("writing")
         self._out = Output(path)
         self._fps = Fraction(fps if fps > 0 else DEFAULT_FPS).limit_denominator(MAX_DENOMINATOR)
@@ -80,7 +87,7 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def _open(self, width: int, height: int) -> "tuple[OutputContainer, VideoStream]":
-        format = FORMATS.get(self._out.path.suffix.lower(), "mp4")
+        format = self._format
         # What cannot be rewound is written in pieces.
         flags = "frag_keyframe+empty_moov" if is_special(self._out.path) else "+faststart"
         options = {"movflags": flags} if format in ("mp4", "mov") else {}

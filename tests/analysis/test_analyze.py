@@ -3,13 +3,16 @@
 import contextlib
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from helpers import fails, shared
 from PIL import Image
 
-from blazepose_jax.analysis import read_recording
+from blazepose_jax.analysis import c3d, read_recording
 from blazepose_jax.analysis.c3d import at_even_times
 from blazepose_jax.cli import analyze
 from blazepose_jax.cli.main import main
@@ -160,11 +163,7 @@ def test_angles_of_ones_own(points, tmp_path):
     assert {c.split("_deg")[0] for c in rows[0]} == {
         "frame",
         "time_s",
-        *(
-            f"{name}{kind}"
-            for name in ("right_elbow", "neck", "trunk_lean")
-            for kind in ("", "_3d")
-        ),
+        *(f"{name}{kind}" for name in ("right_elbow", "neck") for kind in ("", "_3d")),
     }
     assert rows[5]["neck_deg"] == ""
     assert float(rows[4]["neck_deg"]) > 90
@@ -266,3 +265,62 @@ def test_an_interrupt_leaves_what_was_tracked(released, tmp_path, monkeypatch, c
     assert main([str(word) for word in words]) == 130
     assert len(table(out)) == 20
     assert "is of the first 20 frames" in capsys.readouterr().err
+
+
+def test_angles_are_those_that_are_asked_for(points, tmp_path, capsys):
+    out = tmp_path / "a.csv"
+    words = ["analyze", str(points), "--csv", str(out), "--count", "knee"]
+    assert main([*words, "--angles", "left_elbow"]) == 0
+    assert "knee: 6 repetitions" in capsys.readouterr().out
+    assert "trunk_lean_deg" not in table(out)[0]
+    assert main([*words, "--angles", "trunk_lean"]) == 0
+    assert {name for name in table(out)[0] if name.endswith("_deg")} == {
+        "trunk_lean_deg",
+        "trunk_lean_3d_deg",
+    }
+    capsys.readouterr()
+    said = fails(capsys, *words, "--angles", "trunk_lean=nose:left_hip:left_knee")
+    assert "has the name of the trunk's lean" in said
+
+
+def test_a_recording_longer_than_c3d_can_tell_is_refused_last(
+    points, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("ezc3d")
+    monkeypatch.setattr(c3d, "MOST_FRAMES", 100)
+    files = {name: tmp_path / f"a.{name}" for name in ("csv", "c3d")}
+    words = [word for name, path in files.items() for word in (f"--{name}", path)]
+    assert main(["analyze", str(points), *map(str, words)]) == 2
+    assert "a C3D file holds 100 frames, and this is 270" in capsys.readouterr().err
+    assert files["csv"].exists()
+    assert not files["c3d"].exists()
+
+
+def test_the_result_alone_goes_to_standard_output(points, tmp_path):
+    """Into a file, behind what it holds; and the report goes elsewhere."""
+    log = tmp_path / "log.csv"
+    log.write_text("precious\n")
+    code = "import sys; from blazepose_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    for _ in range(2):
+        with log.open("a") as file:
+            words = [sys.executable, "-c", code, "analyze", str(points), "--csv", "/dev/stdout"]
+            done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, text=True, check=True)
+            assert "a person in" in done.stderr
+    lines = log.read_text().splitlines()
+    frames = len(json.loads(points.read_text())["frames"])
+    assert lines[0] == "precious"
+    assert lines[1].startswith("frame,time_s,")
+    assert len(lines) == 1 + 2 * (frames + 1)
+
+
+def test_an_output_that_nobody_reads_is_an_error(points, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["head", "-c", "10", str(pipe)], stdout=subprocess.DEVNULL)
+    code = "import sys; from blazepose_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "analyze", str(points), "--long-csv", str(pipe)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    reader.wait(10)
+    assert done.returncode == 2
+    assert "has stopped reading" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -81,6 +81,23 @@ def test_what_the_recording_cuts_is_unfinished():
     assert [one.reason for one in found.rejected] == ["unfinished", "unfinished"]
 
 
+@pytest.mark.parametrize("back", [0.5, 0.65, 0.8])
+@pytest.mark.parametrize("at", ["end", "beginning"])
+def test_a_repetition_that_is_cut_on_its_way_back_is_none(back, at):
+    """Though it has come back by more than what makes a turn; and not if it has come back."""
+    depth = np.concatenate([np.zeros(15), repeated(3, 1.6, FPS, pause=0.4)])
+    signal = 170 - 80 * depth
+    last = 15 + 2 * 60 + 24  # the third one's bottom
+    cut = last + int(np.flatnonzero(signal[last:] >= 90 + 80 * back)[0])
+    for stop, whole in ((cut, 2), (last + 30, 3)):
+        part = signal[:stop] if at == "end" else signal[:stop][::-1]
+        found = count(np.ascontiguousarray(part))
+        assert len(found.counted) == whole
+        assert [one.reason for one in found.rejected] == ["unfinished"] * (3 - whole)
+        # How deep it was is known, too.
+        assert all(abs(one.range - 80) < 6 for one in (*found.counted, *found.rejected))
+
+
 def test_a_bounce_at_the_bottom_is_part_of_its_repetition():
     down = np.linspace(0, 1, 20)
     bounce = 1 - 0.3 * np.sin(np.linspace(0, np.pi, 20))

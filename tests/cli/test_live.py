@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from helpers import ROOT, fails, gradient, shared, write_camera, write_clip
 from PIL import Image
 
 from blazepose_jax.analysis import read_recording
+from blazepose_jax.analysis.angles import JointAngle
+from blazepose_jax.analysis.measures import Measuring
 from blazepose_jax.cli.live.server import TIME, make_server
 from blazepose_jax.cli.live.session import Session
 from blazepose_jax.errors import BlazePoseError
@@ -199,3 +202,24 @@ def test_an_empty_room_is_remembered_once(session):
     session._remember(5.0)
     assert session._times == [3.0, 4.0, 5.0]
     assert np.isnan(session._rows[2]).all()
+
+
+def test_points_without_a_body_are_shown_and_not_counted(tracker, tmp_path):
+    """An own set of a hand, say: there is nothing to count by, and that is no error."""
+    tracker.reset()
+    session = Session(tracker, None, tmp_path)
+    assert session.frame(jpeg(np.full((64, 64, 3), 90, np.uint8)), 0.0)["repetitions"] == 0
+    own = Measuring({"neck": JointAngle("nose", "left_shoulder", "left_hip")}, lean=False)
+    tracker.reset()
+    session = Session(tracker, "neck", tmp_path, own)
+    (person,) = session.frame(jpeg(np.full((64, 64, 3), 90, np.uint8)), 0.0)["people"]
+    assert set(person["angles"]) <= {"neck"}
+    with pytest.raises(BlazePoseError, match="tail"):
+        Session(tracker, None, tmp_path, Measuring({"a": JointAngle("tail", "nose", "nose")}))
+
+
+def test_a_slow_counting_delays_the_next_by_seconds_at_most(session, monkeypatch):
+    frame = jpeg(np.full((64, 64, 3), 90, np.uint8))
+    monkeypatch.setattr(session, "_recount", lambda: time.sleep(0.5))
+    session.frame(frame, 0.0)
+    assert session._next_count <= 5.0

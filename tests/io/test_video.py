@@ -238,3 +238,10 @@ def test_a_picture_that_is_read_silences_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setattr("blazepose_jax.io.images.as_rgb", warning)
     with pytest.warns(UserWarning, match="of another thread"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.webm", "a.gif", "a"])
+def test_containers_without_times_and_unknown_ones_are_refused(tmp_path, name):
+    with pytest.raises(BlazePoseError, match=r"known are \.mp4, \.m4v, \.mkv, \.mov"):
+        VideoWriter(tmp_path / name, 10)
+    assert not list(tmp_path.iterdir())

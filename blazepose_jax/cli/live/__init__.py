@@ -7,6 +7,8 @@ this process, which listens on localhost alone; whatever comes while one is unde
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from blazepose_jax.analysis.measures import Measuring
+from blazepose_jax.cli.analyze import angles_of
 from blazepose_jax.cli.live.server import make_server
 from blazepose_jax.cli.live.session import Session
 from blazepose_jax.cli.local_server import check_port, serve
@@ -15,6 +17,9 @@ from blazepose_jax.cli.track import add_tracking, settings_of
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
 
+NOTHING = "none"
+KNEE = {"left_hip", "left_knee", "left_ankle"}
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options."""
@@ -22,10 +27,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         "input", nargs="?", metavar="FILE", help="a video that plays in the camera's place"
     )
     parser.add_argument(
+        "--angles",
+        metavar="NAMES",
+        help="which are shown, as for blazepose analyze (default: all)",
+    )
+    parser.add_argument(
         "--count",
-        default="knee",
         metavar="WHAT",
-        help="repetitions of this, as for blazepose analyze (default: knee)",
+        help="repetitions of this, as for blazepose analyze, or none (default: knee, where the"
+        " keypoints have knees)",
     )
     parser.add_argument(
         "--output", default=".", metavar="DIR", help="where recordings are written (default: here)"
@@ -59,7 +69,14 @@ def run(args: Namespace) -> None:
         runtime=args.runtime,
         experiment=experiment_of(args),
     )
-    session = Session(tracker, args.count, Path(args.output))
+    count = args.count or ("knee" if set(tracker.skeleton.keypoints) >= KNEE else NOTHING)
+    angles, lean = angles_of(args.angles)
+    session = Session(
+        tracker,
+        None if count == NOTHING else count,
+        Path(args.output),
+        Measuring(angles, lean),
+    )
     clip = None if args.input is None else Path(args.input)
     try:
         serve(lambda: make_server(session, clip, args.port), args.port)

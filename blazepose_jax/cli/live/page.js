@@ -14,7 +14,8 @@ let recording = false;
 // What check pages read: ms from a picture's capture to its drawing, and counts.
 const stats = (window.stats = { latencies: [], shown: 0, dropped: 0, lost: 0, people: 0, repetitions: 0, error: "" });
 
-byId("what").textContent = `repetitions, ${about.count.replaceAll("_", " ")}`;
+if (about.count) byId("what").textContent = `repetitions, ${about.count.replaceAll("_", " ")}`;
+else byId("count").hidden = true;
 
 function say(text, isError = false) {
   status.textContent = text;

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from blazepose_jax.analysis.angles import joint_angles
-from blazepose_jax.analysis.measures import repetitions_of
+from blazepose_jax.analysis.measures import Measuring, repetitions_of
 from blazepose_jax.analysis.recording import Recording
-from blazepose_jax.analysis.repetitions import Repetitions
+from blazepose_jax.analysis.repetitions import Repetitions, count_repetitions
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.media import Picture
@@ -21,6 +21,7 @@ from blazepose_jax.structs import Poses
 # Seconds between two countings, and how many times as long as one takes: counting grows with the
 # session.
 RECOUNTED, SHARE = 0.5, 20.0
+LONGEST_WAIT = 5.0  # s; a counting that something else has delayed says nothing of the next one
 # Seconds without a frame after which people are forgotten: the camera was away.
 AWAY = 2.0
 
@@ -48,19 +49,26 @@ class Session:
       bones: pairs of rows.
     """
 
-    def __init__(self, tracker: Tracker, count: str, output: Path):
+    def __init__(
+        self,
+        tracker: Tracker,
+        count: str | None,
+        output: Path,
+        how: Measuring = Measuring(),
+    ):
         """Begin.
 
         Args:
           tracker: with an empty memory.
-          count: what repetitions are counted of, as for ``repetitions_of``.
+          count: what repetitions are counted of, as for ``repetitions_of``; None of nothing.
           output: folder of the recordings.
+          how: which angles are shown and counted.
 
         Raises:
           BlazePoseError: nothing that can be counted.
         """
         self.names, self.bones = tracker.skeleton.keypoints, tracker.skeleton.bone_indices
-        self.count = count
+        self.count, self._how = count, how
         self._tracker, self._output, self._busy = tracker, output, threading.Lock()
         self._people: list[dict[str, Any]] = []  # of the last frame
         # Of whoever is counted, for each frame: x, y, confidence of the points; NaN for nobody.
@@ -71,9 +79,13 @@ class Session:
         self._found: Repetitions | None = None
         self._writer: JsonWriter | None = None
         self._began, self._written = 0.0, 0
-        # An unknown angle or point is an error now, and not with the first picture.
+        # An unknown angle or point is an error now, and not with the first picture; and what
+        # counting imports at its first signal would make the first picture wait.
         self._remember(0.0)
         self._recount()
+        joint_angles(np.zeros((len(self.names), 2)), self.names, angles=how.angles)
+        times = np.arange(9.0)
+        count_repetitions(times % 2, times, least=0.5)
         self._forget()
 
     def frame(self, data: bytes, moment: float) -> dict[str, Any]:
@@ -111,7 +123,8 @@ class Session:
             if moment >= self._next_count:
                 began = time.perf_counter()
                 self._recount()
-                self._next_count = moment + max(RECOUNTED, SHARE * (time.perf_counter() - began))
+                took = time.perf_counter() - began
+                self._next_count = moment + min(max(RECOUNTED, SHARE * took), LONGEST_WAIT)
             return self._answer(seconds)
 
     def start_recording(self) -> str:
@@ -192,6 +205,8 @@ class Session:
         self._rows.append(row)
 
     def _recount(self) -> None:
+        if self.count is None:
+            return
         rows = np.stack(self._rows)
         points, sure = rows[..., :2], rows[..., 2]
         recording = Recording(
@@ -207,7 +222,7 @@ class Session:
             None,
             {},
         )
-        self._found = repetitions_of(recording, self.count)[1]
+        self._found = repetitions_of(recording, self.count, self._how)[1]
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         found = self._people
@@ -223,7 +238,7 @@ class Session:
 
     def _person(self, person: dict[str, Any]) -> dict[str, Any]:
         points, sure = np.array(person["keypoints"]), np.array(person["confidence"])
-        angles = joint_angles(points[:, :2], self.names, sure)
+        angles = joint_angles(points[:, :2], self.names, sure, angles=self._how.angles)
         rows = np.concatenate([points[:, :2], sure[:, None]], -1).round(2)
         return {
             "id": person["id"],
