@@ -16,15 +16,15 @@ from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.stream_engines import StreamEngine, load_stream_engine
 from blazepose_jax.inference.streams import SLOTS, Ended, Tracked, check_slots, run_streams
-from blazepose_jax.io.image_formats import SUFFIXES, is_picture
-from blazepose_jax.io.images import count_frames, is_animated
+from blazepose_jax.io.image_formats import SUFFIXES
 from blazepose_jax.io.interrupts import interruptible
-from blazepose_jax.io.media import Media, read_media
+from blazepose_jax.io.media import Media, is_sequence, public_name, read_media
 from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import CsvWriter, JsonWriter
 
 FORMATS = ("json", "csv")
 PARTS = ("hands", "face", "hand_model", "face_model")
+OF_FILES = {*SUFFIXES, ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".json", ".csv"}
 ALONE = ("json", "csv", "video", "mask")  # options that name the output of one input
 
 
@@ -61,17 +61,8 @@ def are_stills(args: Namespace) -> bool:
     """
 
     def is_still(name: str) -> bool:
-        path = Path(name)
-        if path.is_dir():
-            return not args.sequence
-        if not path.exists():  # which is said when it is read, too
-            return path.suffix.lower() in SUFFIXES
-        with contextlib.suppress(BlazePoseError):
-            return (
-                path.is_file()
-                and is_picture(path)
-                and not (is_animated(path) and count_frames(path) > 1)
-            )
+        with contextlib.suppress(BlazePoseError):  # which is said when it is read
+            return not is_sequence(name, sequence=args.sequence)
         return True
 
     stills = {name: is_still(name) for name in args.input}
@@ -144,6 +135,11 @@ def output_names(args: Namespace) -> list[list[str]]:
     if args.roi != DETECTOR:
         raise BlazePoseError(
             f"--roi {args.roi} holds for one input: track the inputs one after the other"
+        )
+    if Path(args.output).suffix.lower() in OF_FILES and not Path(args.output).is_dir():
+        raise BlazePoseError(
+            f"--output {args.output!r} is the name of a file, and a folder is meant: --video writes"
+            " a video or picture with skeletons, --json and --csv the points of one input"
         )
     formats = [check_name(name, FORMATS, "format") for name in args.formats.split(",")]
     outputs = [
@@ -272,7 +268,7 @@ def result_names(inputs: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     names = []
     for source in inputs:
-        stem = Path(source).stem.replace(":", "_") or "input"
+        stem = Path(public_name(source)).stem.replace(":", "_") or "input"
         name, number = stem, 1
         while name.casefold() in taken:
             number += 1

@@ -122,17 +122,53 @@ def _open(name: str, sequence: bool) -> Media:
         return _camera(name)
     if name == "-":
         return _stream("pipe:0", "standard input")
+    local = local_path(name)
+    if local is not None:
+        return _path(local, sequence)
+    scheme, _, _ = name.partition("://")
+    if scheme.lower() not in URL_SCHEMES:
+        raise BlazePoseError(
+            f"URLs of the kind {scheme}:// are not supported: give {', '.join(URL_SCHEMES)}, or"
+            " a file"
+        )
+    return _stream(name, public_name(name))
+
+
+def local_path(name: str) -> str | None:
+    """The file or folder that an input names; None for a camera, a URL and standard input."""
     scheme, separator, _ = name.partition("://")
     if separator and scheme.lower() == "file":
-        name = url2pathname(urlsplit(name).path)
-    elif separator:
-        if scheme.lower() not in URL_SCHEMES:
-            raise BlazePoseError(
-                f"URLs of the kind {scheme}:// are not supported: give {', '.join(URL_SCHEMES)}, or"
-                " a file"
-            )
-        return _stream(name, name)
-    return _path(name, sequence)
+        return url2pathname(urlsplit(name).path)
+    return None if separator or name == "-" or name.startswith(PREFIX) else name
+
+
+def public_name(name: str) -> str:
+    """A URL without user, password and query, which may be secrets; any other name as it is."""
+    if "://" not in name:
+        return name
+    try:
+        parts = urlsplit(name)
+    except ValueError:  # such as a bracket of no address
+        return name.partition("://")[0] + "://"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def is_sequence(name: str, *, sequence: bool = False) -> bool:
+    """Whether an input's pictures follow each other in time, without opening a video.
+
+    Args: as for ``read_media``.
+
+    Raises:
+      BlazePoseError: a folder without pictures, or a damaged picture.
+    """
+    local = local_path(name)
+    if local is None:
+        return True
+    if not os.path.exists(local):  # which is said when it is read
+        return Path(local).suffix.lower() not in SUFFIXES
+    if not os.path.isdir(local) and not (os.path.isfile(local) and is_picture(Path(local))):
+        return True
+    return read_media(local, sequence=sequence).is_sequence
 
 
 def _path(name: str, sequence: bool) -> Media:

@@ -94,6 +94,7 @@ def test_an_animation_is_decoded_as_it_is_alone(random_weights, tmp_path, capsys
         (("--output", "o", "--roi", "whole"), "--roi whole holds for one input"),
         (("--output", "o", "--formats", "jsn"), "unknown format 'jsn': did you mean 'json'?"),
         (("--output", "o", "--slots", "0"), "slots is 0: it is a number of streams, 1 or more"),
+        (("--output", "o.mp4"), "'o.mp4' is the name of a file, and a folder is meant"),
     ],
 )
 def test_options_that_do_not_fit(words, message, random_weights, tmp_path, monkeypatch, capsys):
@@ -112,3 +113,6 @@ def test_an_input_is_never_overwritten(random_weights, tmp_path, capsys):
 def test_names_of_results():
     inputs = ["x/a.mp4", "y/A.avi", "a_2.mp4", "camera:0", "rtsp://host/live", "-"]
     assert result_names(inputs) == ["a", "A_2", "a_2_2", "camera_0", "live", "-"]
+    # Passwords and tokens are no part of a name.
+    secret = ["rtsp://admin:secret@192.168.1.5:554", "https://a:b@host/clip.mp4?token=c#d"]
+    assert result_names(secret) == ["192.168.1", "clip"]

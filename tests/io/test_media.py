@@ -22,7 +22,7 @@ from blazepose_jax.io.clock import Clock
 from blazepose_jax.io.display import turned
 from blazepose_jax.io.image_values import SMAX_SAMPLE
 from blazepose_jax.io.images import is_turned, picture_size, read_image
-from blazepose_jax.io.media import read_media
+from blazepose_jax.io.media import is_sequence, public_name, read_media
 from blazepose_jax.io.video_writer import VideoWriter
 
 
@@ -578,3 +578,35 @@ def test_a_film_under_a_pictures_name_and_the_other_way_round(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert next(iter(found)).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("rtsp://admin:se%40cret@10.0.0.5:554/live?key=1", "rtsp://10.0.0.5:554/live"),
+        ("https://user@[::1]:80/a.mp4#t=1", "https://[::1]:80/a.mp4"),
+        ("http://[bad/a", "http://"),
+        ("a@b?c#d.mp4", "a@b?c#d.mp4"),
+        ("camera:0", "camera:0"),
+    ],
+)
+def test_secrets_of_urls_stay_out_of_names(name, shown):
+    assert public_name(name) == shown
+
+
+def test_what_follows_each_other_is_known_before_it_is_opened(tmp_path):
+    """As ``read_media`` has it, by whichever name."""
+    pages = [Image.fromarray(np.full((16, 16, 3), v, np.uint8)) for v in (0, 90)]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "moving.gif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.png")
+    for name in ("pages.tiff", "moving.gif", "one.png", "."):
+        for sequence in (False, True):
+            path = str(tmp_path / name)
+            expected = read_media(path, sequence=sequence).is_sequence
+            assert is_sequence(path, sequence=sequence) == expected
+            assert is_sequence(f"file://{path}", sequence=sequence) == expected
+    assert is_sequence("https://host/a.jpg")
+    assert is_sequence("-")
+    assert is_sequence(str(tmp_path / "gone.mp4"))
+    assert not is_sequence(str(tmp_path / "gone.jpg"))
