@@ -71,8 +71,8 @@ def run(args: Namespace) -> None:
     """
     request = request_from(args)
     nets = read_nets(request)
-    skeleton = nets["pose"].skeleton if "pose" in nets else None
-    calibration = read_calibration_set(request.calibration, skeleton or BLAZEPOSE, request.images)
+    skeleton = (nets["pose"].skeleton or BLAZEPOSE) if "pose" in nets else None
+    calibration = read_calibration_set(request.calibration, skeleton, request.images)
     check_files(request, calibration.files)
     export = FORMATS[request.format].write(request, nets, calibration)
     # Before anything is printed: whoever reads that may hang up.
@@ -102,6 +102,11 @@ def request_from(args: Namespace) -> ExportRequest:
             f"output {args.output!r} ends in {suffix!r}: known are"
             f" {', '.join(name for name in FORMATS if name)},"
             " and a new path without suffix for a SavedModel"
+        )
+    if args.images is not None and args.calibration is None:
+        raise BlazePoseError(
+            "--images says where the pictures of --calibration DIR lie: give that, too, or leave it"
+            " out"
         )
     batch = _batch_from(args.batch)
     locate_weights(args)
@@ -176,4 +181,8 @@ def read_nets(request: ExportRequest) -> Networks:
     part = request.part or ("pose" if "pose" in nets else "detector")
     if part not in nets:
         raise BlazePoseError(f"{request.weights} holds no {part}: it has {', '.join(nets)}")
+    if part == "detector" and request.decode is not None:
+        raise BlazePoseError(
+            f"--decode {request.decode} is of pose nets, and this is a detector: leave it out"
+        )
     return {part: nets[part]}

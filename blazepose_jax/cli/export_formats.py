@@ -1,6 +1,7 @@
 """Export formats: what ``blazepose export`` can write, one row of ``FORMATS`` each."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,6 +166,11 @@ def _check_saved_model(request: ExportRequest) -> None:
     if request.path.exists():
         raise BlazePoseError(
             f"output {request.output!r} exists: a SavedModel is a new folder; name one"
+        )
+    if request.json and os.path.realpath(request.json) == os.path.realpath(request.path):
+        raise BlazePoseError(
+            f"output {request.output!r} and --json are the same: the model is a folder; name"
+            " another file for the report"
         )
     if not request.path.absolute().parent.is_dir():
         raise BlazePoseError(

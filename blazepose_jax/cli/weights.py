@@ -1,6 +1,7 @@
 """``blazepose weights``: weights by name, and whether they are on this machine."""
 
 import json
+import os
 import shutil
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from blazepose_jax.cli.options import locate, names_help
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.cache import weights_cache
+from blazepose_jax.io.temporary_names import hold
 from blazepose_jax.weights.description import read_description
 from blazepose_jax.weights.find import PACKAGED, place_of
 from blazepose_jax.weights.names import ALIASES, NAMES, PROTOCOL, RELEASES, Release, release_of
@@ -85,14 +87,23 @@ def remove(args: Namespace) -> None:
     release, cache = release_of(args.name), weights_cache()
     if not release.files:
         raise BlazePoseError(f"{release.name} is part of the package: there is nothing to remove")
-    found = [path for path in (cache / release.name,) if path.exists()]
+    found = [path for path in (cache / release.name,) if path.exists() or path.is_symlink()]
     found += cache.glob(f".{release.name}.*.part")
     if not found:
         raise BlazePoseError(
             f"{release.name} is not in the cache {cache}: blazepose weights lists what is"
         )
     for path in found:
-        shutil.rmtree(path)
+        lock, busy = hold(path)
+        if busy:
+            print(f"left {path}, which another process is fetching")
+            continue
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+        if lock is not None:
+            os.close(lock)
         print(f"removed {path}")
 
 

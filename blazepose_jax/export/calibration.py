@@ -48,14 +48,19 @@ class CalibrationSet:
     files: tuple[Path, ...] = ()
 
 
+# The square of a photograph that is seen whole.
+NOWHERE = ROI(np.zeros(2, np.float32), np.ones((), np.float32), np.zeros((), np.float32))
+
+
 def read_calibration_set(
-    folder: str | None, skeleton: Skeleton, pictures: str | None = None
+    folder: str | None, skeleton: Skeleton | None, pictures: str | None = None
 ) -> CalibrationSet:
     """Photographs: those of ``folder``, or scikit-image's astronaut.
 
     Args:
       folder: annotated people, or None.
-      skeleton: of the pose net, whose centre and up points place the ROIs.
+      skeleton: of the pose net, whose centre and up points place the ROIs; None of a detector
+        alone, which sees whole photographs.
       pictures: where the pictures of ``folder`` lie, where it does not say.
 
     Raises:
@@ -63,6 +68,8 @@ def read_calibration_set(
     """
     if folder is None:
         return _astronaut()
+    if skeleton is None:
+        return _whole_photographs(folder, pictures)
     data = read_annotations(folder, evaluation=True, images=pictures, skeleton=skeleton)
     # Labels of sets whose ROI is by "face" or "net" give none; the box shows the person as well.
     by_labels = skeleton.roi in ("points", "box")
@@ -89,6 +96,20 @@ def read_calibration_set(
         images=[(person.image, square) for person, square in calibrating],
         judged=[(person.image, square) for person, square in judged],
         measured=dataclasses.replace(data, people=measured) if measured else None,
+        files=data.inputs,
+    )
+
+
+def _whole_photographs(folder: str, pictures: str | None) -> CalibrationSet:
+    """Each photograph once, whoever is in it."""
+    data = read_annotations(folder, evaluation=True, images=pictures)
+    shown = {person.image: (person, NOWHERE) for person in data.people}
+    calibrating, others = _halves(list(shown.values()))
+    judged = (others or calibrating)[:PARITY_CROPS]
+    return CalibrationSet(
+        images=[(person.image, square) for person, square in calibrating],
+        judged=[(person.image, square) for person, square in judged],
+        measured=None,
         files=data.inputs,
     )
 

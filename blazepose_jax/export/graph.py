@@ -7,6 +7,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
+from blazepose_jax.codecs.soft_argmax import POOL
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.export.graph_decode import DECODES, with_heatmap_points
 from blazepose_jax.export.mediapipe_rows import (
@@ -187,7 +188,8 @@ def _pose_graph(
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     constants = missing_heads(side)
     fields = tuple(net.arguments.get("fields", FIELDS))
-    decode = _checked_decode(decode, net.model, shapes.heatmap is not None and fields[:2] == XY)
+    has_maps = shapes.heatmap is not None and fields[:2] == XY
+    decode = _checked_decode(decode, net.model, shapes.heatmap.shape[1] if has_maps else 0)
     keypoints = body if mediapipe else list(range(len(skeleton.keypoints)))
     moved, circle = keypoints if decode == "heatmap" else [], body if computes_roi else []
 
@@ -242,15 +244,17 @@ def _placed(found: PoseOutputs, moved: list[int], circle: list[int], side: int) 
     return with_roi_rows(rows, circle, side) if circle else rows
 
 
-def _checked_decode(decode: str | None, model: str, has_heatmap: bool) -> str:
-    """The decode of a graph, by what the net has.
+def _checked_decode(decode: str | None, model: str, grid: int) -> str:
+    """The decode of a graph, by what the net has: ``grid`` cells a side of its heatmaps, or 0.
 
     Raises:
-      BlazePoseError: ``heatmap`` for a net without one.
+      BlazePoseError: ``heatmap`` for a net without one, or of maps that it cannot pool.
     """
-    if decode == "heatmap" and not has_heatmap:
+    usable = grid > 0 and grid % POOL == 0
+    if decode == "heatmap" and not usable:
+        lack = f"whose {grid} cells a side are no multiple of {POOL}" if grid else "which has none"
         raise BlazePoseError(
-            f"decode 'heatmap' needs a net with a heatmap head, which {model} does not have: use"
-            " 'regression'"
+            f"decode 'heatmap' needs heatmaps of points in x and y, and this is {model}, {lack}:"
+            " use 'regression'"
         )
-    return decode or ("heatmap" if has_heatmap else "regression")
+    return decode or ("heatmap" if usable else "regression")

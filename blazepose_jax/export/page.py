@@ -35,8 +35,8 @@ PACKAGES = {
 
 
 def page_path(output: Path) -> Path:
-    """Where the page of a file lies: beside it, under its name."""
-    return output.with_suffix(SUFFIX)
+    """Where the page of a file lies: beside it, under its whole name, as others share the stem."""
+    return output.with_name(output.name + SUFFIX)
 
 
 def check_page(path: Path) -> None:

@@ -45,17 +45,18 @@ class TemporaryName:
             self.lock = None
 
 
-def reserve(target: Path, *, folder: bool) -> TemporaryName:
+def reserve(target: Path, *, folder: bool, shared: bool = False) -> TemporaryName:
     """Make a new temporary file or folder beside an output, and remove those of killed runs.
 
     Args:
       target: the output, with links resolved.
       folder: make a folder, else a file.
+      shared: several runs may make this output at once, as all make the same.
 
     Raises:
       BlazePoseError: another run is writing this output, or nothing can be written there.
     """
-    _remove_leftovers(target)
+    _remove_leftovers(target, shared)
     while True:
         path = _make(target, folder=folder)
         lock, busy = hold(path)
@@ -80,11 +81,11 @@ def _make(target: Path, *, folder: bool) -> Path:
         ) from error
 
 
-def _remove_leftovers(target: Path) -> None:
+def _remove_leftovers(target: Path, shared: bool) -> None:
     """Remove the temporary files or folders of killed runs.
 
     Raises:
-      BlazePoseError: one of them belongs to a run that lives.
+      BlazePoseError: one of them belongs to a run that lives, and the output is not shared.
     """
     if not target.parent.is_dir():
         return
@@ -93,6 +94,8 @@ def _remove_leftovers(target: Path) -> None:
         names = sorted(entry.name for entry in entries if _is_temporary(entry.name, target))
     for old in (target.parent / name for name in names):
         lock, busy = hold(old)
+        if busy and shared:
+            continue
         if busy:
             raise BlazePoseError(
                 f"output {str(target)!r} is being written by another run: wait for it, or name "

@@ -143,7 +143,13 @@ def create_model(
     """
     spec = spec_of(name)
     check_arguments(name, arguments)
-    return spec.make(config, **arguments)
+    # Lists, as JSON and people write them, are no part of a module that is compiled by.
+    return spec.make(config, **{key: hashable(value) for key, value in arguments.items()})
+
+
+def hashable(value: Any) -> Any:
+    """A value with tuples in the place of lists."""
+    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def check_arguments(name: str | ModelSpec, arguments: dict[str, Any]) -> None:

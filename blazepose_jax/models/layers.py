@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from blazepose_jax.errors import check_name
 from blazepose_jax.models import cpu_ops, gpu_ops
 from blazepose_jax.models.cpu_ops import Padding
 
@@ -20,6 +21,9 @@ BATCH_NORM_EPSILON = 1e-3
 # Gain of the last layer of a residual branch at initialisation: 60 stacked additions then grow the
 # variance (1 + 0.2²)^60 = 10 times, where a gain of 1 would grow it 2^60 times in a folded net.
 RESIDUAL_GAIN = 0.2
+
+
+CONVOLUTIONS = ("auto", "xla", "cpu", "gpu", "tflite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,9 @@ class LayerConfig:
         fine-tuning.
       momentum: of the running statistics; short runs need less.
       drawn: kernels begin with random numbers; else with zeros, where only shapes are asked for.
+
+    Raises:
+      BlazePoseError: an unknown ``norm`` or ``convolution``.
     """
 
     norm: str = "batch"
@@ -47,6 +54,11 @@ class LayerConfig:
     frozen: bool = False
     momentum: float = 0.99
     drawn: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        check_name(self.norm, ("batch", "folded"), "norm")
+        check_name(self.convolution, CONVOLUTIONS, "convolution")
 
     @property
     def exact(self) -> "LayerConfig":

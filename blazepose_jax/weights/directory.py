@@ -13,7 +13,14 @@ from flax import traverse_util
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.tensors import parse_tensors, save_tensors
-from blazepose_jax.models import LayerConfig, ModelSpec, check_arguments, create_model, spec_of
+from blazepose_jax.models import (
+    LayerConfig,
+    ModelSpec,
+    check_arguments,
+    create_model,
+    hashable,
+    spec_of,
+)
 from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Variables
@@ -125,11 +132,6 @@ def _write_network(directory: Path, kind: str, net: StoredNetwork) -> Entry:
         (directory / f"{kind}.tflite").write_bytes(net.tflite)
         entry |= {"tflite": f"{kind}.tflite", "tflite_sha256": _sha256(net.tflite)}
     return entry
-
-
-def hashable(value: Any) -> Any:
-    """An argument as it was before JSON made lists of its tuples."""
-    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def read_network(

@@ -10,13 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.cache import weights_cache
+from blazepose_jax.io.temporary_names import reserve
 from blazepose_jax.weights.archive import read_member
 from blazepose_jax.weights.description import NAME
 from blazepose_jax.weights.directory import save_weights
@@ -59,17 +59,20 @@ def fetch_release(
     load_schema()  # an error now, and not after the download
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(".part", f".{release.name}.", target.parent))
-    except OSError as error:
+        reserved = reserve(target, folder=True, shared=True)
+    except (BlazePoseError, OSError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
         raise BlazePoseError(
-            f"the cache {str(target.parent)!r} cannot be written ({error.strerror or error}): set"
-            " BLAZEPOSE_CACHE to another folder"
+            f"the cache {str(target.parent)!r} cannot be written ({reason}): set BLAZEPOSE_CACHE to"
+            " another folder"
         ) from error
+    part = reserved.path
     try:
         files = _collect(release, part, say, progress)
         save_weights(part / "weights", import_files(files))
         _take_name(part / "weights", target)
     finally:
+        reserved.release()
         shutil.rmtree(part, ignore_errors=True)
     return target
 

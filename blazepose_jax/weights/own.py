@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from blazepose_jax.codecs.anchors import LAYOUTS
 from blazepose_jax.errors import BlazePoseError, suggestion
 from blazepose_jax.models import MODELS, TEST_MODELS, ModelSpec
 from blazepose_jax.weights.description import KINDS
@@ -77,6 +78,12 @@ def _networks_in(path: Path, source: bytes) -> dict[str, OwnNetwork]:
             f"MODELS of {path} names a network {taken[0]!r}, which the package has: choose another"
             " name"
         )
+    for name, spec in specs.items():
+        if spec.kind == "detector" and spec.side not in LAYOUTS:
+            raise BlazePoseError(
+                f"MODELS of {path} has a detector {name!r} of {spec.side} px, for which there are"
+                f" no anchors: known are {', '.join(map(str, sorted(LAYOUTS)))}"
+            )
     return {
         name: OwnNetwork(dataclasses.replace(spec, name=name), path.name, _sha256(source))
         for name, spec in specs.items()

@@ -25,8 +25,20 @@ from blazepose_jax.cli.export_formats import FORMATS
 from blazepose_jax.cli.main import main
 from blazepose_jax.codecs import soft_argmax
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export import flatbuffer, jax2tf_backend, parity, quantize
-from blazepose_jax.export.convert import BACKENDS, to_native_tflite, to_tflite
+from blazepose_jax.export import (
+    calibration,
+    flatbuffer,
+    jax2tf_backend,
+    metadata,
+    parity,
+    quantize,
+)
+from blazepose_jax.export.convert import (
+    BACKENDS,
+    default_backend,
+    to_native_tflite,
+    to_tflite,
+)
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.export.mediapipe_rows import (
     ROWS,
@@ -43,7 +55,7 @@ from blazepose_jax.models.batch_norm import fold_batch_norm
 from blazepose_jax.models.resize import upsample2x
 from blazepose_jax.skeleton import BLAZEPOSE, COCO, LSP, Skeleton
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
-from blazepose_jax.weights.mediapipe import decode_of, import_tflite
+from blazepose_jax.weights.mediapipe import decode_of, import_files, import_tflite
 from blazepose_jax.weights.tflite import load_schema
 
 GOOGLE = {"full": "pose_landmark_full.tflite", "lite": "pose_landmark_lite.tflite"}
@@ -640,6 +652,38 @@ class TestCommand:
             in capsys.readouterr().err
         )
 
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("--images", "/nonexist"), "where the pictures of --calibration DIR lie: give that"),
+            (("--part", "detector", "--decode", "heatmap"), "is of pose nets, and this is a"),
+        ],
+    )
+    def test_options_that_nothing_reads(self, weights, tmp_path, capsys, words, message):
+        assert self.export(weights, tmp_path / "x.tflite", *words) == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_report_in_the_place_of_the_model(self, weights, tmp_path, capsys):
+        path = str(tmp_path / "sm")
+        assert self.export(weights, path, "--json", path) == 2
+        assert "and --json are the same" in capsys.readouterr().err
+
+    def test_a_detector_sees_whole_photographs_of_anything(self, tmp_path):
+        """Of animals, say: no keypoint places a square in them."""
+        rows = [
+            {"id": i, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
+            for i in (1, 2)
+        ]
+        folder = write_folder(tmp_path / "data", rows)
+        path = folder / "annotations.json"
+        file = json.loads(path.read_text(encoding="utf-8"))
+        file["categories"] = [{"id": 1, "name": "dog", "keypoints": ["snout", "tail"]}]
+        path.write_text(json.dumps(file), encoding="utf-8")
+        found = calibration.read_calibration_set(str(folder), None)
+        assert len(found.images) == len(found.judged) == 1  # the photograph once
+        with pytest.raises(BlazePoseError, match="has no keypoint"):
+            calibration.read_calibration_set(str(folder), BLAZEPOSE)
+
     def test_calibration_without_people(self, weights, tmp_path, capsys):
         rows = np.where(np.arange(51) < 15, standing().reshape(-1), 0).tolist()
         folder = write_folder(tmp_path / "data", [{**person(1), "keypoints": rows}])
@@ -717,3 +761,22 @@ def test_reduced_precision_reports_what_it_costs(tmp_path, capsys):
     assert drop["drop"] <= 1.0 + 2 * drop["standard_error"]
     assert 0 < drop["standard_error"] < 3
     assert read_stored(weights).keys() == {"pose"}
+
+
+def test_a_graph_that_computes_the_roi_is_not_imported(tmp_path):
+    """The network in it does not know where to look next; the file does."""
+    points = Skeleton(
+        "few",
+        ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
+        (),
+        center=("left_hip", "right_hip"),
+        up=("left_shoulder", "right_shoulder"),
+    )
+    net = scattered_pose_net("lite", points, heads=())
+    graph = make_graph(net)
+    assert "" in graph.own_names[33:35]
+    data = metadata.describe(
+        to_tflite(graph, backend=default_backend(), precision="float32"), graph
+    )
+    with pytest.raises(BlazePoseError, match="computes the points of the next ROI"):
+        import_files({"few.tflite": data})

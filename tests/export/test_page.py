@@ -14,7 +14,7 @@ from helpers import drawn_weights, fails, scattered_pose_net
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.export import description
-from blazepose_jax.export.page import MARK
+from blazepose_jax.export.page import MARK, page_path
 from blazepose_jax.inference import Settings, detect, estimate
 from blazepose_jax.inference.settings import MIN_SCORE
 from blazepose_jax.io.draw import save_image
@@ -133,7 +133,7 @@ def exported(weights, tmp_path_factory):
 )
 def test_the_code_of_the_page_gives_our_points(weights, picture, exported, output):
     name, path = EXPORTS[output][0], exported(output)
-    page = path.with_suffix(".md")
+    page = page_path(path)
     if output == "saved":
         page.write_bytes((path / "saved.md").read_bytes())
     presence, names, rows = rows_in(printed_by(page, picture, *SQUARE))
@@ -161,7 +161,7 @@ def test_own_points_are_refined(weights, picture):
 def test_the_code_of_a_detectors_page(weights, picture, tmp_path):
     words = ("--part", "detector", "--backend", "litert")
     assert export(weights["rows"], tmp_path / "d.tflite", *words) == 0
-    score, square = printed_by(tmp_path / "d.md", picture)
+    score, square = printed_by(tmp_path / "d.tflite.md", picture)
     found = detect(load_weights(weights["rows"]).detector, to_frame(read_image(picture)))
     hip, circle = np.asarray(found.keypoints[0, :2], np.float64)
     dx, dy = circle - hip
@@ -221,7 +221,7 @@ def test_thresholds_are_those_of_the_pipeline():
 
 @pytest.mark.parametrize("output", ["own.tflite", "rows.task"])
 def test_licences_stand_in_every_page(exported, output):
-    text = exported(output).with_suffix(".md").read_text(encoding="utf-8")
+    text = page_path(exported(output)).read_text(encoding="utf-8")
     assert text.startswith(MARK)
     assert f"- Licence: {LICENCE}\n" in text
 
@@ -239,13 +239,13 @@ def test_licences_survive_export_and_import(weights, tmp_path):
 
 
 def test_odd_names_leave_the_page_whole(exported):
-    text = exported("own.tflite").with_suffix(".md").read_text(encoding="utf-8")
+    text = page_path(exported("own.tflite")).read_text(encoding="utf-8")
     assert "| 4 | Griff \\| \\*oben\\* | Griff \\| \\*oben\\* |\n" in text
     assert "| side | 2.5 times the distance from the centre to row 6 |" in text
 
 
 def test_only_pages_of_ours_are_replaced(weights, tmp_path, capsys):
-    page = tmp_path / "x.md"
+    page = tmp_path / "x.tflite.md"
     page.write_text("# My notes\n", encoding="utf-8")
     words = ("export", "--weights", weights["rows"], "--output", tmp_path / "x.tflite")
     assert "was not written by blazepose export" in fails(capsys, *words)
@@ -254,12 +254,18 @@ def test_only_pages_of_ours_are_replaced(weights, tmp_path, capsys):
     page.write_text(f"{MARK}\nold\n", encoding="utf-8")
     assert export(weights["rows"], tmp_path / "x.tflite", "--backend", "litert") == 0
     printed = capsys.readouterr().out
-    assert re.search(r"wrote \S+x\.tflite, \S+ bytes, and \S+x\.md, which", printed)
+    assert re.search(r"wrote \S+x\.tflite, \S+ bytes, and \S+x\.tflite\.md, which", printed)
     assert "old" not in page.read_text(encoding="utf-8").splitlines()
 
 
 def test_the_page_is_an_output_like_others(weights, tmp_path, capsys):
     words = ("export", "--weights", weights["rows"], "--output", tmp_path / "x.tflite")
-    assert "two outputs" in fails(capsys, *words, "--json", tmp_path / "x.md")
-    (tmp_path / "x.md").mkdir()
+    assert "two outputs" in fails(capsys, *words, "--json", tmp_path / "x.tflite.md")
+    (tmp_path / "x.tflite.md").mkdir()
     assert "is a folder" in fails(capsys, *words)
+
+
+def test_files_of_one_stem_have_a_page_each(tmp_path):
+    """A .task and a .tflite of one network, as the documents export them."""
+    assert page_path(tmp_path / "pose.task") != page_path(tmp_path / "pose.tflite")
+    assert page_path(tmp_path / "saved").name == "saved.md"

@@ -10,6 +10,7 @@ from jax import lax
 
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.models import (
+    FOLDED,
     MODELS,
     LayerConfig,
     cpu_ops,
@@ -248,3 +249,18 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     out = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
     assert out.landmarks.dtype == jnp.float32
+
+
+def test_lists_are_arguments_too():
+    """As JSON and people write them."""
+    lists = create_model("smoke", FOLDED, fields=["x", "y"], heads=["heatmap"], keypoints=5)
+    assert lists == create_model(
+        "smoke", FOLDED, fields=("x", "y"), heads=("heatmap",), keypoints=5
+    )
+    hash(lists)
+
+
+@pytest.mark.parametrize("words", [{"norm": "fold"}, {"convolution": "gpuu"}])
+def test_misspelt_configurations_are_refused(words):
+    with pytest.raises(BlazePoseError, match="did you mean"):
+        LayerConfig(**words)

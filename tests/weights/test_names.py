@@ -20,6 +20,7 @@ from blazepose_jax.cli import weights as cli_weights
 from blazepose_jax.cli.main import main
 from blazepose_jax.cli.train import at_hand
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.temporary_names import reserve
 from blazepose_jax.models import MODELS
 from blazepose_jax.weights import (
     archive,
@@ -386,3 +387,24 @@ def test_packaged_pose_nets_share_a_detector(cache, random_weights, tmp_path, mo
     assert rows["p.own"]["bytes"] == (shelf / "p.own" / "pose.safetensors").stat().st_size
     assert rows["p.own"]["path"] == str(shelf / "p.own")
     assert not cache.exists()
+
+
+def test_what_another_process_fetches_stays(index, cache, tmp_path, capsys):
+    """And a link goes, not what it leads to; what killed runs left goes with the next fetch."""
+    cache.mkdir(parents=True, exist_ok=True)
+    fetching = reserve(cache / "released-full", folder=True, shared=True)
+    (cache / ".released-full.x1.part").mkdir()
+    other = reserve(cache / "released-full", folder=True, shared=True)
+    assert fetching.path.is_dir()
+    assert other.path != fetching.path
+    assert not (cache / ".released-full.x1.part").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a").touch()
+    (cache / "released-full").symlink_to(tmp_path / "mine")
+    assert main(["weights", "remove", "full"]) == 0
+    assert "which another process is fetching" in capsys.readouterr().out
+    assert fetching.path.is_dir()
+    assert not (cache / "released-full").is_symlink()
+    assert (tmp_path / "mine" / "a").is_file()
+    for one in (fetching, other):
+        one.release()
