@@ -5,9 +5,10 @@ better one. Steps, rates and augmentation suit the number of people (``SIZES``).
 
 Commands, the same for ``full``:
 
-    blazepose data prepare coco_keypoints --source DIR --leave-out held_out.txt --output records/lsp
+    blazepose data prepare coco_keypoints --source TRAIN --leave-out held_out.txt \
+      --output records/lsp
     blazepose train finetune:lite --init released-lite --workdir runs/finetune_lite
-    blazepose evaluate --weights runs/finetune_lite/weights --data DIR
+    blazepose evaluate --weights runs/finetune_lite/weights --data TEST
 
 Data: photographs of people in COCO's format; of LSP without the 500 people of
 ``experiments/lsp_held_out.txt`` (``--leave-out``), who judge.

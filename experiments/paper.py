@@ -2,11 +2,11 @@
 
 Commands:
 
-    blazepose data prepare coco_keypoints --source DIR --output records/lsp
+    blazepose data prepare coco_keypoints --source TRAIN --output records/lsp
     blazepose train paper:lite --workdir runs/paper_lite data.records=records/lsp
     blazepose train paper:full --workdir runs/paper_full data.records=records/lsp
     blazepose train paper:lite_cpu --workdir runs/paper_lite_cpu data.records=records/lsp
-    blazepose evaluate --weights runs/paper_lite_cpu/weights --data DIR --decode regression
+    blazepose evaluate --weights runs/paper_lite_cpu/weights --data TEST --decode regression
 
 Data: photographs of people with at least shoulders and hips labelled, in COCO's format. Measured on
 LSP and LSP Extended's training people, 6,812 of them, of whom 200 are held out.

@@ -16,7 +16,7 @@ COMMANDS = {
     "train": ("blazepose_jax.cli.train", "train a network"),
     "data": (
         "blazepose_jax.cli.data",
-        "prepare a data set, or look at what a network sees of it",
+        "prepare or label a data set, or look at what a network sees of it",
     ),
     "skeleton": (
         "blazepose_jax.cli.skeleton",
@@ -31,5 +31,5 @@ COMMANDS = {
         "a camera in a browser page, with angles and repetitions",
     ),
     "web": ("blazepose_jax.cli.web", "run weights in the browser, by MediaPipe's own runtime"),
-    "demo": ("blazepose_jax.cli.demo", "track a moving photograph with Google's released nets"),
+    "demo": ("blazepose_jax.cli.demo", "track a moving photograph, and train a small net"),
 }

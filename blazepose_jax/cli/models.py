@@ -43,5 +43,5 @@ def describe(name: str) -> dict[str, Any]:
         "parameters": count_parameters(calls),
         "macs": count_macs(calls),
         "keypoints": getattr(model, "keypoints", 4),
-        "weights": "import" if name in RELEASED else "train",
+        "weights": "fetch" if name in RELEASED else "train",
     }

@@ -12,7 +12,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import RUNTIMES
 from blazepose_jax.inference.settings import PRECISIONS, SEARCHES, Settings
 from blazepose_jax.weights import find_weights
-from blazepose_jax.weights.names import ALIASES, NAMES, permanent_name
+from blazepose_jax.weights.names import NAMES, permanent_name
 from blazepose_jax.weights.own import ExperimentFile
 
 
@@ -42,8 +42,9 @@ def add_weights(parser: ArgumentParser) -> None:
         "--weights",
         default="full",
         metavar="W",
-        help=f"{names_help(ALIASES.keys(), 'full')}, which are fetched once; a weights directory;"
-        " or a .task",
+        help=(
+            "a name (blazepose weights lists them; default: full), a weights directory, or a .task"
+        ),
     )
     parser.add_argument("--detector", metavar="W", help="take the detector from here")
     add_experiment(parser)
