@@ -252,9 +252,8 @@ def _checked_decode(decode: str | None, model: str, grid: int) -> str:
     """
     usable = grid > 0 and grid % POOL == 0
     if decode == "heatmap" and not usable:
-        lack = f"whose {grid} cells a side are no multiple of {POOL}" if grid else "which has none"
-        raise BlazePoseError(
-            f"decode 'heatmap' needs heatmaps of points in x and y, and this is {model}, {lack}:"
-            " use 'regression'"
-        )
+        needed = "a net with a heatmap head, which {} does not have"
+        if grid:
+            needed = f"heatmaps of a multiple of {POOL} cells a side, and those of {{}} have {grid}"
+        raise BlazePoseError(f"decode 'heatmap' needs {needed.format(model)}: use 'regression'")
     return decode or ("heatmap" if usable else "regression")

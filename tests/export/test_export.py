@@ -671,7 +671,7 @@ class TestCommand:
     def test_a_detector_sees_whole_photographs_of_anything(self, tmp_path):
         """Of animals, say: no keypoint places a square in them."""
         rows = [
-            {"id": i, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
+            {"id": i, "image_id": 0, "category_id": 1, "keypoints": [9, 9, 2, 30, 30, 2]}
             for i in (1, 2)
         ]
         folder = write_folder(tmp_path / "data", rows)
@@ -772,7 +772,7 @@ def test_a_graph_that_computes_the_roi_is_not_imported(tmp_path):
         center=("left_hip", "right_hip"),
         up=("left_shoulder", "right_shoulder"),
     )
-    net = scattered_pose_net("lite", points, heads=())
+    net = scattered_pose_net("lite", points)
     graph = make_graph(net)
     assert "" in graph.own_names[33:35]
     data = metadata.describe(

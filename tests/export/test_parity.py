@@ -75,7 +75,9 @@ def test_maps_that_cannot_be_pooled_are_not_decoded():
     assert _checked_decode(None, "own", 16) == "heatmap"
     assert _checked_decode(None, "own", 15) == "regression"
     assert _checked_decode(None, "own", 0) == "regression"
-    with pytest.raises(BlazePoseError, match="whose 15 cells a side are no multiple of 2"):
+    with pytest.raises(
+        BlazePoseError, match="a multiple of 2 cells a side, and those of own have 15"
+    ):
         _checked_decode("heatmap", "own", 15)
-    with pytest.raises(BlazePoseError, match="which has none"):
+    with pytest.raises(BlazePoseError, match="which own does not have"):
         _checked_decode("heatmap", "own", 0)
