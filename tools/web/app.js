@@ -7,14 +7,22 @@ const context = canvas.getContext("2d");
 const options = new URLSearchParams(location.search);
 let landmarker = null; // of the current running mode and delegate
 let mode = null;
-let playing = 0; // grows with every new source; an older loop sees it and ends
+let loading = Promise.resolve(); // one landmarker is made after the other
+let playing = 0; // grows with every new source; whatever runs for an older one sees it and ends
+let again = null; // shows the last source anew
 
 function say(text, isError = false) {
   status.textContent = text;
   status.className = isError ? "error" : "";
 }
 
-async function load(wanted) {
+function load(wanted) {
+  const made = loading.then(() => make(wanted));
+  loading = made.catch(() => {});
+  return made;
+}
+
+async function make(wanted) {
   if (landmarker && mode === wanted) return;
   landmarker?.close();
   landmarker = null;
@@ -50,12 +58,24 @@ function draw(source, width, height, poses) {
   }
 }
 
-async function showImage(url) {
+// Ends what is shown: the camera goes off, a video stops.
+function stopSource() {
   playing += 1;
+  for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+  video.pause();
+  video.srcObject = null;
+  video.removeAttribute("src");
+  return playing;
+}
+
+async function showImage(url) {
+  const mine = stopSource();
+  again = () => showImage(url);
   const image = new Image();
   image.src = url;
   await image.decode();
   await load("IMAGE");
+  if (mine !== playing) return { landmarks: [] };
   const began = performance.now();
   const result = landmarker.detect(image);
   const ms = performance.now() - began;
@@ -64,13 +84,15 @@ async function showImage(url) {
   return result;
 }
 
+// The video's or the camera's pictures, whatever plays.
 async function showVideo() {
   const mine = (playing += 1);
+  again = showVideo;
   await video.play();
   await load("VIDEO");
   let frames = 0;
   let began = performance.now();
-  const step = () => {
+  const step = guarded(async () => {
     if (mine !== playing) return;
     const now = performance.now();
     if (video.readyState >= 2) {
@@ -83,8 +105,8 @@ async function showVideo() {
       [frames, began] = [0, now];
     }
     requestAnimationFrame(step);
-  };
-  step();
+  });
+  return step();
 }
 
 // Whatever goes wrong is said on the page.
@@ -101,9 +123,9 @@ function guarded(action) {
 
 const openFile = guarded(async (file) => {
   if (!file) return;
-  video.srcObject = null;
   const url = URL.createObjectURL(file);
   if (file.type.startsWith("video/")) {
+    stopSource();
     video.src = url;
     await showVideo();
   } else {
@@ -112,7 +134,9 @@ const openFile = guarded(async (file) => {
 });
 
 const openWebcam = guarded(async () => {
-  video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
+  const camera = await navigator.mediaDevices.getUserMedia({ video: true });
+  stopSource();
+  video.srcObject = camera;
   await showVideo();
 });
 
@@ -121,7 +145,7 @@ byId("webcam").addEventListener("click", openWebcam);
 byId("delegate").value = options.get("delegate") === "GPU" ? "GPU" : "CPU";
 byId("delegate").addEventListener("change", () => {
   mode = null;
-  if (video.srcObject || video.src) guarded(showVideo)();
+  if (again) guarded(again)();
 });
 
 // What the test in check.mjs waits for; `blazepose web --image` sets the picture.
