@@ -24,22 +24,28 @@ USERS_WEIGHTS = weights_cache()  # before the tests have a cache of their own
 
 
 def shared(*parts: str) -> Path:
-    """A path below BLAZEPOSE_SHARED; skips the test where it is missing."""
+    """A path below BLAZEPOSE_SHARED; skips the test where that folder is missing.
+
+    A folder that is there must be whole: what it lacks would be skipped unseen.
+    """
     root = Path(os.environ.get("BLAZEPOSE_SHARED", ROOT.parent / "shared"))
-    path = root.joinpath(*parts)
-    if not path.exists():
+    if not root.is_dir():
         pytest.skip(
-            f"{'/'.join(parts)} is not here: set BLAZEPOSE_SHARED to the folder that holds models/"
-            " and data/"
+            f"{root} is not here: set BLAZEPOSE_SHARED to the folder that holds models/ and data/"
         )
+    path = root.joinpath(*parts)
+    assert path.exists(), f"{root} lacks {'/'.join(parts)}"
     return path
 
 
 def google_file(name: str) -> Path:
-    """A .tflite of Google's; Heavy may lie in the user's cache. Skips the test without it."""
-    cached = USERS_WEIGHTS / "released-heavy" / "pose.tflite"
-    if name == "pose_landmark_heavy" and cached.is_file():
-        return cached
+    """A .tflite of Google's; Heavy may lie in the user's cache, and skips the test without it."""
+    if name == "pose_landmark_heavy":
+        cached = USERS_WEIGHTS / "released-heavy" / "pose.tflite"
+        path = cached if cached.is_file() else shared("models") / f"{name}.tflite"
+        if not path.is_file():
+            pytest.skip(f"{name}.tflite is not here: run `blazepose weights fetch heavy`")
+        return path
     return shared("models", f"{name}.tflite")
 
 

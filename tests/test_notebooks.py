@@ -99,3 +99,7 @@ def test_a_squat_report(tmp_path, monkeypatch):
     assert len(found["squats"].counted) == 2
     assert [one.reason for one in found["squats"].rejected] == ["unfinished"]
     assert 60 < np.nanmin(found["knee"]) < 110
+    # She is found once and followed to the end.
+    assert found["tracker"].detector_runs == 1
+    assert {one["id"] for frame in found["frames"] for one in frame["people"]} == {0}
+    assert [len(frame["people"]) for frame in found["frames"]] == [1] * 65

@@ -21,6 +21,11 @@ STRUCTS = [
 ]
 
 
+# Sizes by letter or number, such as (N, 3); any leading axes or others, such as (..., 2).
+SIZE = r"(?:\.\.\.|\d?[A-Z]'?|\d+)"
+SHAPE = re.compile(rf"\((?:{SIZE},|{SIZE}(?:, {SIZE})+)?\)[ ,:;]")
+
+
 def described(member):
     """{field: text} of the docstring's attributes."""
     _, _, section = inspect.getdoc(member).partition("Attributes:\n")
@@ -36,7 +41,7 @@ def test_every_field_is_described_in_order(member):
 @pytest.mark.parametrize("member", [m for m in STRUCTS if m is not structs.Network])
 def test_every_field_says_its_shape(member):
     for name, text in described(member).items():
-        assert re.match(r"\((?:\.\.\.|[A-Z0-9])?.*?\)", text), f"{member.__name__}.{name}: {text}"
+        assert SHAPE.match(text), f"{member.__name__}.{name}: {text}"
 
 
 def test_every_field_of_numbers_says_its_type():

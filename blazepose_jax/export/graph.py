@@ -188,8 +188,7 @@ def _pose_graph(
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     constants = missing_heads(side)
     fields = tuple(net.arguments.get("fields", FIELDS))
-    has_maps = shapes.heatmap is not None and fields[:2] == XY
-    decode = _checked_decode(decode, net.model, shapes.heatmap.shape[1] if has_maps else 0)
+    decode = _checked_decode(decode, net.model, grid_of(shapes.heatmap) if fields[:2] == XY else 0)
     keypoints = body if mediapipe else list(range(len(skeleton.keypoints)))
     moved, circle = keypoints if decode == "heatmap" else [], body if computes_roi else []
 
@@ -242,6 +241,11 @@ def _placed(found: PoseOutputs, moved: list[int], circle: list[int], side: int) 
     if moved:
         rows = with_heatmap_points(rows, cast(Array, found.heatmap), moved, side)
     return with_roi_rows(rows, circle, side) if circle else rows
+
+
+def grid_of(heatmap: jax.ShapeDtypeStruct | None) -> int:
+    """Cells a side of (B, G, G, K) heatmaps; 0 where there are none."""
+    return 0 if heatmap is None else heatmap.shape[1]
 
 
 def _checked_decode(decode: str | None, model: str, grid: int) -> str:

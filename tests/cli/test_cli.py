@@ -16,7 +16,7 @@ from blazepose_jax.cli import COMMANDS, models
 from blazepose_jax.cli.demo import clip as demo_clip
 from blazepose_jax.cli.main import build_parsers, main
 from blazepose_jax.cli.track import settings_of
-from blazepose_jax.inference import Settings, SmoothingConfig
+from blazepose_jax.inference import Settings, SmoothingConfig, timing
 from blazepose_jax.io.media import read_media
 from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.models.summary import conv_calls
@@ -329,6 +329,8 @@ LITE = ("pose_landmark_lite.tflite", "pose_detection.tflite")
 
 def test_demo_writes_a_page_a_video_and_points(tmp_path, monkeypatch):
     monkeypatch.setattr(demo_clip, "SECONDS", 1)
+    # Each stage alone is a program more to compile; test_timing times them.
+    monkeypatch.setattr(timing, "stage_times", lambda *_: {"letterbox": 1.25})
     import_weights([shared("models", name) for name in LITE], tmp_path / "lite")
     assert (
         main(
@@ -340,7 +342,7 @@ def test_demo_writes_a_page_a_video_and_points(tmp_path, monkeypatch):
                 str(tmp_path / "lite"),
                 "optimizer.steps=2",
                 "optimizer.batch_size=8",
-                "data.people=24",
+                "data.people=8",
                 "data.held_out=8",
                 "data.size=160",
             ]
@@ -355,6 +357,7 @@ def test_demo_writes_a_page_a_video_and_points(tmp_path, monkeypatch):
     page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
     assert "found in 30 of 30 frames" in page
     assert "$" not in page
+    assert "<td>letterbox</td><td>1.25</td>" in page
     frames = json.loads((tmp_path / "demo" / "poses.json").read_text(encoding="utf-8"))["frames"]
     assert len(frames) == 30
     assert len(list(read_media(tmp_path / "demo" / "overlay.mp4"))) == 30

@@ -135,19 +135,19 @@ def subset(folder, count):
     return folder
 
 
-# The whole of lsp_test gives 86.5, 87.9 and 89.6 (docs/results.md); its first 150 people are a
-# little easier.
+# As measured, so near that one decode cannot pass for another. The whole of lsp_test gives
+# regression 86.5 (docs/results.md); its first 150 people are a little easier.
 @pytest.mark.parametrize(
-    ("options", "low", "high"),
+    ("options", "pck", "auc"),
     [
-        pytest.param(["--decode", "regression"], 84.0, 90.0, marks=pytest.mark.long),
-        ([], 86.0, 91.0),
-        pytest.param(["--decode", "heatmap"], 87.0, 93.0, marks=pytest.mark.long),
-        pytest.param(["--roi", "jitter:0"], 84.0, 91.0, marks=pytest.mark.long),
-        (["--roi", "detector"], 60.0, 85.0),
+        pytest.param(["--decode", "regression"], 86.94, 0.672, marks=pytest.mark.long),
+        ([], 90.44, 0.672),
+        pytest.param(["--decode", "heatmap"], 90.22, 0.672, marks=pytest.mark.long),
+        pytest.param(["--roi", "jitter:0"], 90.33, 0.672, marks=pytest.mark.long),
+        (["--roi", "detector"], 80.28, 0.650),
     ],
 )
-def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, low, high):
+def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, pck, auc):
     data = subset(tmp_path / "lsp", 150)
     out = tmp_path / "report.json"
     assert (
@@ -170,15 +170,15 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, l
         == 0
     )
     rows = json.loads(out.read_text(encoding="utf-8"))
-    assert low < rows["pck@0.2"] < high
-    assert rows["pck@0.1"] < rows["pck@0.2"]
+    assert rows["pck@0.2"] == pytest.approx(pck, abs=0.5)
+    assert pck - 25 < rows["pck@0.1"] < pck - 10
     assert rows["people"] == 150
     assert rows["points"] == 150 * 12
     hits, points = np.sum(list(rows["hits_by_person"].values()), 0)
     assert (len(rows["hits_by_person"]), points) == (150, 150 * 12)
     assert rows["pck@0.2"] == round(100 * hits / points, 2)
     assert len(rows["per_keypoint"]) == 12
-    assert rows["visibility_auc"] > 0.55
+    assert rows["visibility_auc"] == pytest.approx(auc, abs=0.01)
     shares = rows["pck@0.2_by_hidden_share"]
     assert shares["none"] > shares["more"]
     with Image.open(tmp_path / "sheet.jpg") as sheet:

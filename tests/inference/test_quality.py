@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import blob_networks, shared
+from helpers import blob_image, blob_networks, shared
 
 from blazepose_jax.codecs import heatmap_summary
 from blazepose_jax.codecs.soft_argmax import REACH
-from blazepose_jax.inference import Settings, estimate, quality
+from blazepose_jax.inference import Settings, estimate, initial_state, quality, track
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.frames import to_frame
@@ -101,17 +101,17 @@ def test_other_sets_and_nets_get_what_they_have():
 
 
 def test_empty_slots_have_no_quality():
-    _, pose = blob_networks()
-    image = np.zeros((80, 60, 3), np.uint8)
-    roi = ROI(jnp.array([[30.0, 40.0]]), jnp.array([60.0]), jnp.zeros(1))
-    found = estimate(pose, to_frame(image), roi)
-    assert not found.present[0]
-    assert found.quality.shape == (1,)
-    assert found.confidence.shape == (1, 33)
+    detector, pose = blob_networks()
+    image, settings = to_frame(blob_image(240, 200, (100, 90))), Settings(max_people=2)
+    _, found = track(detector, pose, initial_state(BLAZEPOSE, 2), image, 1 / 30, settings=settings)
+    assert found.present.tolist() == [True, False]
+    for numbers in (found.quality, found.presence, found.confidence):
+        assert (numbers[0] > 0).all()
+        assert (numbers[1] == 0).all()
 
 
 @pytest.mark.parametrize("runtime", [pytest.param("jax", marks=pytest.mark.long), "litert"])
-def test_a_person_has_quality_and_a_wall_has_none(released, astronaut, runtime):
+def test_a_person_has_quality_and_what_lies_outside_has_less(released, astronaut, runtime):
     tracker = Tracker(released, runtime=runtime, settings=Settings(search="none"))
     person = tracker(astronaut)
     assert person.quality[0] > 0.5

@@ -243,12 +243,23 @@ def test_keypoints_fields_and_heads_are_arguments():
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
-    model = released_pose.PoseNet(LayerConfig(dtype=jnp.bfloat16), TINY)
+    config = LayerConfig(dtype=jnp.bfloat16, convolution="xla")
+    model = released_pose.PoseNet(config, TINY)
     images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    out = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    program, out = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False), return_shape=True)(
+        variables, images
+    )
     assert out.landmarks.dtype == jnp.float32
+    kinds = [
+        {str(place.aval.dtype) for place in (*call.invars, *call.outvars)}
+        for call in program.jaxpr.eqns
+        if call.primitive.name == "conv_general_dilated"
+    ]
+    # The last layer of each of five heads is as precise as what it gives.
+    assert kinds.count({"float32"}) == 5
+    assert kinds.count({"bfloat16"}) == len(kinds) - 5 > 50
 
 
 def test_lists_are_arguments_too():

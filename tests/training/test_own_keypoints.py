@@ -21,6 +21,7 @@ from blazepose_jax.training.best import Best
 from blazepose_jax.training.config import configure
 from blazepose_jax.training.initialise import Start, begin, start_from, write_start
 from blazepose_jax.training.row_rates import scale_rows
+from blazepose_jax.training.tasks import PoseTask
 from blazepose_jax.training.teacher import load_teacher
 from blazepose_jax.weights import StoredNetwork, import_weights, read_stored, save_weights
 from blazepose_jax.weights.rows import row_sources
@@ -260,8 +261,11 @@ def records(tmp_path_factory):
     return folder / "records"
 
 
-def test_an_own_set_is_tuned_from_a_net_of_the_33(records, smoke, tmp_path, capsys):
+def test_an_own_set_is_tuned_from_a_net_of_the_33(records, smoke, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
+    # Three steps of a drawn net find nobody: what the validations are worth is given.
+    worth = iter([1.0, 3.0, 2.0, 2.5])
+    monkeypatch.setattr(PoseTask, "score", lambda self, rates: next(worth))
     words = [
         "train",
         "smoke",
@@ -286,7 +290,6 @@ def test_an_own_set_is_tuned_from_a_net_of_the_33(records, smoke, tmp_path, caps
     assert "rows: 10 carried over" in said
     assert "chest between" in said
     assert "step 0: held-out" in said
-    assert "kept the weights of step" in said or "no step found more" in said
     net = read_stored(run / "weights")["pose"]
     assert net.skeleton is not None
     assert net.skeleton.auxiliary == ROI_POINTS
@@ -294,10 +297,9 @@ def test_an_own_set_is_tuned_from_a_net_of_the_33(records, smoke, tmp_path, caps
     assert net.licence.startswith("Apache-2.0")
     assert "from: drawn" in net.source
     best = json.loads((run / "best.json").read_text())
-    assert best["step"] in range(4)
-    assert best["score"] >= best["start"]
-    if best["step"] < 3:
-        assert "wrote those of step 3" in said
-        assert read_stored(run / "last")["pose"].skeleton == net.skeleton
-    else:
-        assert not (run / "last").exists()
+    assert best == {"step": 1, "score": 3.0, "start": 1.0}
+    assert "kept the weights of step 1 of 3: 3.0, 1.0 at the start" in said
+    assert "wrote those of step 3" in said
+    last = read_stored(run / "last")["pose"]
+    assert last.skeleton == net.skeleton
+    assert not all(map(np.array_equal, *map(jax.tree.leaves, (last.variables, net.variables))))

@@ -15,10 +15,12 @@ from PIL import Image
 
 from blazepose_jax.cli.main import main
 from blazepose_jax.errors import BlazePoseError
-from blazepose_jax.export.graph import make_graph
+from blazepose_jax.export.calibration import CalibrationSet
+from blazepose_jax.export.exported import export_onnx, export_saved_model
 from blazepose_jax.export.mediapipe_rows import ROWS, has_mediapipe_rows, to_mediapipe_rows
 from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import COCO
+from blazepose_jax.structs import ROI
 from blazepose_jax.training.experiments import read_own_parts
 from blazepose_jax.training.initialise import find
 from blazepose_jax.weights import (
@@ -101,11 +103,23 @@ def test_own_head_is_an_output_of_the_tflite(trained, tmp_path):
     np.testing.assert_allclose(found["landmarks"], outputs.landmarks.reshape(1, -1), atol=1e-2)
 
 
-def test_every_format_has_the_own_head(trained):
+@pytest.mark.parametrize("form", ["onnx", "SavedModel"])
+def test_every_format_has_the_own_head(trained, tmp_path, form):
+    """MediaPipe's layout, which has no place for it, is not chosen."""
+    pytest.importorskip("tf2onnx" if form == "onnx" else "tensorflow")
     file, weights = trained
     net = read_stored(weights, experiment=file)["pose"]
     assert not has_mediapipe_rows(net)
-    assert "contact" in make_graph(net, mediapipe=False).outputs
+    square = ROI(np.array([32.0, 32]), np.float32(64), np.float32(0))
+    photograph = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    calibration = CalibrationSet([(photograph, square)], [(photograph, square)], None)
+    if form == "onnx":
+        found = export_onnx(net, calibration, batch=1, backend="litert")
+    else:
+        found = export_saved_model(net, tmp_path / "saved", calibration, batch=1)
+    assert "contact" in found.graph.outputs
+    assert "contact" in [row.output for row in found.differences]
+    assert found.failures == []
 
 
 def test_own_weights_run_in_litert(trained, photo, tmp_path):

@@ -66,7 +66,8 @@ def test_the_astronaut_is_where_mediapipe_sees_her(released, astronaut, runtime)
     np.testing.assert_allclose(poses.world[0], REFERENCE["world"], atol=0.005)
 
 
-@pytest.mark.parametrize("runtime", ["jax", "litert"])
+# JAX's way through the same clip is test_notebooks' squat report.
+@pytest.mark.parametrize("runtime", [pytest.param("jax", marks=pytest.mark.long), "litert"])
 def test_squats_are_tracked_with_one_detection(released, runtime):
     tracker = Tracker(released, runtime=runtime)
     found = [
@@ -86,7 +87,7 @@ def test_several_people_on_a_street(released):
         for p in read_media(shared("data", "video", "openpose_street.avi"), end=0.7)
     ]
     assert max(len(i) for i in ids) >= 2
-    assert len(set.union(*ids)) < 15  # people keep their ids
+    assert len(set.union(*ids)) < 8  # people keep their ids
 
 
 @pytest.mark.parametrize("decode", ["refine", "regression", "heatmap", "peaks"])
@@ -96,7 +97,7 @@ def test_decodes_and_flip_agree_on_a_clear_face(released, astronaut, decode):
         settings = Settings(decode=decode, flip=flip)
         # Which compiles the decode alone.
         poses = Tracker(released, settings=settings, runtime="litert")(astronaut)
-        assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 20
+        assert np.linalg.norm(poses.keypoints[0, :11, :2] - expected, axis=-1).mean() < 9
 
 
 @pytest.mark.long
