@@ -132,7 +132,7 @@ class Settings:
         check_name(self.search, SEARCHES, "search")
         check_name(self.precision, PRECISIONS, "precision")
         people = self.max_people
-        if not isinstance(people, int) or isinstance(people, bool) or people < 1:
+        if not isinstance(people, numbers.Integral) or isinstance(people, bool) or people < 1:
             raise BlazePoseError(f"max_people is {people!r}: it must be a whole number, at least 1")
         for name in PROBABILITIES:
             value = getattr(self, name)

@@ -23,7 +23,7 @@ _paste_mask = jax.jit(warp.paste_mask)
 
 
 class Tracker:
-    """Follows people through a video.
+    """Follows people through a video, in one thread.
 
     Examples:
       >>> tracker = Tracker("full", download=True)
@@ -96,7 +96,8 @@ class Tracker:
         """Track into the next image.
 
         Args:
-          image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes. Its size may change.
+          image: (H, W, 3) uint8 RGB, or another that ``frames.as_rgb`` takes. Its size may change;
+            where width and height scale alike, it is the same scene (``state.resized``).
           time: seconds; None, a repeated or an earlier time count as 1/30 s after the previous
             frame.
 
