@@ -4,8 +4,7 @@ import io
 import struct
 import zipfile
 
-# The names by which MediaPipe finds the networks (docs/mediapipe.md, 4.1).
-MEMBERS = {"detector": "pose_detector.tflite", "pose": "pose_landmarks_detector.tflite"}
+from blazepose_jax.weights.archive import TASK_MEMBERS
 
 
 def task_bytes(detector: bytes, pose: bytes) -> bytes:
@@ -24,7 +23,7 @@ def task_bytes(detector: bytes, pose: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for kind, data in (("detector", detector), ("pose", pose)):
-            info = zipfile.ZipInfo(MEMBERS[kind])
+            info = zipfile.ZipInfo(TASK_MEMBERS[kind])
             pad = -(out.tell() + 30 + len(info.filename) + 4) % 4
             info.extra = struct.pack("<HH", 0xD935, pad) + bytes(pad)  # zipalign's padding field
             archive.writestr(info, data)

@@ -18,7 +18,7 @@ from blazepose_jax.export.mediapipe_rows import (
     to_mediapipe_rows,
     with_roi_rows,
 )
-from blazepose_jax.models import FIELDS, LayerConfig, create_model
+from blazepose_jax.models import LayerConfig, create_model
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Array, DetectorOutputs, PoseOutputs
 from blazepose_jax.weights import StoredNetwork
@@ -177,7 +177,7 @@ def _pose_graph(
         own_names = tuple(own_names[known[i]] if i in known else "" for i in range(len(ROWS)))
     body = [row for row in known if row < len(BLAZEPOSE.keypoints)]
     module = create_model(net.spec, config, **net.arguments)
-    side = net.arguments.get("side", spec.side)
+    side = net.side
     shapes = jax.eval_shape(
         lambda x: module.apply(net.variables, x, train=False),
         jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32),
@@ -187,7 +187,7 @@ def _pose_graph(
     # A .task has no place for others.
     others = () if mediapipe else own_outputs(cast(PoseOutputs, shapes))
     constants = missing_heads(side)
-    fields = tuple(net.arguments.get("fields", FIELDS))
+    fields = net.fields
     decode = _checked_decode(decode, net.model, grid_of(shapes.heatmap) if fields[:2] == XY else 0)
     keypoints = body if mediapipe else list(range(len(skeleton.keypoints)))
     moved, circle = keypoints if decode == "heatmap" else [], body if computes_roi else []

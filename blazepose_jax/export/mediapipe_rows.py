@@ -80,7 +80,7 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
     known = known_rows(skeleton)
     _check_known(skeleton, known)
     names = skeleton.keypoints + skeleton.auxiliary
-    fields = tuple(net.arguments.get("fields", FIELDS))
+    fields = net.fields
     if names == ROWS and fields == FIELDS:
         return net
     heads = net.variables["params"].get("heads", {})
@@ -89,7 +89,7 @@ def to_mediapipe_rows(net: StoredNetwork) -> StoredNetwork:
             f"{net.model} has no models.heads.PoseHeads named 'heads', whose rows could be moved to"
             " MediaPipe's: give it these, or export it as a .tflite"
         )
-    side = net.arguments.get("side", net.spec.side)
+    side = net.side
     rows = list(known.items())
     # Per head: (39, columns) what an unknown row holds, and the columns that the net predicts.
     layouts = {

@@ -208,7 +208,8 @@ _FIRST_ROI = [
     "### The square (ROI)",
     "",
     "The input is the smallest upright square with the image at its centre, black outside. The"
-    " square for the pose net has its centre at the mid-hip and 2.5 times the distance from there"
+    f" square for the pose net has its centre at the mid-hip and {SIDE_PER_RADIUS:g} times the"
+    " distance from there"
     " to the point on the circle round the body as its side; that point lies straight above.",
     "",
 ]

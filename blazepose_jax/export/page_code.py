@@ -4,9 +4,10 @@ import json
 
 from blazepose_jax.codecs.anchors import LAYOUTS
 from blazepose_jax.codecs.heatmaps import KERNEL, MIN_CONFIDENCE
-from blazepose_jax.export.bundle import MEMBERS
 from blazepose_jax.export.description import MIN_SCORE, NMS_IOU, SIDE_PER_RADIUS
 from blazepose_jax.export.graph import Graph
+from blazepose_jax.geometry.warp import SUBPIXELS
+from blazepose_jax.weights.archive import TASK_MEMBERS
 
 MAX_NAMES_WIDTH = 92  # columns
 # Suffix of the file -> imports, and how Python loads and runs it: outputs by name.
@@ -60,7 +61,7 @@ cos, sin = np.cos(angle) * size / {side}, np.sin(angle) * size / {side}
 turn = np.array([[cos, -sin], [sin, cos]])  # crop px to image px
 corner = np.array([cx, cy]) - turn.sum(1) * {side} / 2
 grid = np.stack(np.meshgrid(np.arange({side}), np.arange({side})), -1)
-places = np.round((grid @ turn.T + corner) * 32) / 32
+places = np.round((grid @ turn.T + corner) * {subpixels}) / {subpixels}
 low = np.floor(places).astype(int)
 fx, fy = np.split(places - low, 2, -1)
 def pixels(dx, dy):
@@ -136,7 +137,7 @@ def python_code(graph: Graph, file: str, suffix: str) -> str:
       Python of numpy, Pillow and the format's runtime.
     """
     imports, run = _RUN[suffix]
-    member = json.dumps(MEMBERS[graph.kind])
+    member = json.dumps(TASK_MEMBERS[graph.kind])
     is_pose = graph.kind == "pose"
     head = _HEAD.format(
         imports=imports,
@@ -146,7 +147,8 @@ def python_code(graph: Graph, file: str, suffix: str) -> str:
     inputs = f"((crop[None] - {graph.mean}) / {graph.std}).astype(np.float32)"
     if graph.batch > 1:
         inputs = f"np.repeat({inputs}, {graph.batch}, 0)"
-    crop = _CROP.format(side=graph.side, black="" if is_pose else _BLACK).rstrip()
+    black = "" if is_pose else _BLACK
+    crop = _CROP.format(side=graph.side, subpixels=SUBPIXELS, black=black).rstrip()
     body = _pose(graph, crop, inputs) if is_pose else _detector(graph, crop, inputs)
     return head + body
 

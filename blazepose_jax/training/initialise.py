@@ -158,7 +158,7 @@ def start_from(
     elif stored.norm == "batch" and norm == "folded":
         variables = fold_batch_norm(variables)
     if skeleton is not None and stored.skeleton is not None:
-        old_fields = tuple(stored.arguments.get("fields", FIELDS))
+        old_fields = stored.fields
         sources = row_sources(stored.skeleton, skeleton)
         print(describe_sources(sources))
         variables = with_rows(variables, fresh, sources, old_fields, fields)
@@ -171,7 +171,7 @@ def _check_fit(stored: StoredNetwork, model: str, side: int | None) -> None:
             f"the weights are of {stored.model!r}, the experiment trains {model!r}: "
             "name another --init"
         )
-    had = stored.arguments.get("side", stored.spec.side)
+    had = stored.side
     if side not in (None, had):
         raise BlazePoseError(
             f"the weights look at {had} px, the net that learns at {side}: leave model.side at"

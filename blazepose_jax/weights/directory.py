@@ -14,6 +14,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.files import OutputFolder
 from blazepose_jax.io.tensors import parse_tensors, save_tensors
 from blazepose_jax.models import (
+    FIELDS,
     LayerConfig,
     ModelSpec,
     check_arguments,
@@ -60,6 +61,16 @@ class StoredNetwork:
     tflite: bytes | None = None
     own: OwnNetwork | None = None
     changes: str = ""
+
+    @property
+    def side(self) -> int:
+        """Input px."""
+        return self.arguments.get("side", self.spec.side)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Of a pose net: what is predicted per keypoint."""
+        return tuple(self.arguments.get("fields", FIELDS))
 
     @property
     def spec(self) -> ModelSpec:

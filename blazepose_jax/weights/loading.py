@@ -211,8 +211,7 @@ def read_tflite_files(
             if convert is None:
                 raise BlazePoseError(f"{where} has no .tflite of its {kind}: use --runtime jax")
             data = convert(net)
-        fields = tuple(net.arguments.get("fields", FIELDS))
-        return TFLiteFile(data, net.skeleton, fields, (net.spec.mean, net.spec.std))
+        return TFLiteFile(data, net.skeleton, net.fields, (net.spec.mean, net.spec.std))
 
     def read(where: Path) -> dict[str, TFLiteFile]:
         is_main = where == find_weights(path, download=download)
