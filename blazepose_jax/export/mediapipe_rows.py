@@ -15,7 +15,7 @@ from blazepose_jax.models import FIELDS
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import Array, Variables
 from blazepose_jax.weights import StoredNetwork
-from blazepose_jax.weights.directory import expected_shapes
+from blazepose_jax.weights.tensors import expected_shapes
 
 ROWS = BLAZEPOSE.keypoints + BLAZEPOSE.auxiliary
 # The rows that place the next crop: its centre, and a point on its circle (docs/mediapipe.md, 3.6).
