@@ -23,12 +23,12 @@ from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Variables
 from blazepose_jax.weights.description import KINDS, NAME, Entry, write_description
 from blazepose_jax.weights.own import ExperimentFile, OwnNetwork, find_own
+from blazepose_jax.weights.tensors import check_tensors, expected_shapes
 
 MAX_BYTES = 2**31  # of one file
 
 # Files of a weights directory.
 OURS = {NAME, *(f"{kind}.{suffix}" for kind in KINDS for suffix in ("safetensors", "tflite"))}
-from blazepose_jax.weights.tensors import check_tensors, expected_shapes
 
 
 @dataclasses.dataclass(frozen=True)
