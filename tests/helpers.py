@@ -24,15 +24,10 @@ USERS_WEIGHTS = weights_cache()  # before the tests have a cache of their own
 
 
 def shared(*parts: str) -> Path:
-    """A path below BLAZEPOSE_SHARED; skips the test where that folder is missing.
-
-    A folder that is there must be whole: what it lacks would be skipped unseen.
-    """
+    """A path below BLAZEPOSE_SHARED; skips the test without that folder, which must be whole."""
     root = Path(os.environ.get("BLAZEPOSE_SHARED", ROOT.parent / "shared"))
     if not root.is_dir():
-        pytest.skip(
-            f"{root} is not here: set BLAZEPOSE_SHARED to the folder that holds models/ and data/"
-        )
+        pytest.skip(f"{root} is not here: set BLAZEPOSE_SHARED to the folder with models/, data/")
     path = root.joinpath(*parts)
     assert path.exists(), f"{root} lacks {'/'.join(parts)}"
     return path

@@ -198,6 +198,7 @@ def from_rendered(batch: PoseBatch) -> Labels:
         "depth": batch.depth,
         "world": batch.world,
         "mask": np.packbits(mask.reshape(len(mask), -1) > 0, axis=1),
+        "has_3d": np.ones(len(mask), bool),
     }
     return {name: np.asarray(values) for name, values in found.items()}
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -177,10 +178,15 @@ def test_results_of_before_a_setting_are_gone_on_with(tmp_path):
 
 def test_what_beam_says_is_kept_and_progress_is_shown(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(corpus_log, "LOG_SECONDS", 0.01)
-    present, published = {"a.json", "summary.json"}, {}
+    present, published, counted = {"a.json", "summary.json"}, {}, threading.Event()
+
+    def present_results(job):
+        counted.set()
+        return present
+
     pipeline = SimpleNamespace(
         expected_results=lambda pattern, job: {"a.json", "b.json"},
-        present_results=lambda job: present,
+        present_results=present_results,
         publish=lambda path, target: published.update({target: path.read_text()}),
     )
     work = job(tmp_path, "w")
@@ -188,7 +194,7 @@ def test_what_beam_says_is_kept_and_progress_is_shown(tmp_path, monkeypatch, cap
     def run():
         with BeamLog("*.mp4", work, pipeline, is_quiet=True):
             os.write(2, b"what Beam says\n")
-            time.sleep(0.2)
+            assert counted.wait(60)
             raise RuntimeError("the worker is gone")
 
     with pytest.raises(BlazePoseError, match="a worker stopped"):

@@ -273,10 +273,10 @@ def shared_graphs(count):
 
 
 def test_lists_that_are_shared_cost_no_more_than_they_are():
-    began = time.monotonic()
+    began = time.process_time()  # of this process alone, whatever runs beside it
     with pytest.raises(BlazePoseError, match="600 graphs instead of one"):
         check_tflite(shared_graphs(600), "x", load_schema())
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 class TestWeb:

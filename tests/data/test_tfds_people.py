@@ -15,6 +15,7 @@ from blazepose_jax.data.streams import open_stream
 from blazepose_jax.data.tfds_people import read_tfds
 from blazepose_jax.data.tfds_source import parse_mapping
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import COCO
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -247,3 +248,19 @@ def test_whoever_is_dropped_is_no_background_where_there_is_a_box(tmp_path):
     ((path, box),) = data.others
     assert path == data.people[0].image
     np.testing.assert_array_equal(box, [130, 20, 170, 170])
+
+
+def test_pixels_and_labels_stay_together_where_exif_turns(tmp_path):
+    """TFDS shows a JPEG as its pixels lie, and so its labels are of those."""
+    upright = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    upright[: HEIGHT // 2, : WIDTH // 2] = 250
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(upright).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert read_image(tmp_path / "turned.jpg")[20, 20].max() < 9
+    rows = [{"photo": str(tmp_path / "turned.jpg"), "points": standing(60).astype(np.float32)}]
+    source = write_set(tmp_path / "set", {"photo": image(), "points": tensor(17, 3)}, rows)
+    mapping = parse_mapping("image=photo,keypoints=points")
+    [found] = read_tfds(str(source), "train", mapping, COCO, tmp_path).people
+    np.testing.assert_allclose(found.keypoints, standing(60)[:, :2], atol=1e-3)
+    assert np.abs(read_image(found.image).astype(int) - upright).mean() < 2

@@ -11,6 +11,7 @@ inputs. ``make fuzz`` runs this; the suite runs a few inputs a parser.
 
 import argparse
 import copy
+import functools
 import gzip
 import io
 import json
@@ -27,6 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from blazepose_jax.skeleton import Skeleton
 
 CHUNK = 1000  # inputs a child process reads
 SECONDS = 1800.0  # for a chunk
@@ -125,6 +128,7 @@ class Parser:
         )
 
 
+@functools.cache
 def picture_files() -> list[bytes]:
     """Small pictures of many formats."""
     from PIL import Image
@@ -171,9 +175,10 @@ def film_files() -> list[bytes]:
             with av.open(file.name, "w", format=form) as container:
                 stream = container.add_stream(codec, rate=25)
                 stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-                for i in range(5):
+                # Of five, a probe of MPEG-TS sees no stream.
+                for i in range(10):
                     frame = av.VideoFrame.from_ndarray(
-                        np.full((48, 64, 3), 40 * i, np.uint8), format="rgb24"
+                        np.full((48, 64, 3), 25 * i, np.uint8), format="rgb24"
                     )
                     container.mux(stream.encode(frame))
                 container.mux(stream.encode(None))
@@ -249,6 +254,18 @@ def task_files() -> list[bytes]:
     return [buffer.getvalue()]
 
 
+def archive_files() -> list[bytes]:
+    """LSP's archive of one person, packed and not."""
+    found = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            archive.writestr("lsp/joints.mat", matrix_files()[0])
+            archive.writestr("lsp/images/im0001.jpg", picture_files()[0])
+        found.append(buffer.getvalue())
+    return found
+
+
 def npm_files() -> list[bytes]:
     """A .tgz of one pose net, as it is named."""
     buffer = io.BytesIO()
@@ -266,49 +283,65 @@ def tensor_files() -> list[bytes]:
     return [save({"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 3), np.float16)})]
 
 
+@functools.cache
+def stored_networks() -> dict[str, bytes]:
+    """A weights directory of both networks, small and all zeros: name -> bytes."""
+    import jax
+
+    from blazepose_jax.models import FOLDED, LayerConfig, create_model
+    from blazepose_jax.skeleton import COCO
+    from blazepose_jax.weights import StoredNetwork, save_weights
+
+    def network(name: str, form: str, skeleton: Skeleton | None, **arguments: object):
+        model = create_model(name, FOLDED if form == "folded" else LayerConfig(), **arguments)
+        shapes = jax.eval_shape(
+            lambda: model.init(jax.random.key(0), np.zeros((1, 128, 128, 3)), train=False)
+        )
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        return StoredNetwork(name, form, zeros, arguments, "", "", skeleton)
+
+    pose = {"keypoints": 17, "side": 128, "fields": ("x", "y"), "heads": ()}
+    networks = {
+        "pose": network("smoke", "batch", COCO, **pose),
+        "detector": network("smoke_detector", "folded", None),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(Path(folder) / "w", networks)
+        return {path.name: path.read_bytes() for path in (Path(folder) / "w").iterdir()}
+
+
 def model_files() -> list[bytes]:
     """model.json of a directory with both networks."""
-    from blazepose_jax.skeleton import COCO
-    from blazepose_jax.weights.description import FORMAT
+    return [stored_networks()["model.json"]]
 
-    pose = {
-        "model": "smoke",
-        "form": "batch",
-        "file": "pose.safetensors",
-        "sha256": "0" * 64,
-        "source": "",
-        "licence": "",
-        "arguments": {"keypoints": 17, "side": 128, "fields": ["x", "y"], "heads": []},
-        "skeleton": COCO.to_dict(),
-    }
-    detector = {
-        "model": "detector",
-        "form": "folded",
-        "file": "detector.safetensors",
-        "arguments": {},
-    }
-    return [
-        json.dumps({"format": FORMAT, "networks": {"pose": pose, "detector": detector}}).encode()
-    ]
+
+@functools.cache
+def stored_records() -> dict[str, bytes]:
+    """A records folder of one person: name -> bytes."""
+    from blazepose_jax.data.labels import person_row
+    from blazepose_jax.data.records import write_records
+    from blazepose_jax.skeleton import COCO
+    from blazepose_jax.structs import ROI
+
+    points = np.full((17, 2), 8, np.float32)
+    row = person_row(
+        picture_files()[0],
+        points,
+        np.full(17, 2, np.int32),
+        ROI(points[0], np.float32(9), np.float32(0)),
+        number=1,
+        group=1,
+        weight=1.0,
+        has_occlusion_labels=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_records([row], COCO, Path(folder) / "r", size=16, source="", dropped={})
+        return {path.name: path.read_bytes() for path in (Path(folder) / "r").iterdir()}
 
 
 def records_files() -> list[bytes]:
     """records.json."""
-    from blazepose_jax.data.records import FORMAT
-    from blazepose_jax.skeleton import COCO
-
-    return [
-        json.dumps(
-            {
-                "format": FORMAT,
-                "size": 16,
-                "count": 1,
-                "source": "",
-                "skeleton": COCO.to_dict(),
-                "dropped": {},
-            }
-        ).encode()
-    ]
+    return [stored_records()["records.json"]]
 
 
 def tflite_files() -> list[bytes]:
@@ -349,9 +382,18 @@ def _read_tflite(path: Path) -> object:
     return model(np.zeros((1, model.side, model.side, 3), np.float32))
 
 
+def _put_beside(path: Path, files: dict[str, bytes]) -> None:
+    """Whole files that a damaged one refers to, written once."""
+    for name, data in files.items():
+        if not (path.parent / name).exists():
+            (path.parent / name).parent.mkdir(exist_ok=True)
+            (path.parent / name).write_bytes(data)
+
+
 def _read_records(path: Path) -> object:
     from blazepose_jax.data.records import open_records
 
+    _put_beside(path, stored_records())
     (path.parent / "records.json").write_bytes(path.read_bytes())
     return open_records(path.parent)
 
@@ -359,6 +401,7 @@ def _read_records(path: Path) -> object:
 def _read_model(path: Path) -> object:
     from blazepose_jax.weights import read_stored
 
+    _put_beside(path, stored_networks())
     (path.parent / "model.json").write_bytes(path.read_bytes())
     return read_stored(path.parent)
 
@@ -394,6 +437,7 @@ def _read_skeleton(path: Path) -> object:
 def _read_matrix(path: Path) -> object:
     from blazepose_jax.data.lsp import read_lsp
 
+    _put_beside(path, {"images/im0001.jpg": picture_files()[0]})
     (path.parent / "joints.mat").write_bytes(path.read_bytes())
     return read_lsp(path.parent, "all")
 
@@ -433,7 +477,7 @@ PARSERS = {
         Parser("joints.mat", matrix_files, _read_matrix, ".mat"),
         Parser("task", task_files, _read_task, ".task"),
         Parser("npm", npm_files, _read_npm, ".tgz"),
-        Parser("archive", task_files, _read_archive, ".zip"),
+        Parser("archive", archive_files, _read_archive, ".zip"),
         Parser("tflite", tflite_files, _read_tflite, ".tflite"),
     )
 }

@@ -5,7 +5,7 @@ import threading
 import jax
 import numpy as np
 import pytest
-from helpers import blob_image, blob_networks, shared
+from helpers import blob_image, blob_networks, shared, write_clip
 
 import blazepose_jax as bp
 from blazepose_jax.errors import BlazePoseError
@@ -208,3 +208,19 @@ def test_no_picture_has_no_pose():
     none = bp.ROI(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
     found = bp.estimate_batch(POSE, iter([]), none, settings=SETTINGS)
     assert found.keypoints.shape == (0, 33, 3)
+
+
+def test_the_front_door_tracks_each_source_as_a_tracker_does(random_weights, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 4)
+    settings = bp.Settings(min_detection_confidence=0.0, min_presence_confidence=0.0, search="none")
+    tracker = bp.Tracker(random_weights, settings=settings)
+    alone = [tracker(picture.image, picture.time) for picture in read_media(clip)]
+    assert all(poses.present[0] for poses in alone)
+    sources = [str(clip), lambda: read_media(clip)]
+    events = list(bp.track_streams(sources, random_weights, settings=settings, slots=2))
+    for stream in range(2):
+        *tracked, ended = [event for event in events if event.stream == stream]
+        assert ended == Ended(stream, None)
+        assert [one.picture.index for one in tracked] == list(range(4))
+        for one, expected in zip(tracked, alone, strict=True):
+            jax.tree.map(np.testing.assert_array_equal, one.poses, expected)

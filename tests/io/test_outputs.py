@@ -127,7 +127,8 @@ class TestNames:
         os.mkfifo(tmp_path / "pipe")
         heard = []
         reader = threading.Thread(
-            target=lambda: heard.append((tmp_path / "pipe").read_text(encoding="utf-8"))
+            target=lambda: heard.append((tmp_path / "pipe").read_text(encoding="utf-8")),
+            daemon=True,
         )
         reader.start()
         write_text(tmp_path / "pipe", "hello")
@@ -312,20 +313,26 @@ def test_a_source_that_stalls_can_be_stopped(several, tmp_path, random_weights):
     out = tmp_path / "out"
     outputs = ["--output", out] if several else ["--json", tmp_path / "live.json"]
     words = ["track", pipe, "--weights", random_weights, "--search", "none", *outputs]
+    # People everywhere, so that more is written than a buffer holds back.
+    words += ["--min-detection-confidence", "0", "--min-presence-confidence", "0"]
     job = subprocess.Popen(
         [sys.executable, "-m", "blazepose_jax.cli", *map(str, words)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with open(pipe, "wb", buffering=0) as writer:
-        writer.write(clip.read_bytes()[:-200])
-        part = out if several else tmp_path
+    data = clip.read_bytes()[:-200]
+    # To read, too, and less than a pipe holds: neither opening nor writing waits for the job.
+    assert len(data) < 60_000
+    with open(os.open(pipe, os.O_RDWR), "wb", buffering=0) as writer:
+        writer.write(data)
+        part, sizes = out if several else tmp_path, [0] * 10
         for _ in range(600):
-            if any(path.name.startswith(".live.json") for path in part.glob(".*")):
+            assert job.poll() is None, job.communicate()[1]
+            sizes = [*sizes[1:], sum(path.stat().st_size for path in part.glob(".live.json*"))]
+            if 0 < sizes[0] == sizes[-1]:
                 break
             time.sleep(0.1)
-        time.sleep(2)
         job.send_signal(signal.SIGINT)
         _, err = job.communicate(timeout=60)
     assert job.returncode == 130, err
@@ -427,7 +434,9 @@ def test_pictures_that_cannot_be_written_are_said_first(tmp_path, capsys, random
 def test_an_overlay_into_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     heard = []
-    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe.mp4").read_bytes()))
+    reader = threading.Thread(
+        target=lambda: heard.append((tmp_path / "pipe.mp4").read_bytes()), daemon=True
+    )
     reader.start()
     write_clip(tmp_path / "pipe.mp4", 5)
     reader.join(10)

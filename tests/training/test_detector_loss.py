@@ -195,3 +195,21 @@ def test_whoever_is_ignored_is_so_while_a_part_of_them_is_in_the_picture():
     inside = np.linalg.norm(centers - middle, axis=-1) < 40
     assert inside.any()
     np.testing.assert_array_equal(crowd.scored, ~inside)
+
+
+def test_targets_fed_back_find_everybody_and_silence_finds_nobody():
+    targets = scene([PERSON, PERSON, NOBODY])
+    silent = jnp.full((len(targets.positive), 1), -9.0)
+    loud = jnp.where(targets.positive[:, None] > 0, 4.0, silent)
+    for logits, count in ((loud, 2), (silent, 0)):
+        found = scene_hits(
+            targets.values,
+            logits,
+            targets.points_crop,
+            targets.status,
+            jnp.float32(1),
+            side=SIDE,
+            config=DetectorConfig(),
+        )
+        assert found["people"] == 2
+        assert [int(found[name]) for name in ("found", "right", "detections")] == [count] * 3
