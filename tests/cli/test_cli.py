@@ -68,7 +68,7 @@ def test_usage_errors(capsys, words, message):
     [
         (["--decode", "refin"], "did you mean 'refine'"),
         (["--runtime", "litret"], "did you mean 'litert'"),
-        (["--max-people", "0"], "must be at least 1"),
+        (["--max-people", "0"], "must be a whole number, at least 1"),
         (["--min-detection-confidence", "1.5"], "must lie between 0 and 1"),
         (["--json", "missing/out.json"], "folder that does not exist"),
         (["--video", "."], "is a folder"),

@@ -73,7 +73,7 @@ def file_of(weights):
         path = weights / f"{name}-{part}.tflite"
         words = ["--output", str(path), "--part", part, "--backend", "litert"]
         # What the readers do to regressed points is compared.
-        words += ["--decode", "regression"]
+        words += ["--decode", "regression"] if part == "pose" else []
         assert main(["export", "--weights", str(weights / name), *words]) == 0
         return path
 

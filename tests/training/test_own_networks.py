@@ -18,6 +18,7 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.calibration import CalibrationSet
 from blazepose_jax.export.exported import export_onnx, export_saved_model
 from blazepose_jax.export.mediapipe_rows import ROWS, has_mediapipe_rows, to_mediapipe_rows
+from blazepose_jax.export.page import page_path
 from blazepose_jax.models import FIELDS, MODELS, LayerConfig, create_model
 from blazepose_jax.skeleton import COCO
 from blazepose_jax.structs import ROI
@@ -92,7 +93,7 @@ def test_own_head_is_an_output_of_the_tflite(trained, tmp_path):
     out = tmp_path / "contact.tflite"
     words = ["--weights", str(weights), "--experiment", str(file)]
     assert main(["export", *words, "--decode", "regression", "--output", str(out)]) == 0
-    assert "`contact` | 1 x 39 |" in out.with_suffix(".md").read_text()
+    assert "`contact` | 1 x 39 |" in page_path(out).read_text()
     crop = np.random.default_rng(1).uniform(size=(1, 64, 64, 3)).astype(np.float32)
     interpreter = Interpreter(model_path=str(out))
     run = interpreter.get_signature_runner("serving_default")
