@@ -24,7 +24,7 @@ from blazepose_jax.data.annotations import (
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.coco_file import JsonObject
 from blazepose_jax.data.coco_writer import annotation_row, box_row, category_row
-from blazepose_jax.data.encode_scenes import by_image
+from blazepose_jax.data.encode_scenes import boxes_by_image, by_image
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference.labelling import Labeller, label_picture, load_labeller
 from blazepose_jax.io.files import OutputFolder, write_text
@@ -135,9 +135,7 @@ def annotated_photographs(args: Namespace) -> Photographs:
     data = in_order(data, BLAZEPOSE.keypoints + more)
     folder = Path(args.images) if args.images else source if source.is_dir() else source.parent
     corrected = data_sets_of(data, args.correct)
-    people, others = by_image(data.people), dict[Path, list[np.ndarray]]()
-    for path, box in data.others:
-        others.setdefault(path, []).append(box)
+    people, others = by_image(data.people), boxes_by_image(data)
     return Photographs(people, data.names, folder, frozenset(ids), corrected, others)
 
 

@@ -41,6 +41,14 @@ def by_image(people: Iterable[Person]) -> dict[Path, list[Person]]:
     return found
 
 
+def boxes_by_image(data: Annotations) -> dict[Path, list[np.ndarray]]:
+    """(4,) xyxy boxes, px, of whom no more is known, by the photographs that show them."""
+    found: dict[Path, list[np.ndarray]] = {}
+    for image, box in data.others:
+        found.setdefault(image, []).append(box)
+    return found
+
+
 def encode_scenes(
     data: Annotations,
     scenes: Iterable[tuple[Path, list[Person]]],
@@ -66,9 +74,7 @@ def encode_scenes(
       person.
     """
     groups = groups or {}
-    boxes: dict[Path, list[np.ndarray]] = {}
-    for image, box in data.others:
-        boxes.setdefault(image, []).append(box)
+    boxes = boxes_by_image(data)
     for image, people in scenes:
         first, others = people[0], boxes.get(image, [])
         if len(people) + len(others) > MOST:

@@ -154,20 +154,25 @@ def test_a_teacher_needs_a_detector_of_the_same_input(random_weights, tmp_path):
         load_detector(str(tmp_path / "pose"), 128)
 
 
+def hits(targets, logits, **words):
+    """What is found where an answer has the targets' boxes and these (A, 1) logits."""
+    return scene_hits(
+        targets.values,
+        logits,
+        targets.points_crop,
+        targets.status,
+        jnp.float32(1),
+        side=SIDE,
+        config=DetectorConfig(**words),
+    )
+
+
 def test_whoever_is_found_again_is_found_falsely():
     """Detections that suppression leaves beside the best one of the same person."""
     targets = scene([PERSON, NOBODY, NOBODY])
     logits = scores_of(targets, [4.0, 0.0, 0.0])[:, None]
     for threshold, detections in ((0.3, 1), (2.0, int(min(targets.positive.sum(), 6)))):
-        found = scene_hits(
-            targets.values,
-            logits,
-            targets.points_crop,
-            targets.status,
-            jnp.float32(1),
-            side=SIDE,
-            config=DetectorConfig(nms_threshold=threshold),
-        )
+        found = hits(targets, logits, nms_threshold=threshold)
         assert (found["people"], found["found"], found["right"]) == (1, 1, 1)
         assert found["detections"] == detections
     assert detections > 1
@@ -202,14 +207,6 @@ def test_targets_fed_back_find_everybody_and_silence_finds_nobody():
     silent = jnp.full((len(targets.positive), 1), -9.0)
     loud = jnp.where(targets.positive[:, None] > 0, 4.0, silent)
     for logits, count in ((loud, 2), (silent, 0)):
-        found = scene_hits(
-            targets.values,
-            logits,
-            targets.points_crop,
-            targets.status,
-            jnp.float32(1),
-            side=SIDE,
-            config=DetectorConfig(),
-        )
+        found = hits(targets, logits)
         assert found["people"] == 2
         assert [int(found[name]) for name in ("found", "right", "detections")] == [count] * 3
