@@ -15,7 +15,7 @@ from blazepose_jax.io.files import write_text
 from blazepose_jax.io.json_files import read_json
 from blazepose_jax.models import FIELDS, LayerConfig, create_model
 from blazepose_jax.models.batch_norm import fold_batch_norm, unfold_batch_norm
-from blazepose_jax.skeleton import Skeleton
+from blazepose_jax.skeleton import ROI_POINTS, Skeleton
 from blazepose_jax.structs import Variables
 from blazepose_jax.weights import StoredNetwork, read_stored
 from blazepose_jax.weights.own import ExperimentFile
@@ -48,6 +48,15 @@ class Start:
     licence: str = ""
     fresh_rows: tuple[str, ...] = ()
     has_roi_points: bool = False
+
+    def knows_no(self, skeleton: Skeleton) -> np.ndarray:
+        """(K',) bool: rows of the network that learns which these weights do not predict.
+
+        Where there are no weights it is none, as nothing is ahead of anything.
+        """
+        names = skeleton.keypoints + skeleton.auxiliary
+        roi = () if self.has_roi_points or not self.weights else ROI_POINTS
+        return np.isin(names, self.fresh_rows + roi)
 
 
 def begin(

@@ -81,10 +81,10 @@ class Trainer:
             rule=o.rule,
             groups=o.groups,
         )
-        if self.task.skeleton is not None and start.fresh_rows:
-            names = self.task.skeleton.keypoints + self.task.skeleton.auxiliary
-            fresh = np.isin(names, start.fresh_rows)
-            self.optimizer = optax.chain(self.optimizer, scale_rows(fresh, o.fresh_rows))
+        if self.task.skeleton is not None:
+            fresh = start.knows_no(self.task.skeleton)
+            if fresh.any():
+                self.optimizer = optax.chain(self.optimizer, scale_rows(fresh, o.fresh_rows))
         check_batch_size(o.batch_size, jax.device_count(), o.accumulate)
         mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
         self.replicated = NamedSharding(mesh, PartitionSpec())

@@ -119,6 +119,18 @@ def test_known_points_are_the_released_nets_before_the_first_step(lite, astronau
     np.testing.assert_allclose(after.landmarks[:, chest, :2], trunk, atol=1e-2)
 
 
+def test_roi_points_that_only_the_teacher_brings_are_new_rows():
+    """The start has none, so that nothing is known of where to look next."""
+    net = BLAZEPOSE.with_roi_points()
+    none, all_roi = np.zeros(33 + len(net.auxiliary), bool), [33, 34]
+    assert Start("w", has_roi_points=True).knows_no(net).tolist() == none.tolist()
+    assert Start().knows_no(net).tolist() == none.tolist()
+    assert np.flatnonzero(Start("w").knows_no(net)).tolist() == all_roi
+    assert np.flatnonzero(Start("w", fresh_rows=("nose",)).knows_no(net)).tolist() == [0, *all_roi]
+    alone = dataclasses.replace(net, auxiliary=())
+    assert not Start("w").knows_no(alone).any()
+
+
 def test_rows_of_new_points_learn_faster():
     fresh = np.array([False, True, False])
     heads = {
