@@ -19,7 +19,7 @@ from blazepose_jax.cli.options import (
     locate_weights,
 )
 from blazepose_jax.cli.progress import progress
-from blazepose_jax.cli.track_outputs import Sink, naming, open_sinks
+from blazepose_jax.cli.track_outputs import Sink, open_sinks, write_frame
 from blazepose_jax.errors import BlazePoseError, Interrupted
 from blazepose_jax.inference.first_squares import DETECTOR
 from blazepose_jax.inference.part_model import PartFinder, PartModel
@@ -242,9 +242,7 @@ def track_media(
                 reason = error
                 continue
             parts = NO_PARTS if finder is None else finder(picture.image, poses)
-            for sink in sinks:
-                with naming(sink.path):
-                    sink.write(picture, poses, parts)
+            write_frame(sinks, picture, poses, parts)
             counts.frames += 1
             counts.occupied += bool(poses.present.any())
             counts.detector_runs = before.detector_runs + tracker.detector_runs

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,14 +72,37 @@ def open_sinks(args: Namespace, media: Media, tracker: Tracker) -> Iterator[list
         if args.mask:
             sinks.append(MaskSink(args.mask, tracker, media))
         yield sinks
-        while sinks:
-            with naming(sinks[0].path):
-                sinks[0].close()
-            sinks.pop(0)
+        for sink in list(sinks):
+            with outliving(sinks, sink), naming(sink.path):
+                sink.close()
+                sinks.remove(sink)
     finally:
         # Whatever could not be finished.
         for sink in sinks:
             sink.discard()
+
+
+def write_frame(sinks: list[Sink], picture: Picture, poses: Poses, parts: Parts) -> None:
+    """Append one frame to every output."""
+    for sink in list(sinks):
+        with outliving(sinks, sink), naming(sink.path):
+            sink.write(picture, poses, parts)
+
+
+@contextlib.contextmanager
+def outliving(sinks: list[Sink], sink: Sink) -> Iterator[None]:
+    """Leave an output out whose reader has gone, such as a pipe's, while there are others."""
+    try:
+        yield
+    except BrokenPipeError:
+        if sinks == [sink]:
+            raise
+        warnings.warn(
+            f"{sink.path}: whoever read it has stopped reading; the other outputs go on",
+            stacklevel=2,
+        )
+        sinks.remove(sink)
+        sink.discard()
 
 
 @contextlib.contextmanager

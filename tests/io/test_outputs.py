@@ -341,6 +341,21 @@ def test_a_source_that_stalls_can_be_stopped(several, tmp_path, random_weights):
     assert json.loads(found.read_text())["frames"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_an_output_whose_reader_has_gone_takes_no_other_with_it(tmp_path, capsys, random_weights):
+    write_clip(tmp_path / "clip.mp4", 5)
+    os.mkfifo(tmp_path / "pipe.json")
+    reader = subprocess.Popen(["head", "-c", "10", tmp_path / "pipe.json"], stdout=subprocess.PIPE)
+    words = ["track", tmp_path / "clip.mp4", "--weights", random_weights, "--search", "none"]
+    words += ["--min-detection-confidence", "0", "--min-presence-confidence", "0"]
+    words += ["--json", tmp_path / "pipe.json", "--csv", tmp_path / "o.csv"]
+    assert main([str(word) for word in words]) == 0
+    assert len(reader.communicate(timeout=10)[0]) == 10
+    assert "whoever read it has stopped reading; the other outputs go on" in capsys.readouterr().err
+    rows = (tmp_path / "o.csv").read_text().splitlines()
+    assert {row.split(",")[0] for row in rows[1:]} == set("01234")
+
+
 def test_a_failing_output_leaves_nothing_half_written(tmp_path, capsys, random_weights):
     write_clip(tmp_path / "clip.mp4", 3)
     (tmp_path / "out").mkdir()
