@@ -2,9 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from blazepose_jax.cli.data_label import SOURCES, TEACHER, label
+from blazepose_jax.cli.data_label import TEACHER, label
 from blazepose_jax.cli.data_prepare import DATA_SETS, FORMATS, prepare
 from blazepose_jax.cli.data_show import show
+from blazepose_jax.cli.label_sources import SOURCES
 from blazepose_jax.cli.options import add_overrides, add_runtime, names_help
 from blazepose_jax.cli.people_lists import add_people_lists
 from blazepose_jax.data.lsp import SPLITS

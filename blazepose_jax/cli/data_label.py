@@ -1,62 +1,32 @@
 """``blazepose data label``: what people did not label in photographs, by a trained net, once."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
-from blazepose_jax.cli.data_prepare import source_of
 from blazepose_jax.cli.label_journal import Journal
+from blazepose_jax.cli.label_sources import NO_FINDER, SOURCES, Photographs, content_hash
 from blazepose_jax.cli.options import locate
-from blazepose_jax.cli.people_lists import choose_people, whole_pictures
 from blazepose_jax.cli.progress import progress
-from blazepose_jax.data.annotations import (
-    Annotations,
-    Person,
-    describe_dropped,
-    labelled_by_hand,
-)
-from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.annotations import Person, TeacherLabels, labelled_by_hand
 from blazepose_jax.data.coco_file import JsonObject
 from blazepose_jax.data.coco_writer import annotation_row, box_row, category_row
-from blazepose_jax.data.encode_scenes import boxes_by_image, by_image
 from blazepose_jax.errors import BlazePoseError, check_name
+from blazepose_jax.geometry.boxes import iou
 from blazepose_jax.inference.labelling import Labeller, label_picture, load_labeller
 from blazepose_jax.io.files import OutputFolder, write_text
-from blazepose_jax.io.folders import list_pictures
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.io.images import read_image
 from blazepose_jax.skeleton import BLAZEPOSE
 
 TEACHER = "released-heavy"
-FORMAT = "blazepose_jax labels 1"
-NO_FINDER = "none"
-
-
-@dataclasses.dataclass(frozen=True)
-class Photographs:
-    """What is to be labelled.
-
-    Attributes:
-      people: by their photographs; nobody where nobody labelled a photograph.
-      names: of their keypoints: BlazePose's 33, then others of the source.
-      folder: that the photographs' names start in.
-      taken: ids of annotations that the source has, those of people left out among them.
-      corrected: data sets whose labels by hand give way to the teacher's.
-      others: (4,) xyxy boxes in px of whom no more is known, by photograph.
-    """
-
-    people: Mapping[Path, list[Person]]
-    names: tuple[str, ...]
-    folder: Path
-    taken: frozenset[str]
-    corrected: frozenset[str] = frozenset()
-    others: Mapping[Path, list[np.ndarray]] = dataclasses.field(default_factory=dict)
+FORMAT = "blazepose_jax labels 2"
+CLAIMS = 0.4  # IoU from which a box of whom no more is known is that of somebody who was found
 
 
 def label(args: Namespace) -> None:
@@ -116,83 +86,6 @@ def label(args: Namespace) -> None:
     )
 
 
-def annotated_photographs(args: Namespace) -> Photographs:
-    """Photographs with annotations in COCO's format, which are kept."""
-    source = source_of(args)
-    data = read_annotations(source, strict=args.strict, images=args.images)
-    ids = {person.label for person in data.people}
-    ids |= {str(i) for dropped in data.dropped.values() for i in dropped}
-    if data.dropped:
-        print(describe_dropped(data.dropped))
-    everybody, (data, said) = data, choose_people(data, args)
-    if args.finder != NO_FINDER:  # which would find whoever is left out, under another id
-        data, more_said = whole_pictures(data, everybody)
-        said += more_said
-    # Whom only a net has labelled so far is looked for anew.
-    data = dataclasses.replace(data, people=tuple(filter(labelled_by_hand, data.people)))
-    print("\n".join(said), end="\n" if said else "")
-    more = tuple(name for name in data.names if name not in BLAZEPOSE.keypoints)
-    data = in_order(data, BLAZEPOSE.keypoints + more)
-    folder = Path(args.images) if args.images else source if source.is_dir() else source.parent
-    corrected = data_sets_of(data, args.correct)
-    people, others = by_image(data.people), boxes_by_image(data)
-    return Photographs(people, data.names, folder, frozenset(ids), corrected, others)
-
-
-def data_sets_of(data: Annotations, listed: str | None) -> frozenset[str]:
-    """The data sets that ``--correct`` names.
-
-    Raises:
-      BlazePoseError: one that no photograph is of.
-    """
-    wanted = frozenset(filter(None, (listed or "").split(",")))
-    known = {person.data_set for person in data.people} - {""}
-    if unknown := wanted - known:
-        raise BlazePoseError(
-            f"--correct {sorted(unknown)[0]!r}: no photograph is of that data set; those of the"
-            f" file (key dataset of its images): {', '.join(sorted(known)) or 'none'}"
-        )
-    return wanted
-
-
-def in_order(data: Annotations, names: tuple[str, ...]) -> Annotations:
-    """Annotations with these keypoints, unlabelled where the data has none."""
-    rows = [data.names.index(name) if name in data.names else None for name in names]
-    here = np.array([row is not None for row in rows])
-    there = [row for row in rows if row is not None]
-
-    def widened(person: Person) -> Person:
-        points, flags = np.zeros((len(names), 2), np.float32), np.zeros(len(names), np.int32)
-        points[here], flags[here] = person.keypoints[there], person.visibility_flags[there]
-        return dataclasses.replace(person, keypoints=points, visibility_flags=flags)
-
-    people = tuple(map(widened, data.people))
-    return dataclasses.replace(data, names=names, people=people)
-
-
-def plain_photographs(args: Namespace) -> Photographs:
-    """A folder of pictures that nobody labelled."""
-    folder = source_of(args)
-    if not folder.is_dir():
-        raise BlazePoseError(f"source {str(folder)!r} is no folder: name one with photographs")
-    found: dict[Path, list[Person]] = {path: [] for path in list_pictures(folder)}
-    return Photographs(found, BLAZEPOSE.keypoints, folder, frozenset())
-
-
-def content_hash(photographs: Photographs) -> str:
-    """sha256 of the photographs' names and of the labels that they have."""
-    digest = hashlib.sha256()
-    for path, people in photographs.people.items():
-        digest.update(os.fsencode(path.name))
-        for person in people:
-            digest.update(f"{person.id} {person.data_set}".encode())
-            digest.update(np.asarray(person.keypoints, np.float32).tobytes())
-            digest.update(np.asarray(person.visibility_flags, np.int32).tobytes())
-        for box in photographs.others.get(path, []):
-            digest.update(np.asarray(box, np.float32).tobytes())
-    return digest.hexdigest()
-
-
 def label_all(labeller: Labeller, photographs: Photographs, journal: Journal) -> list[str]:
     """Label photographs, and append each to the journal.
 
@@ -222,8 +115,8 @@ def label_one(
         image = read_image(path)
     except BlazePoseError:
         return None
-    corrected = photographs.corrected
-    labels, others = label_picture(labeller, to_frame(image), people, photographs.names, corrected)
+    corrected, by_hand = photographs.corrected, list(filter(labelled_by_hand, people))
+    labels, others = label_picture(labeller, to_frame(image), by_hand, photographs.names, corrected)
     rows = [
         annotation_row(
             person.id,
@@ -231,14 +124,32 @@ def label_one(
             given_way(person) if found and person.data_set in corrected else person,
             found,
         )
-        for person, found in zip(people, labels, strict=True)
+        for person, found in zip(by_hand, labels, strict=True)
     ]
+    if labeller.finder is None:  # whom only a net has labelled so far is not looked for anew
+        by_net = [person for person in people if not labelled_by_hand(person)]
+        rows += [annotation_row(person.id, 0, person, person.teacher) for person in by_net]
     rows += [annotation_row(-1, 0, None, found) for found in others]
-    rows += [box_row(-1, 0, box) for box in photographs.others.get(path, [])]
+    boxes = unclaimed(photographs.others.get(path, []), others)
+    rows += [box_row(-1, 0, box) for box in boxes]
     height, width = image.shape[:2]
     data_set = people[0].data_set if people else ""
     size = {"width": width, "height": height, **({"dataset": data_set} if data_set else {})}
     return {**size, "annotations": rows}
+
+
+def unclaimed(boxes: list[np.ndarray], found: list[TeacherLabels]) -> list[np.ndarray]:
+    """Boxes of people without those of people who were found: each takes the one it fits best."""
+    left = list(boxes)
+    for labels in found:
+        points = labels.keypoints[labels.confidence > 0]
+        if not (left and len(points)):
+            continue
+        around = jnp.asarray(np.concatenate([points.min(0), points.max(0)]))
+        overlaps = np.asarray(iou(around, jnp.asarray(np.stack(left))))
+        if overlaps.max() >= CLAIMS:
+            left.pop(int(overlaps.argmax()))
+    return left
 
 
 def given_way(person: Person) -> Person:
@@ -264,22 +175,23 @@ def write_labels(
     following = max(
         [0, *numbers, *(p.id for people in photographs.people.values() for p in people)]
     )
-    others, boxes = 0, 0
+    hands = {p.id for people in photographs.people.values() for p in people if labelled_by_hand(p)}
+    new, boxes = 0, 0
     for number, row in enumerate(rows, 1):
         found = row.pop("annotations")
         images.append({"id": number, **row})
         assert isinstance(found, list)
         for annotation in found:
             if annotation["id"] < 0:
-                others += "teacher" in annotation
+                new += 1
                 boxes += "teacher" not in annotation
-                annotation["id"] = following + others + boxes
+                annotation["id"] = following + new
             annotations.append({**annotation, "image_id": number})
     file = {
         "info": made_by,
         "images": images,
         "annotations": annotations,
-        "categories": [category_row(photographs.names)],
+        "categories": [category_row(photographs.names, photographs.pairs)],
     }
     folder = OutputFolder(output)
     try:
@@ -287,7 +199,5 @@ def write_labels(
         folder.finish()
     finally:
         folder.discard()
-    return len(annotations) - others - boxes, others
-
-
-SOURCES = {"coco_keypoints": annotated_photographs, "photographs": plain_photographs}
+    by_hand = sum(annotation["id"] in hands for annotation in annotations)
+    return by_hand, len(annotations) - by_hand - boxes

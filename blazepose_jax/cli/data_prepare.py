@@ -26,7 +26,7 @@ from blazepose_jax.data.labels import Row
 from blazepose_jax.data.lsp import read_lsp, unpack
 from blazepose_jax.data.records import MAX_SIDE, write_records
 from blazepose_jax.data.rendered import rendered_rows
-from blazepose_jax.data.tfds_people import read_tfds
+from blazepose_jax.data.tfds_people import NOBODY, read_tfds
 from blazepose_jax.data.tfds_source import parse_mapping
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
@@ -124,9 +124,10 @@ def prepare_tfds(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared
     """People of any TFDS data set, whose features ``--mapping`` names."""
     mapping = parse_mapping(args.mapping)
     data = read_tfds(str(source_of(args)), args.split, mapping, skeleton, scratch)
-    if args.strict and data.dropped:
+    faults = {reason: ids for reason, ids in data.dropped.items() if reason != NOBODY}
+    if args.strict and faults:
         raise BlazePoseError(
-            f"{args.source}: {'; '.join(describe_dropped(data.dropped).splitlines())};"
+            f"{args.source}: {'; '.join(describe_dropped(faults).splitlines())};"
             " strict reading allows none to be dropped: repair the data or leave out --strict"
         )
     return annotated(args, skeleton, data)

@@ -30,7 +30,7 @@ def show(args: Namespace) -> None:
     check_outputs((args.output,), (config.data.records or None,))
     check_picture_name(Path(args.output))
     spec = spec_of(read_own_parts(args.name).network(config.model.name))
-    data, _ = open_readers(config.data, spec.kind)
+    data, _ = open_readers(config.data, spec.kind, keep=False)
     batch = data.batch(0, SHOWN, config.seed)
     keys = jax.random.split(jax.random.key(config.seed), SHOWN)
     path = Path(args.output)

@@ -1,6 +1,7 @@
 """Export reports: how far an export lies from JAX, as text and as plain data."""
 
 import dataclasses
+import math
 
 from blazepose_jax.cli.export_cost import PckCost
 from blazepose_jax.cli.export_formats import Export
@@ -50,8 +51,16 @@ def as_json(request: ExportRequest, export: Export) -> dict[str, object]:
                 "decode": network.graph.decode or None,
                 "bytes": len(network.data),
                 "operators": network.operators,
-                "differences": [dataclasses.asdict(row) for row in network.differences],
+                "differences": [_finite(dataclasses.asdict(row)) for row in network.differences],
             }
             for kind, network in export.networks.items()
         },
+    }
+
+
+def _finite(row: dict[str, object]) -> dict[str, object]:
+    """A row without what JSON does not know: None for a number that is not finite."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
     }

@@ -133,7 +133,8 @@ def windows(
     """
     maps, grid = jnp.asarray(maps), maps.shape[0]
     corner = jnp.clip(points_crop * grid - cells / 2, 0, grid - cells)
-    start = multiple * jnp.floor(corner / multiple + 0.5).astype(jnp.int32)
+    nearest = jnp.floor(corner / multiple + 0.5).astype(jnp.int32)
+    start = multiple * jnp.minimum(nearest, (grid - cells) // multiple)
 
     def cut(corner: jax.Array, one: jax.Array) -> jax.Array:
         return lax.dynamic_slice(one, (corner[1], corner[0]), (cells, cells))

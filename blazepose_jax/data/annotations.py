@@ -1,6 +1,7 @@
 """Annotated people."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -218,8 +219,10 @@ def roi_of_box(person: Person) -> ROI | None:
       person: the annotation.
 
     Returns:
-      ROI of numpy leaves; None where there is no box and the labelled points lie in one place.
+      ROI of numpy leaves; None where there is no box, and no labelled points or all in one place.
     """
+    if person.box_xyxy is None and not labelled_by_hand(person):
+        return None
     box = labelled_box(person) if person.box_xyxy is None else person.box_xyxy
     center, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
     if not side > 0:
@@ -229,6 +232,18 @@ def roi_of_box(person: Person) -> ROI | None:
         np.asarray(rois.MARGIN * side, np.float32),
         np.zeros((), np.float32),
     )
+
+
+def shown_box(box_xyxy: np.ndarray, size: Sequence[float] | np.ndarray) -> np.ndarray | None:
+    """(4,) float32 xyxy, px, as it is; None for one that shows nothing of the picture, or lies far.
+
+    Args:
+      box_xyxy: (4,) px.
+      size: width and height of the picture, px.
+    """
+    outside = (box_xyxy[2:] <= 0).any() or (box_xyxy[:2] >= np.asarray(size)).any()
+    far = np.abs(box_xyxy).max() > 3 * max(size)
+    return None if outside or far else box_xyxy.astype(np.float32)
 
 
 def size_of(person: Person) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blazepose_jax.data.annotations import Person, Reasons
+from blazepose_jax.data.annotations import Person, Reasons, shown_box
 from blazepose_jax.data.coco_file import Category, CocoFile, Entry, number_of
 from blazepose_jax.data.coco_pictures import Pictures, label_scale
 from blazepose_jax.data.coco_teacher import read_teacher
@@ -210,10 +210,7 @@ def _box_xyxy(entry: Entry, scale: tuple[float, float], size: tuple[int, int]) -
     if entry.box is None:
         return None
     x, y, width, height = entry.box
-    box = np.array([x, y, x + width, y + height]) * (*scale, *scale)
-    outside = (box[2:] <= 0).any() or (box[:2] >= size).any()
-    far = np.abs(box).max() > 3 * max(size)
-    return None if outside or far else box.astype(np.float32)
+    return shown_box(np.array([x, y, x + width, y + height]) * (*scale, *scale), size)
 
 
 def _flag_column(keypoints: object) -> list[float]:

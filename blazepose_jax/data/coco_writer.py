@@ -80,12 +80,21 @@ def _xywh(box: np.ndarray) -> np.ndarray:
     return np.array([*box[:2], *(box[2:] - box[:2])])
 
 
-def category_row(names: Sequence[str]) -> JsonObject:
+def category_row(
+    names: Sequence[str], pairs: tuple[tuple[str, str], ...] | None = None
+) -> JsonObject:
     """The category of people with these keypoints.
 
     Args:
       names: that begin with BlazePose's 33.
+      pairs: (left, right) of the others, where a file said so by ``flip_indices``.
     """
+    flips: JsonObject = {}
+    if pairs is not None:
+        known = {name for pair in BLAZEPOSE.left_right for name in pair}
+        own = [pair for pair in pairs if not known & set(pair)]
+        partner = {a: b for pair in (*BLAZEPOSE.left_right, *own) for a, b in (pair, pair[::-1])}
+        flips = {"flip_indices": [names.index(partner.get(name, name)) for name in names]}
     bones = [[names.index(a) + 1, names.index(b) + 1] for a, b in BLAZEPOSE.bones]
     return {
         "id": CATEGORY,
@@ -93,4 +102,5 @@ def category_row(names: Sequence[str]) -> JsonObject:
         "supercategory": "person",
         "keypoints": list(names),
         "skeleton": bones,
+        **flips,
     }

@@ -128,8 +128,9 @@ def _alignment_points(
     radius = roi.side / (2 * rois.MARGIN)
     if not is_body(skeleton):
         circle = np.asarray(rois.to_alignment(roi))[1]
-        up = keypoints[[names.index(name) for name in skeleton.up]]
-        middle = up.mean(0) if skeleton.roi == "points" else roi.center
+        middle = roi.center
+        if skeleton.roi == "points":
+            middle = keypoints[[names.index(name) for name in skeleton.up]].mean(0)
         return np.stack([roi.center, circle, middle, circle, middle]), status
     bodies = dict(zip(skeleton.body_names, skeleton.keypoints, strict=True))
     count = len(BLAZEPOSE.keypoints)

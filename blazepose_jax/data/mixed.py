@@ -9,7 +9,6 @@ import numpy as np
 from blazepose_jax.batches import PoseBatch, SceneBatch, TeacherBatch
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import Reader
-from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import Skeleton
 
@@ -43,6 +42,11 @@ class Mixed:
         """Name for messages."""
         return f"{self.real.name} with {self.share:.0%} rendered people"
 
+    @property
+    def size(self) -> int:
+        """As for ``Reader.size``."""
+        return self.real.size
+
     def __len__(self) -> int:
         """Number of real records."""
         return len(self.real)
@@ -55,18 +59,10 @@ class Mixed:
         """The batch of a step, whose last rows are rendered.
 
         Args: as for ``Reader.batch``.
-
-        Raises:
-          BlazePoseError: records and rendered people have different sizes, or one kind has
-            nobody in the batch.
         """
         rows = range(size) if rows is None else rows
-        drawn = round(self.share * len(rows))
-        if not 0 < drawn < len(rows):
-            raise BlazePoseError(
-                f"data.rendered is {self.share}, which is {drawn} of the {len(rows)} people of a"
-                " batch: give a share that leaves at least one of each kind, or a larger batch"
-            )
+        # At least one of each, also where a process or a look at the data takes few rows.
+        drawn = min(max(round(self.share * len(rows)), 1), len(rows) - 1)
         # Each kind counts its own, so that an epoch of either leaves nobody out.
         parts, place = size // len(rows), rows.start // len(rows)
 
@@ -76,12 +72,6 @@ class Mixed:
 
         real = draw(self.real, len(rows) - drawn)
         rendered = draw(self.rendered, drawn)
-        sides = real.pixels.shape[1], rendered.pixels.shape[1]
-        if sides[0] != sides[1]:
-            raise BlazePoseError(
-                f"records of {sides[0]} px and rendered people of {sides[1]} px do not mix: set "
-                f"data.size={sides[0]}"
-            )
         return jax.tree.map(
             lambda a, b: np.concatenate([np.asarray(a), np.asarray(b)]), *_alike(real, rendered)
         )

@@ -26,6 +26,11 @@ class Reader(Protocol):
         """Name for messages."""
         ...
 
+    @property
+    def size(self) -> int:
+        """R, px per side of a record."""
+        ...
+
     def __len__(self) -> int:
         """Number of records."""
         ...

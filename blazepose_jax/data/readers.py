@@ -8,7 +8,7 @@ import jax
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.protocols import HeldOut, Reader
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, render_all
-from blazepose_jax.data.resident import Resident, read_records
+from blazepose_jax.data.resident import read_records
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.io.json_files import read_json
 
@@ -69,19 +69,23 @@ def count_records(folder: str) -> int:
     return count if isinstance(count, int) else LARGE
 
 
-def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOut]:
+def open_readers(
+    config: DataConfig, kind: str = "pose", *, keep: bool = True
+) -> tuple[Reader, HeldOut]:
     """Open the data of an experiment.
 
     Args:
       config: what to read.
       kind: of the network, ``pose`` or ``detector``.
+      keep: render few people at once, as they come again and again; else only those of a batch.
 
     Returns:
       (training, validation).
 
     Raises:
       BlazePoseError: no such data, an unknown reader, a share outside of 0 to 1, records of the
-        other kind, or of other keypoints than the rendered people they are mixed with.
+        other kind, or of other keypoints or another size than the rendered people they are mixed
+        with.
     """
     check_name(config.reader, ("resident", "grain"), "data.reader")
     if not 0 <= config.rendered <= 1:
@@ -91,7 +95,7 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOu
     if config.trusted and config.reader == "grain":
         raise BlazePoseError("data.trusted needs data.reader=resident: grain draws from all alike")
     if config.rendered == 1 or not config.records:
-        return _open_rendered(config, kind)
+        return _open_rendered(config, kind, keep)
     learn, held_out = _open_records(config)
     if held_out.kind != kind:
         scenes = held_out.kind == "detector"
@@ -108,7 +112,12 @@ def open_readers(config: DataConfig, kind: str = "pose") -> tuple[Reader, HeldOu
             f"the records have {learn.skeleton.name} keypoints, rendered people have"
             " BlazePose's: set data.rendered=0"
         )
-    return Mixed(learn, rendered, config.rendered), held_out
+    if learn.size != rendered.size:
+        raise BlazePoseError(
+            f"records of {learn.size} px and rendered people of {rendered.size} px do not mix: set"
+            f" data.size={learn.size}"
+        )
+    return Mixed(learn, _kept(rendered) if keep else rendered, config.rendered), held_out
 
 
 def _open_records(config: DataConfig) -> tuple[Reader, HeldOut]:
@@ -126,18 +135,22 @@ def _open_records(config: DataConfig) -> tuple[Reader, HeldOut]:
     return dataclasses.replace(learn, trusted=config.trusted), held_out
 
 
-def _open_rendered(config: DataConfig, kind: str) -> tuple[Reader, HeldOut]:
+def _open_rendered(config: DataConfig, kind: str, keep: bool) -> tuple[Reader, HeldOut]:
     learn = _rendered(config, kind)
     if kind == "detector":
         return learn, RenderedScenes(config.held_out, config.size, HELD_OUT_SEED)
     held_out = Rendered(config.held_out, config.size, HELD_OUT_SEED)
-    keep = config.people <= KEPT and len(held_out)
-    return learn, render_all(held_out) if keep else held_out
+    if not keep or config.people > KEPT:
+        return learn, held_out
+    return _kept(learn), render_all(held_out) if len(held_out) else held_out
 
 
-def _rendered(config: DataConfig, kind: str) -> Rendered | RenderedScenes | Resident:
-    """Rendered people or scenes to learn from; few people, who come again and again, are kept."""
-    if kind == "detector":
-        return RenderedScenes(config.people, config.size)
-    learn = Rendered(config.people, config.size)
-    return render_all(learn) if config.people <= KEPT else learn
+def _rendered(config: DataConfig, kind: str) -> Rendered | RenderedScenes:
+    """Rendered people or scenes to learn from."""
+    scenes = kind == "detector"
+    return (RenderedScenes if scenes else Rendered)(config.people, config.size)
+
+
+def _kept(learn: Rendered | RenderedScenes) -> Reader:
+    """Few people, who come again and again, rendered once."""
+    return render_all(learn) if isinstance(learn, Rendered) and len(learn) <= KEPT else learn

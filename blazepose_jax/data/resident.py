@@ -40,6 +40,11 @@ class Resident:
         """As for ``Reader.kind``."""
         return kind_of(self.labels)
 
+    @property
+    def size(self) -> int:
+        """As for ``Reader.size``."""
+        return self.pixels.shape[1]
+
     def __len__(self) -> int:
         """Number of records."""
         return len(self.pixels)
@@ -57,20 +62,12 @@ class Resident:
         ``trusted`` the first rows are those of full weight, and they have epochs of their own.
 
         Args: as for ``Reader.batch``.
-
-        Raises:
-          BlazePoseError: ``trusted`` leaves one kind out of the batch.
         """
         places = np.asarray(range(size) if rows is None else rows)
         if not self.trusted:
             return self.take(_shuffled(np.arange(len(self)), step * size + places, (seed,)))
         full = self.labels["weight"] >= 1
         first = round(self.trusted * size)
-        if not 0 < first < size:
-            raise BlazePoseError(
-                f"data.trusted is {self.trusted}, which is {first} of the {size} people of a batch:"
-                " give a share that leaves at least one of each kind, or a larger batch"
-            )
         sure, unsure = places[places < first], places[places >= first] - first
         return self.take(
             np.concatenate(

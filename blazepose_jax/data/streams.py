@@ -64,6 +64,11 @@ class Stream:
         """Number of records."""
         return len(self._rows)
 
+    @property
+    def size(self) -> int:
+        """As for ``Reader.size``."""
+        return len(decode_jpeg(self._source[int(self._rows[0])]["image"]))
+
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> Batch:
         """The next batch.
 
@@ -96,8 +101,7 @@ class Stream:
             grain.MapDataset.source(_Picked(self._source, self._rows)).seed(seed).shuffle().repeat()
         )
         shard = picked[jax.process_index() :: jax.process_count()]
-        side = len(decode_jpeg(self._source[int(self._rows[0])]["image"]))
-        batches = shard.map(partial(_decode, size=side)).batch(size)
+        batches = shard.map(partial(_decode, size=self.size)).batch(size)
         iterator = iter(
             batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * size))
         )

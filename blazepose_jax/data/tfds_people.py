@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.data.annotations import Annotations, Person, Reasons
+from blazepose_jax.data.annotations import Annotations, Person, Reasons, shown_box
 from blazepose_jax.data.tfds_source import Mapping, feature_of, open_examples
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.io.images import has_orientation, picture_size
@@ -17,6 +17,8 @@ from blazepose_jax.skeleton import Skeleton
 FAR = 2.0
 # As far outside of a picture, in its longer sides, a point counts as unlabelled.
 REACH = 1.0
+# Why nobody is there; no fault of a set, whose examples may be padded to one number of people.
+NOBODY = "no labelled keypoint"
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png"}
 
 
@@ -198,10 +200,12 @@ class _Reader:
                     " units=normalised, from 0 to 1: leave that out if they are pixels"
                 )
             xy = xy * size
+        if not (status > 0).any():
+            return NOBODY
         reach = REACH * size.max()
         status = np.where(((xy < -reach) | (xy > size + reach)).any(1), 0, status)
         if not (status > 0).any():
-            return "no labelled keypoint"
+            return "every keypoint far outside of the picture"
         xy = np.where((status > 0)[:, None], xy, 0)
         return xy.astype(np.float32), status, None if box is None else self._box(box, size)
 
@@ -213,7 +217,7 @@ class _Reader:
         if is_feature or self._mapping.units == "normalised":
             box = box * np.tile(size, 2)
         valid = np.isfinite(box).all() and (box[2:] > box[:2]).all()
-        return box.astype(np.float32) if valid else None
+        return shown_box(box, size) if valid else None
 
     def _picture(self, number: int, image: bytes | np.ndarray) -> Path:
         """Write the picture of an example as TFDS would show it, without EXIF's orientation."""

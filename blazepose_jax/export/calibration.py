@@ -102,7 +102,7 @@ def read_calibration_set(
 
 def _whole_photographs(folder: str, pictures: str | None) -> CalibrationSet:
     """Each photograph once, whoever is in it."""
-    data = read_annotations(folder, evaluation=True, images=pictures)
+    data = read_annotations(folder, images=pictures)
     shown = {person.image: (person, NOWHERE) for person in data.people}
     calibrating, others = _halves(list(shown.values()))
     judged = (others or calibrating)[:PARITY_CROPS]

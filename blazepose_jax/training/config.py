@@ -177,6 +177,13 @@ def check_config(config: Config) -> None:
         value = attrgetter(name)(config)
         if not 0 <= value <= 1:
             raise BlazePoseError(f"{name} is {value}: it is a share, from 0 to 1")
+    for name in ("data.trusted", "data.rendered"):
+        share, size = attrgetter(name)(config), config.optimizer.batch_size
+        if 0 < share < 1 and not 0 < (first := round(share * size)) < size:
+            raise BlazePoseError(
+                f"{name} is {share}, which is {first} of the {size} people of a batch: give a share"
+                " that leaves at least one of each kind, or a larger batch"
+            )
     scale = config.augment.scale
     if not 0 <= (widest := scale * (WIDE_SCALE if config.augment.wide else 1)) < 1:
         raise BlazePoseError(

@@ -228,9 +228,10 @@ def layer_config(model: ModelConfig) -> LayerConfig:
     """The normalisation and compute type that an experiment names.
 
     Raises:
-      BlazePoseError: an unknown normalisation.
+      BlazePoseError: an unknown normalisation or convolution, or one for export alone.
     """
     check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
+    check_name(model.convolution, ("auto", "xla", "cpu", "gpu"), "model.convolution")
     return LayerConfig(
         "folded" if model.norm == "folded" else "batch",
         jnp.bfloat16 if model.bfloat16 else jnp.float32,

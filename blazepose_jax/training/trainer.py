@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from blazepose_jax.data.labels import Batch
@@ -159,6 +160,8 @@ class Trainer:
                 side=side,
                 experiment=self.own.file,
             )
+            if jax.process_count() > 1:  # each may have unfolded on records of its own
+                variables = multihost_utils.broadcast_one_to_all(variables)
         return self._everywhere(create_train_state(variables, self.optimizer))
 
     def _inputs(self, size: int = 32) -> Iterator[jax.Array]:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,11 @@ from blazepose_jax.weights.tflite import Convolution, read_tflite
 
 # In the .tflite files of blazepose export (export/description.py).
 EXPORT_DESCRIPTION = "blazepose.json"
+# What reading it from a damaged or foreign file raises.
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(KeyError, NotImplementedError, RuntimeError, ValueError),
+)
 MAX_DESCRIPTION, MAX_TEXT = 2**20, 2000  # bytes; characters of a source or licence
 # What Apache-2.0 wants said of changed files.
 CHANGES = (
@@ -231,8 +237,12 @@ def input_of(data: bytes) -> tuple[float, float] | None:
     """(mean, std) of grey levels that one of this package's exports states; None in others."""
     told = _description(data).get("input")
     values = [told.get(key) for key in ("mean", "std")] if isinstance(told, dict) else []
-    numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[1] > 0 else None
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    try:
+        mean, std = map(float, numbers)
+    except (OverflowError, ValueError):  # of more digits than a float takes; of other values
+        return None
+    return (mean, std) if math.isfinite(mean) and math.isfinite(std) and std > 0 else None
 
 
 def decode_of(data: bytes) -> str:
@@ -249,7 +259,7 @@ def _description(data: bytes) -> dict[str, Any]:
             if archive.getinfo(EXPORT_DESCRIPTION).file_size > MAX_DESCRIPTION:
                 return {}
             told = json.loads(archive.read(EXPORT_DESCRIPTION))
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, OSError, RuntimeError, ValueError):
+    except UNREADABLE:
         return {}
     return told if isinstance(told, dict) else {}
 

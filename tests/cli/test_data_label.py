@@ -1,5 +1,6 @@
 """``blazepose data label`` on real photographs, with Google's Full as its own teacher."""
 
+import dataclasses
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -9,11 +10,18 @@ import pytest
 from helpers import fails, shared
 from PIL import Image
 
-from blazepose_jax.cli import data_label
+from blazepose_jax.cli import data_label, label_sources
 from blazepose_jax.cli.main import main
+from blazepose_jax.data.annotations import Person, TeacherLabels
 from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.data.coco_writer import category_row
 from blazepose_jax.data.run_lengths import RunLengths, decode
 from blazepose_jax.skeleton import BLAZEPOSE
+from blazepose_jax.structs import ROI
+
+PERSON = Person(
+    1, Path("a.png"), np.zeros((33, 2), np.float32), np.zeros(33, np.int32), 100.0, "lspet"
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +91,13 @@ def test_everybody_is_labelled_and_a_stopped_run_goes_on(
         correct=None,
         finder="full",
     )
-    # Whom only a net labelled is nobody to keep.
-    relabelled = data_label.annotated_photographs(own)
-    assert [len(people) for people in relabelled.people.values()] == [1, 1]
     # Whoever is left out would be found again, under another id.
     (tmp_path / "test.txt").write_text(
         "".join(one.label for one in data.people if not (one.visibility_flags > 0).any())
     )
     for own.finder, count in (("full", 1), ("none", 2)):
         own.leave_out = str(tmp_path / "test.txt")
-        assert len(data_label.annotated_photographs(own).people) == count
+        assert len(label_sources.annotated_photographs(own).people) == count
     by_hand = [one for one in data.people if (one.visibility_flags > 0).any()]
     assert [one.id for one in by_hand] == [rows[0]["id"] for rows in chosen]
     for one, rows in zip(by_hand, chosen, strict=True):
@@ -167,6 +172,59 @@ def test_labels_of_a_poor_data_set_give_way(photographs, released, tmp_path, cap
         if flag > 0 and name != names[wrong]
     ]
     assert np.median(one.teacher.confidence[agreed]) == 1
+
+
+def labels_at(points: np.ndarray) -> TeacherLabels:
+    ones = np.ones(len(points), np.float32)
+    roi = ROI(points.mean(0), np.float32(100), np.float32(0))
+    return TeacherLabels(points, ones, ones, 0 * ones, np.zeros((len(points), 3)), roi, 0.9)
+
+
+def test_a_second_pass_and_boxes_of_who_is_found_now(tmp_path, monkeypatch):
+    """Nobody comes twice, and nobody whom a net had labelled is lost."""
+    Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
+    rng = np.random.default_rng(0)
+    found = (rng.uniform(0, 1, (33, 2)) * (40, 90) + (100, 50)).astype(np.float32)
+    by_net = dataclasses.replace(PERSON, id=7, image=tmp_path / "a.png", teacher=labels_at(found))
+    by_hand = dataclasses.replace(
+        PERSON, id=8, image=tmp_path / "a.png", visibility_flags=np.full(33, 2), keypoints=found
+    )
+    boxes = [np.array(b, np.float32) for b in ([98, 45, 145, 145], [90, 0, 300, 200])]
+    given = label_sources.Photographs(
+        {by_net.image: [by_net, by_hand]},
+        BLAZEPOSE.keypoints,
+        tmp_path,
+        frozenset("78"),
+        others={by_net.image: boxes},
+    )
+    looked_at = []
+
+    def look(labeller, frame, people, names, corrected):
+        looked_at.append([person.id for person in people])
+        others = [] if labeller.finder is None else [labels_at(found)]
+        return [None for _ in people], others
+
+    monkeypatch.setattr(data_label, "label_picture", look)
+    rows = {}
+    for finder in (None, "full"):
+        labeller = Namespace(finder=finder)
+        row = data_label.label_one(labeller, by_net.image, [by_net, by_hand], given)
+        assert row is not None
+        rows[finder] = [
+            (one["id"], "teacher" in one, one["num_keypoints"]) for one in row["annotations"]
+        ]
+    assert looked_at == [[8], [8]]
+    # Without a finder who was labelled by a net stays, and so do all boxes; with one they are found
+    # again, and of the boxes the crowd's alone is left.
+    assert rows[None] == [(8, False, 33), (7, True, 33), (-1, False, 0), (-1, False, 0)]
+    assert rows["full"] == [(8, False, 33), (-1, True, 33), (-1, False, 0)]
+
+
+def test_pairs_of_own_points_stay_pairs():
+    names = (*BLAZEPOSE.keypoints, "tip_1", "tip_2", "tail")
+    row = category_row(names, (("tip_1", "tip_2"), ("left_hip", "right_hip")))
+    assert row["flip_indices"] == [*BLAZEPOSE.flip[:33], 34, 33, 35]
+    assert "flip_indices" not in category_row(names)
 
 
 def test_pictures_that_nobody_labelled(photographs, released, tmp_path):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blazepose_jax.cli.data_label import Photographs, content_hash, label_all
+from blazepose_jax.cli.data_label import label_all
 from blazepose_jax.cli.label_journal import Journal
+from blazepose_jax.cli.label_sources import Photographs, content_hash
 from blazepose_jax.data.annotations import Person
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -74,6 +75,9 @@ def test_other_labels_are_other_work(tmp_path):
         dataclasses.replace(given, people={person.image: [moved]})
     )
     assert content_hash(given) != content_hash(dataclasses.replace(given, people={}))
+    for change in ({"eval_ok": True}, {"group": "film"}, {"area": 2.0}, {"box_xyxy": np.ones(4)}):
+        other = {person.image: [dataclasses.replace(person, **change)]}
+        assert content_hash(given) != content_hash(dataclasses.replace(given, people=other))
 
 
 def test_links_keep_their_names_and_what_is_broken_is_named(tmp_path, monkeypatch):

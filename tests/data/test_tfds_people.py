@@ -205,11 +205,18 @@ def test_one_line_for_each_mistake(pixels, normalised, tmp_path, capsys):
 
 
 def test_strict_reading_drops_nobody(tmp_path, capsys):
+    """But for examples that are padded to one number of people."""
     points = standing(60)[:, :2].astype(np.float32)
-    rows = [{"image": PICTURE, "points": points * seen} for seen in (1, 0)]
-    source = write_set(tmp_path / "set", {"image": image(), "points": tensor(17, 2)}, rows)
-    assert prepare(source, "image=image,keypoints=points", tmp_path / "records") == 0
+    padded = [{"image": PICTURE, "points": points * seen} for seen in (1, 0)]
+    features = {"image": image(), "points": tensor(17, 2)}
+    source = write_set(tmp_path / "padded", features, padded)
+    assert prepare(source, "image=image,keypoints=points", tmp_path / "ok", "--strict") == 0
     assert "1 dropped, no labelled keypoint: 2" in capsys.readouterr().out
+    rows = [{"image": PICTURE, "points": points + far} for far in (0, 10_000)]
+    source = write_set(tmp_path / "set", features, rows)
+    assert prepare(source, "image=image,keypoints=points", tmp_path / "records") == 0
+    dropped = "1 dropped, every keypoint far outside of the picture: 2"
+    assert dropped in capsys.readouterr().out
     assert prepare(source, "image=image,keypoints=points", tmp_path / "strict", "--strict") == 2
     assert "strict reading allows none" in capsys.readouterr().err
     assert not (tmp_path / "strict").exists()
@@ -237,14 +244,16 @@ def test_reading_needs_no_tensorflow(pixels, tmp_path):
 
 
 def test_whoever_is_dropped_is_no_background_where_there_is_a_box(tmp_path):
-    points = np.stack([standing(60), np.zeros((17, 3))]).astype(np.float32)
-    boxes = np.array([[40, 20, 40, 160], [130, 20, 40, 150]], np.float32)
-    rows = [{"photo": PICTURE, "points": points, "box": boxes}]
-    features = {"photo": image(), "points": tensor(2, 17, 3), "box": tensor(2, 4)}
+    nobody = np.zeros((17, 3))
+    points = np.stack([standing(60), nobody, nobody]).astype(np.float32)
+    # The last shows nothing of the picture.
+    boxes = [[40, 20, 40, 160], [130, 20, 40, 150], [-50, -50, 40, 40]]
+    rows = [{"photo": PICTURE, "points": points, "box": np.array(boxes, np.float32)}]
+    features = {"photo": image(), "points": tensor(3, 17, 3), "box": tensor(3, 4)}
     folder = write_set(tmp_path / "set", features, rows)
     mapping = parse_mapping("image=photo,keypoints=points,box=box,box_form=xywh")
     data = read_tfds(str(folder), "train", mapping, COCO, tmp_path)
-    assert data.dropped == {"no labelled keypoint": ["1.2"]}
+    assert data.dropped == {"no labelled keypoint": ["1.2", "1.3"]}
     ((path, box),) = data.others
     assert path == data.people[0].image
     np.testing.assert_array_equal(box, [130, 20, 170, 170])
