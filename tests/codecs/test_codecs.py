@@ -189,6 +189,17 @@ def test_soft_argmax_of_windows_is_that_of_the_whole_maps(grid):
     np.testing.assert_allclose(soft_argmax_of(points, maps), points + steps, atol=2e-6)
 
 
+@pytest.mark.parametrize("grid", [15, 25, 33])
+def test_soft_argmax_near_the_border_of_a_map_of_odd_cells(grid):
+    """The last window begins before the last cell that fits, as windows begin at even cells."""
+    peaks = np.array([[grid - 4.0, grid / 2], [grid / 2, grid - 4.0]])
+    rows, columns = np.mgrid[:grid, :grid]
+    apart = (columns[..., None] - peaks[:, 0]) ** 2 + (rows[..., None] - peaks[:, 1]) ** 2
+    maps = jnp.asarray(8 * np.exp(-apart / 4) - 4)
+    found = soft_argmax_of(jnp.asarray(peaks / grid), maps) * grid
+    assert np.linalg.norm(found - peaks, axis=-1).max() < 0.5
+
+
 def test_soft_argmax_stays_where_the_map_says_nothing():
     points = jnp.array([[0.4, 0.6], [-0.1, 0.5], [1.6, 0.2]])
     silent = jnp.full((64, 64, 3), -4.0)  # 0.02

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from blazepose_jax.cli.main import main
+from blazepose_jax.data.annotations import Person, roi_of_box
 from blazepose_jax.data.records import open_records
 from blazepose_jax.data.rendered import Rendered
 from blazepose_jax.skeleton import BLAZEPOSE
@@ -82,6 +83,16 @@ def test_boxes_do_where_there_is_no_centre(legs, tmp_path):
         top = middle - [0, max(width, height) / 2]
         points = scenes.labels["points"][i, 0]
         np.testing.assert_allclose(points[[0, 1, 4]], [middle, top, middle], atol=0.05)
+
+
+def test_boxes_do_where_the_file_lacks_points(legs, tmp_path):
+    """Also those that an own set calls its centre or up points; and of whom a net alone knows."""
+    described = {**SET, "keypoints": ["mane", *NAMES], "up": ["mane"], "roi": "box"}
+    (legs / "mane.json").write_text(json.dumps(described))
+    scenes = prepared(legs, tmp_path / "scenes", "mane.json", "--scenes")
+    assert (scenes.labels["kinds"][:, 0] == 1).all()
+    nobody = Person(1, legs / "0.jpg", np.zeros((6, 2)), np.zeros(6, int), 0.0, "")
+    assert roi_of_box(nobody) is None
 
 
 @pytest.mark.long

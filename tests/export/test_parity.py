@@ -1,9 +1,12 @@
 """The parity report's own eyes: what it must see."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import scattered_pose_net
 
+from blazepose_jax.cli.export_report import _finite
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.export.graph import make_graph
 from blazepose_jax.export.parity import Z_ALLOWANCE, compare
@@ -55,6 +58,7 @@ def test_a_nan_is_infinitely_far(graph, name):
     row = found(graph, broken)[name]
     assert row.largest == np.inf
     assert not row.mean <= row.allowed
+    assert _finite(dataclasses.asdict(row))["largest"] is None  # JSON knows no infinity
 
 
 def test_boxes_are_seen_where_nobody_is():

@@ -1,6 +1,8 @@
 """Files that LiteRT runs, without the outputs that nobody asks for."""
 
 import dataclasses
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -177,3 +179,20 @@ def test_grey_levels_become_inputs_as_the_architecture_says(monkeypatch):
     exported = metadata.describe(to_native_tflite(net), graph)
     assert input_of(exported) == (127.5, 127.5)
     assert input_of(google_file("pose_landmark_lite").read_bytes()) is None
+
+
+@pytest.mark.parametrize("mean", ["true", "1" + 400 * "0", "NaN", '"1"', "null"])
+def test_a_description_that_is_none_says_nothing(mean):
+    told = f'{{"input": {{"mean": {mean}, "std": 1}}}}'
+    assert input_of(zipped(told)) is None
+    whole = zipped('{"input": {"mean": 0, "std": 2}}', zipfile.ZIP_DEFLATED)
+    assert input_of(whole) == (0, 2)
+    place = whole.index(b"blazepose.json") + len("blazepose.json")
+    assert input_of(whole[:place] + b"\xff\xff" + whole[place + 2 :]) is None
+
+
+def zipped(text: str, method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("blazepose.json", text)
+    return file.getvalue()
