@@ -280,6 +280,8 @@ def test_lists_of_people(random_weights, tmp_path, capsys):
 
     assert "lists 1 people whom the data lacks: 77; list ids" in refused("--only", "5\n77\n")
     assert "nobody is left of 6 people" in refused("--leave-out", "1\n2\n3\n4\n5\n6\n")
+    said = refused("--leave-out", "20001\n20002\n")
+    assert "lists 2 people to leave out (20001, ...), and the data has none of them: list" in said
     for option in ("--only", "--leave-out"):
         assert "lists nobody: write one annotation id a line" in refused(option, "# none\n")
         assert "cannot be read" in fails(capsys, *words, option, tmp_path / "gone.txt")
