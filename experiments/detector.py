@@ -1,4 +1,4 @@
-"""The paper's person detector from scratch, and Google's fine-tuned to put the right person first.
+r"""Google's detector from scratch, and as released, fine-tuned to put the right person first.
 
 Commands:
 
@@ -6,8 +6,10 @@ Commands:
     blazepose data label coco_keypoints --source DIR --leave-out held_out.txt --output labelled
     blazepose data prepare coco_keypoints --scenes --size 256 --source labelled --images DIR \
         --output records/scenes
-    blazepose train detector data.records=records/scenes data.rendered=0.5 --workdir runs/detector
-    blazepose train detector:released --init released-full --workdir runs/detector_released
+    blazepose train detector data.records=records/scenes data.rendered=0.5 \
+        --workdir runs/detector_photographs
+    blazepose train detector:released --init released-full --workdir runs/detector_released \
+        optimizer.steps=1500
 
 Data: endless rendered scenes of up to three people; photographs in COCO's format with
 ``data.records``, in which a teacher has labelled everybody (``data label``), or bystanders would be

@@ -1,4 +1,4 @@
-"""Google's Lite or Full, unfolded and fine-tuned on real people, on any set of keypoints.
+r"""Google's Lite or Full, unfolded and fine-tuned on real people, on any set of keypoints.
 
 The net that a run begins with answers for what nobody labelled; ``teacher.weights=OTHER`` takes a
 better one. Steps, rates and augmentation suit the number of people (``SIZES``).
@@ -11,7 +11,8 @@ Commands, the same for ``full``:
     blazepose evaluate --weights runs/finetune_lite/weights --data TEST
 
 Data: photographs of people in COCO's format; of LSP without the 500 people of
-``experiments/lsp_held_out.txt`` (``--leave-out``), who judge.
+``experiments/lsp_held_out.txt`` (``--leave-out``), who judge: ids of a COCO file of LSP, which
+docs/experiments.md describes; ``data prepare lsp`` numbers people otherwise.
 
 Results:
 

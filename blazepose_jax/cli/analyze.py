@@ -1,6 +1,5 @@
 """``blazepose analyze``: a video, or the points of one, to angles, repetitions and a figure."""
 
-import dataclasses
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_filters(parser)
     add_weights(parser)
     add_tracking(parser)
-    parser.set_defaults(mask=None)
+    parser.set_defaults(mask=None, world=True)
 
 
 def add_filters(parser: ArgumentParser) -> None:
@@ -207,7 +206,7 @@ def track(args: Namespace, how: Measuring) -> tuple[Recording, bool]:
     tracker = Tracker(
         args.weights,
         args.detector,
-        settings=dataclasses.replace(settings_of(args, is_sequence=True), world=True),
+        settings=settings_of(args, is_sequence=True),
         runtime=args.runtime,
         experiment=experiment_of(args),
     )

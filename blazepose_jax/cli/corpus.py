@@ -19,7 +19,7 @@ from blazepose_jax.cli.options import (
     experiment_of,
     locate_weights,
 )
-from blazepose_jax.cli.track import add_tracking, settings_of
+from blazepose_jax.cli.track import add_tracking, add_world, settings_of
 from blazepose_jax.cli.track_many import FORMATS
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.inference.settings import Settings
@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--formats",
         default="json",
         metavar="NAMES",
-        help=f"{', '.join(FORMATS)}, or both (default: json)",
+        help=f"{', '.join(FORMATS)} or {','.join(FORMATS)} (default: json)",
     )
     parser.add_argument(
         "--workers",
@@ -61,6 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of LiteRT in each worker (default: this machine's cores, shared by the workers)",
     )
     add_weights(parser)
+    add_world(parser)
     add_tracking(parser)
     parser.set_defaults(mask=None)
 

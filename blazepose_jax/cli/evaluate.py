@@ -104,7 +104,7 @@ def run(args: Namespace) -> None:
     rows = {
         "data": Path(args.data).name,
         "model": engine.model,
-        "decode": args.decode,
+        "decode": engine.decode,
         "flip": args.flip,
         "roi": args.roi,
         "search": args.search if args.roi == "detector" else None,

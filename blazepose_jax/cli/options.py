@@ -111,12 +111,13 @@ def experiment_of(args: Namespace) -> ExperimentFile | None:
     return ExperimentFile(Path(args.experiment), args.changed_experiment)
 
 
-def add_decode(parser: ArgumentParser, default: str | None = None) -> None:
-    """``--decode NAME``; None leaves the choice to the command."""
-    best = ", ".join(f"{name} for {kind}" for kind, name in BEST.items())
+def add_decode(parser: ArgumentParser, kind: str | None = None) -> None:
+    """``--decode NAME``, of a command for one kind of ``BEST``; None where it takes both."""
+    both = ", ".join(f"{name} for {one}" for one, name in BEST.items())
+    best = both if kind is None else BEST[kind]
     parser.add_argument(
         "--decode",
-        default=default,
+        default=kind,
         metavar="NAME",
         help=f"{names_help(DECODES)} (default: {best}, regression without heatmaps)",
     )

@@ -35,13 +35,13 @@ def choose_people(data: Annotations, args: Namespace) -> tuple[Annotations, list
 
     Raises:
       BlazePoseError: a file that cannot be read or lists nobody, an id of ``--only`` that the data
-        lacks, or nobody is left.
+        lacks, a list for ``--leave-out`` of which the data has no id, or nobody is left.
     """
     chosen, said = data, []
+    known = {label_of(person) for person in data.people}
+    known |= {str(i) for ids in data.dropped.values() for i in ids}
     if args.only:
         wanted = read_ids(args.only)
-        known = {label_of(person) for person in data.people}
-        known |= {str(i) for ids in data.dropped.values() for i in ids}
         if unknown := [label for label in wanted if label not in known]:
             raise BlazePoseError(
                 f"{args.only} lists {len(unknown)} people whom the data lacks:"
@@ -51,7 +51,14 @@ def choose_people(data: Annotations, args: Namespace) -> tuple[Annotations, list
         chosen = _filtered(chosen, set(wanted).__contains__)
         said.append(f"{len(chosen.people)} of {len(data.people)} people, those of {args.only}")
     if args.leave_out:
-        unwanted, before = set(read_ids(args.leave_out)), len(chosen.people)
+        ids, before = read_ids(args.leave_out), len(chosen.people)
+        unwanted = set(ids)
+        # Part of a set lacks some of a list; data that lack all of it are numbered otherwise.
+        if not unwanted & known:
+            raise BlazePoseError(
+                f"{args.leave_out} lists {len(ids)} people to leave out ({ids[0]}, ...), and the"
+                " data has none of them: list ids of its annotations, or do without --leave-out"
+            )
         chosen = _filtered(chosen, lambda label: label not in unwanted)
         count = before - len(chosen.people)
         said.append(f"{count} of {before} people left out, by {args.leave_out}")

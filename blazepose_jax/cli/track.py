@@ -75,6 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write all points as CSV")
     parser.add_argument("--video", metavar="FILE", help="write the skeletons drawn over the input")
     parser.add_argument("--mask", metavar="DIR", help="write a mask per frame as PNG")
+    add_world(parser)
     add_tracking(parser)
     add_parts(parser)
     parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds to begin at")
@@ -84,9 +85,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def add_tracking(parser: ArgumentParser) -> None:
-    """The options of whom to track, and how."""
+def add_world(parser: ArgumentParser) -> None:
+    """``--world``, of commands that write points."""
     parser.add_argument("--world", action="store_true", help="add world landmarks in metres")
+
+
+def add_tracking(parser: ArgumentParser) -> None:
+    """The options of whom to track, and how; ``settings_of`` reads ``mask`` and ``world``, too."""
     add_runtime(parser)
     add_precision(parser)
     parser.add_argument(

@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--formats",
         default="json",
         metavar="NAMES",
-        help=f"of --output: {', '.join(FORMATS)}, or both (default: json)",
+        help=f"of --output: {', '.join(FORMATS)} or {','.join(FORMATS)} (default: json)",
     )
     parser.add_argument(
         "--slots",

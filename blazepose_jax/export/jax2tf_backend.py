@@ -94,7 +94,8 @@ def _module(tf: ModuleType, graph: Graph) -> Any:
         from jax.experimental import jax2tf
     except ImportError as error:
         raise BlazePoseError(
-            f"jax {jax.__version__} has no jax2tf: install {WORKING_PAIR}, or use --backend litert"
+            f"jax {jax.__version__} has no jax2tf: install {WORKING_PAIR}, or export with"
+            " --backend litert"
         ) from error
     function = jax2tf.convert(graph.call, with_gradient=False)
 
@@ -129,8 +130,8 @@ def _tensorflow() -> ModuleType:
         import tensorflow as tf
     except ImportError as error:
         raise BlazePoseError(
-            "the jax2tf backend needs TensorFlow: pip install 'blazepose_jax[export]', or use "
-            "--backend litert"
+            "the jax2tf backend needs TensorFlow: pip install 'blazepose_jax[export]', or export"
+            " with --backend litert"
         ) from error
     return tf
 
@@ -141,5 +142,5 @@ def _explained(tf: ModuleType, error: Exception) -> BlazePoseError:
     )
     return BlazePoseError(
         f"tensorflow {tf.__version__} cannot convert what jax {jax.__version__} writes "
-        f"({reason[:200]}): install {WORKING_PAIR}, or use --backend litert"
+        f"({reason[:200]}): install {WORKING_PAIR}, or export with --backend litert"
     )

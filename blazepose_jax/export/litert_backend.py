@@ -52,7 +52,7 @@ def convert(graph: Graph) -> bytes:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BlazePoseError(
             f"litert-converter {importlib.metadata.version('litert-converter')} refuses what jax "
-            f"{jax.__version__} writes ({reason[:200]}): use --backend jax2tf"
+            f"{jax.__version__} writes ({reason[:200]}): export with --backend jax2tf"
         ) from error
 
 
@@ -65,12 +65,12 @@ def _converter() -> tuple[ModuleType, ModuleType, ModuleType, ModuleType]:
         from litert_converter.mlir.dialects import stablehlo
     except ImportError as error:
         raise BlazePoseError(
-            "the litert backend needs litert-converter: pip install 'blazepose_jax[export]', or use"
-            " --backend jax2tf"
+            "the litert backend needs litert-converter: pip install 'blazepose_jax[export]', or"
+            " export with --backend jax2tf"
         ) from error
     if not version.startswith(WORKING_VERSION):
         raise BlazePoseError(
             f"litert-converter is {version}: this version knows {WORKING_VERSION}; install "
-            f"litert-converter=={WORKING_VERSION}.0, or use --backend jax2tf"
+            f"litert-converter=={WORKING_VERSION}.0, or export with --backend jax2tf"
         )
     return api, ir, stablehlo, passmanager

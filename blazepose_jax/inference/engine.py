@@ -39,6 +39,11 @@ class Engine(Protocol):
         """The detector; an error where the weights hold none."""
         ...
 
+    @property
+    def decode(self) -> str:
+        """How tensors become points: what the settings' ``decode`` means for the pose net."""
+        ...
+
     def step(
         self,
         state: TrackState,

@@ -1,5 +1,9 @@
 """The engine of JAX."""
 
+import jax
+import jax.numpy as jnp
+
+from blazepose_jax.codecs.landmarks import resolve
 from blazepose_jax.inference import pipeline
 from blazepose_jax.inference.requirements import required, required_skeleton, warn_of_flip
 from blazepose_jax.inference.settings import Settings
@@ -49,6 +53,13 @@ class JaxEngine:
     def detector(self) -> Network:
         """The detector; an error where the weights hold none."""
         return required(self._detector, "detector")
+
+    @property
+    def decode(self) -> str:
+        """How tensors become points: what the settings' ``decode`` means for the pose net."""
+        crops = jax.ShapeDtypeStruct((1, self.pose.side, self.pose.side, 3), jnp.float32)
+        outputs = jax.eval_shape(lambda images: self.pose(images), crops)
+        return resolve(self._settings.decode, outputs.heatmap is not None)
 
     def step(
         self,

@@ -121,6 +121,13 @@ class LiteRTEngine:
         """The detector; an error where the weights hold none."""
         return required(self._detector, "detector")
 
+    @property
+    def decode(self) -> str:
+        """How tensors become points: what the settings' ``decode`` means for the pose net."""
+        side = self._pose.side
+        outputs = self._pose(np.zeros((1, side, side, 3), np.float32))
+        return landmarks.resolve(self._settings.decode, outputs.heatmap is not None)
+
     def step(
         self,
         state: TrackState,

@@ -237,6 +237,8 @@ def test_other_files_are_refused(tmp_path, capsys):
     picture = tmp_path / "one.png"
     Image.new("RGB", (64, 64)).save(picture)
     assert "is a picture: analysis is of videos" in fails(capsys, "analyze", picture)
+    # Metres are measured anyway.
+    assert "does not know '--world'" in fails(capsys, "analyze", picture, "--world")
 
 
 def test_squats_of_a_real_person(released, tmp_path, capsys):

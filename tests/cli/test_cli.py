@@ -105,6 +105,21 @@ def test_the_filters_constants_are_options():
     assert settings_of(args, False).decode == "stills"
 
 
+def test_commands_offer_what_they_read():
+    args = build_parsers("track")[0].parse_args(["track", "x"])
+    assert not settings_of(args, True).world
+    # Which measures in space whenever it can.
+    assert settings_of(build_parsers("analyze")[0].parse_args(["analyze", "x"]), True).world
+    for command, shown in [
+        ("track", "json, csv or json,csv"),
+        ("track", "heatmap for video, peaks for stills, regression without"),
+        ("evaluate", "(default: peaks, regression without heatmaps)"),
+    ]:
+        called = build_parsers(command)[1]
+        assert called is not None
+        assert shown in " ".join(called.format_help().split())
+
+
 def test_help_lists_the_commands_without_importing_them(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

@@ -271,7 +271,8 @@ def test_lists_of_people(random_weights, tmp_path, capsys):
     words = ["evaluate", "--weights", random_weights, "--data", folder]
     command = [*words, *both, "--json", tmp_path / "e.json"]
     assert main([str(word) for word in command]) == 0
-    assert json.loads((tmp_path / "e.json").read_text())["people"] == 1
+    rows = json.loads((tmp_path / "e.json").read_text())
+    assert (rows["people"], rows["decode"]) == (1, "regression")  # the net has no heatmaps
     assert "1 of 2 people left out" in capsys.readouterr().out
 
     def refused(option, text):
@@ -280,6 +281,8 @@ def test_lists_of_people(random_weights, tmp_path, capsys):
 
     assert "lists 1 people whom the data lacks: 77; list ids" in refused("--only", "5\n77\n")
     assert "nobody is left of 6 people" in refused("--leave-out", "1\n2\n3\n4\n5\n6\n")
+    said = refused("--leave-out", "20001\n20002\n")
+    assert "lists 2 people to leave out (20001, ...), and the data has none of them: list" in said
     for option in ("--only", "--leave-out"):
         assert "lists nobody: write one annotation id a line" in refused(option, "# none\n")
         assert "cannot be read" in fails(capsys, *words, option, tmp_path / "gone.txt")

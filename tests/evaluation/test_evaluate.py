@@ -170,6 +170,7 @@ def test_googles_full_on_real_photographs(capsys, released, tmp_path, options, p
         == 0
     )
     rows = json.loads(out.read_text(encoding="utf-8"))
+    assert rows["decode"] == (options[1] if "--decode" in options else "peaks")
     assert rows["pck@0.2"] == pytest.approx(pck, abs=0.5)
     assert pck - 25 < rows["pck@0.1"] < pck - 10
     assert rows["people"] == 150

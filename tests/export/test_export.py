@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import sys
 import zipfile
 from collections import Counter
 
@@ -29,6 +30,7 @@ from blazepose_jax.export import (
     calibration,
     flatbuffer,
     jax2tf_backend,
+    litert_backend,
     metadata,
     parity,
     quantize,
@@ -485,10 +487,19 @@ def test_a_pair_that_cannot_work_is_named(net):
     )
     if jax.__version_info__ < (0, 10, 1):
         pytest.skip("this jax writes what TensorFlow reads")
-    with pytest.raises(
-        BlazePoseError, match=r"jax 0\.10\.2 with tensorflow 2\.21\.0, or use --backend litert"
-    ):
+    pair = r"jax 0\.10\.2 with tensorflow 2\.21\.0"
+    with pytest.raises(BlazePoseError, match=f"{pair}, or export with --backend litert"):
         jax2tf_backend.convert(broken)
+
+
+def test_a_missing_converter_is_named_for_commands_without_backends(net, monkeypatch):
+    remedy = r"pip install 'blazepose_jax\[export\]', or export with --backend "
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(BlazePoseError, match=f"{remedy}litert"):
+        jax2tf_backend.convert(make_graph(net))
+    monkeypatch.setitem(sys.modules, "litert_converter.mlir._mlir_libs.converter_api_ext", None)
+    with pytest.raises(BlazePoseError, match=f"{remedy}jax2tf"):
+        litert_backend.convert(make_graph(net))
 
 
 @pytest.fixture(scope="module")

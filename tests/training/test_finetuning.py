@@ -239,7 +239,7 @@ def targets(points):
 
 
 @jax.jit
-def distilled(outputs, teacher_outputs, goal, trust=jnp.ones((1, 39))):  # noqa: B008
+def distilled(outputs, teacher_outputs, goal, trust=None):
     return distillation_losses(
         outputs,
         teacher_outputs,
@@ -247,7 +247,7 @@ def distilled(outputs, teacher_outputs, goal, trust=jnp.ones((1, 39))):  # noqa:
         fields=FIELDS,
         side=128,
         weight=jnp.ones(1),
-        trust=trust,
+        trust=jnp.ones((1, 39)) if trust is None else trust,
         taught=np.ones(39, bool),
         config=TeacherConfig(),
     )

@@ -82,7 +82,7 @@ def test_own_weights_track_and_evaluate(trained, photo, tmp_path, capsys):
     assert len(frame["people"][0]["keypoints"]) == 33
     data = write_folder(tmp_path / "people", [person(1), person(2)])
     assert main(["evaluate", *words, "--data", str(data)]) == 0
-    assert "contact, decode stills" in capsys.readouterr().out
+    assert "contact, decode peaks" in capsys.readouterr().out
 
 
 def test_own_head_is_an_output_of_the_tflite(trained, tmp_path):

@@ -45,7 +45,7 @@ def run(args: Namespace) -> None:
     tracked = track_clip(tracker, photograph, output)
     seconds = time.perf_counter() - began
     stages = stage_times(weights, photograph, "jax")
-    print("training a small net on rendered people; this takes about three minutes on two cores")
+    print("training a small net on rendered people; this takes four to five minutes on two cores")
     trained = train_demo(output / "training", args.overrides)
     write_page(output / "index.html", tracker, tracked, stages, seconds, trained)
     print(

@@ -13,7 +13,7 @@ from blazepose_jax.cli.live.server import make_server
 from blazepose_jax.cli.live.session import Session
 from blazepose_jax.cli.local_server import check_port, serve
 from blazepose_jax.cli.options import add_weights, experiment_of, locate_weights
-from blazepose_jax.cli.track import add_tracking, settings_of
+from blazepose_jax.cli.track import add_tracking, add_world, settings_of
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.tracker import Tracker
 
@@ -44,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--port", type=int, default=8000, metavar="N", help="of localhost (default: 8000; 0: any)"
     )
     add_weights(parser)
+    add_world(parser)
     add_tracking(parser)
     parser.set_defaults(mask=None)
 
