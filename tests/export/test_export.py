@@ -696,7 +696,7 @@ class TestCommand:
         path = folder / "annotations.json"
         file = json.loads(path.read_text(encoding="utf-8"))
         file["categories"] = [{"id": 1, "name": "dog", "keypoints": ["snout", "tail"]}]
-        for marks in ({}, {"eval_ok": False}):  # which is of scores of single people
+        for marks in ({"eval_ok": False}, {}):  # which is of scores of single people
             file["annotations"] = [{**row, **marks} for row in rows]
             path.write_text(json.dumps(file), encoding="utf-8")
             found = calibration.read_calibration_set(str(folder), None)
