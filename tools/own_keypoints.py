@@ -12,8 +12,9 @@ others. Those and 350 more stand in experiments/lsp_held_out.txt, which nobody t
 ``stick`` renders people who hold a stick, whose tip no point of BlazePose's implies.
 ``kind`` writes folders of people who lie or hang upside down, with all labels of ``--source``
 and as if they were somebody's own, not LSP Extended's: ``kind_25`` to ``kind_1600``, each with the
-one before, none held out; ``test.txt`` and ``test_upright.txt`` list people of ``--test``
-for ``evaluate --only``. The angle is that of hips to shoulders.
+one before, none held out, and ``mixed_25`` to ``mixed_1600`` with as many upright people besides;
+``test.txt`` and ``test_upright.txt`` list people of ``--test`` for ``evaluate --only``. The angle
+is that of hips to shoulders.
 ``compare`` bootstraps over people: the difference in PCK@0.2 and its 95 % interval.
 """
 
@@ -129,18 +130,24 @@ def kind(directory: Path, source: Path, test: Path) -> None:
     found = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
     held_out = (Path(__file__).parents[1] / "experiments/lsp_held_out.txt").read_text().split()
     leans = lean(found)
-    learn = sorted(i for i in leans if leans[i] > UPRIGHT and str(i) not in held_out)
-    random.Random(SEED).shuffle(learn)
-    for count in KIND_COUNTS:
-        ids = set(learn[:count])
-        chosen = [a for a in found["annotations"] if a["id"] in ids]
+    lying, upright = (
+        sorted(i for i in leans if (leans[i] > UPRIGHT) == lies and str(i) not in held_out)
+        for lies in (True, False)
+    )
+    random.Random(SEED).shuffle(lying)
+    random.Random(SEED).shuffle(upright)
+    sets = {f"kind_{count}": lying[:count] for count in KIND_COUNTS}
+    sets |= {f"mixed_{count}": lying[:count] + upright[:count] for count in KIND_COUNTS}
+    for name, ids in sets.items():
+        wanted = set(ids)
+        chosen = [a for a in found["annotations"] if a["id"] in wanted]
         pictures = {a["image_id"] for a in chosen}
         part = {
             "images": [i | {"dataset": "own"} for i in found["images"] if i["id"] in pictures],
             "annotations": chosen,
             "categories": found["categories"],
         }
-        folder = directory / f"kind_{count}"
+        folder = directory / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "annotations.json").write_text(json.dumps(part), encoding="utf-8")
         print(f"{folder}: {len(chosen)} people")
