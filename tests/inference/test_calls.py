@@ -177,3 +177,14 @@ def test_pil_images_of_palettes_are_refused():
     same(bp.detect(DETECTOR, image), bp.detect(DETECTOR, PICTURE))
     with pytest.raises(BlazePoseError, match="has the mode 'P': convert it to RGB"):
         bp.detect(DETECTOR, image.convert("P"))
+
+
+def test_pil_images_of_16_bits_are_taken_and_of_no_range_refused():
+    grey = PICTURE[..., 0].astype(np.uint16) * 257
+    expected = bp.to_frame(PICTURE[..., 0])
+    same(bp.to_frame(Image.fromarray(grey)), expected)
+    size = grey.shape[::-1]
+    same(bp.to_frame(Image.frombytes("I;16B", size, grey.astype(">u2").tobytes())), expected)
+    for mode in ("I", "F"):  # of which PIL's convert makes black and white
+        with pytest.raises(BlazePoseError, match=f"has the mode '{mode}': read its file by"):
+            bp.to_frame(Image.fromarray(PICTURE[..., 0]).convert(mode))
