@@ -11,6 +11,8 @@ from PIL import Image
 
 import blazepose_jax as bp
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference import find_people
+from blazepose_jax.inference.batch import initial_states, track_batch
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.litert_engine import LiteRTEngine
 from blazepose_jax.skeleton import COCO
@@ -135,8 +137,13 @@ def test_a_missing_network_is_named():
         bp.detect(None, PICTURE)
     with pytest.raises(BlazePoseError, match="the weights hold no detector"):
         bp.track(None, POSE, state(), PICTURE, 0.0)
-    with pytest.raises(BlazePoseError, match="the weights hold no pose net"):
-        bp.estimate(None, PICTURE, SQUARES)
+    for call in (
+        lambda: bp.estimate(None, PICTURE, SQUARES),
+        lambda: bp.track(DETECTOR, None, state(), PICTURE, 0.0),
+        lambda: find_people(DETECTOR, None, PICTURE),
+    ):
+        with pytest.raises(BlazePoseError, match="the weights hold no pose net"):
+            call()
 
 
 def test_the_front_door_has_what_the_functions_take_and_give():
@@ -165,6 +172,26 @@ def test_squares_of_lists_and_states_of_other_points_are_refused():
     other = bp.initial_state(COCO)
     with pytest.raises(BlazePoseError, match="the state is of 17 keypoints and the pose net of 33"):
         bp.track(DETECTOR, POSE, other, PICTURE, 0.0)
+
+
+def test_a_state_has_the_slots_that_the_settings_ask_for():
+    three = bp.Settings(max_people=3)
+    said = "slots for 1 people and max_people of the settings is 3: begin with initial_state"
+    with pytest.raises(BlazePoseError, match=said):
+        bp.track(DETECTOR, POSE, state(), PICTURE, 0.0, settings=three)
+    with pytest.raises(BlazePoseError, match="slots for 3 people and max_people of the sett"):
+        jax.jit(lambda s: bp.track(DETECTOR, POSE, s, PICTURE, 0.0))(
+            bp.initial_state(bp.BLAZEPOSE, 3)
+        )
+    frames = bp.Frame(np.zeros((2, 2**16, 3), np.uint8), np.full((2, 2), 9, np.int32))
+    rows = (frames, np.zeros(2, np.float32), np.ones(2, bool), np.ones(2, bool))
+    states = initial_states(bp.BLAZEPOSE, 2)
+    with pytest.raises(BlazePoseError, match=said):
+        track_batch(DETECTOR, POSE, states, *rows, searched=2, settings=three, batched=False)
+    # An engine that searches for many looks into one square at the cost of one.
+    engine = JaxEngine(DETECTOR, POSE, three, "blobs")
+    one = jax.tree.map(lambda a: a[:1], SQUARES)
+    assert engine.step(state(), PICTURE, 0.0, first=one)[1].present.tolist() == [True]
 
 
 def test_int8_is_refused_where_jax_would_compute_otherwise():
