@@ -1,10 +1,11 @@
 """What ``part_presence.py`` runs by another Python: MediaPipe's own hands and faces.
 
-    python part_peer.py PICTURES.txt [--hand-task H.task --face-task F.task] [--fps F]
+    python part_peer.py PICTURES.txt [--hand-task H.task --face-task F.task] [--video]
 
-One picture's path a line. Prints a line of JSON for each: boxes of the hands, boxes of the faces,
-xyxy in px. Without tasks mediapipe 0.10.21's ``solutions`` look, each picture by itself; with
-them its Landmarkers do, by video mode where ``--fps`` says that the pictures are frames.
+One picture a line: its time in ms and its path. Prints a line of JSON for each: boxes of the hands,
+boxes of the faces, xyxy in px. Without tasks mediapipe 0.10.21's ``solutions`` look, each picture
+by itself; with them its Landmarkers do, by video mode where ``--video`` says that the pictures are
+frames.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from mediapipe.tasks.python import vision
 from PIL import Image
 
 MOST = 20  # hands or faces of a picture
-# Picture and its number to the points of each hand or face, in [0, 1].
+# Picture and its time in ms to the points of each hand or face, in [0, 1].
 Look = Callable[[np.ndarray, int], list]
 
 
@@ -32,9 +33,9 @@ def by_solutions() -> list[Look]:
     ]
 
 
-def by_tasks(hand_task: str, face_task: str, fps: float | None) -> list[Look]:
+def by_tasks(hand_task: str, face_task: str, video: bool) -> list[Look]:
     """MediaPipe's Landmarkers, at their default confidences."""
-    mode = vision.RunningMode.IMAGE if fps is None else vision.RunningMode.VIDEO
+    mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
     hands = vision.HandLandmarker.create_from_options(
         vision.HandLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_path=hand_task),
@@ -50,15 +51,13 @@ def by_tasks(hand_task: str, face_task: str, fps: float | None) -> list[Look]:
         )
     )
 
-    def look(landmarker, image: np.ndarray, i: int):
+    def look(landmarker, image: np.ndarray, ms: int):
         picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=image)
-        if fps is None:
-            return landmarker.detect(picture)
-        return landmarker.detect_for_video(picture, round(1000 * i / fps))
+        return landmarker.detect_for_video(picture, ms) if video else landmarker.detect(picture)
 
     return [
-        lambda image, i: look(hands, image, i).hand_landmarks,
-        lambda image, i: look(faces, image, i).face_landmarks,
+        lambda image, ms: look(hands, image, ms).hand_landmarks,
+        lambda image, ms: look(faces, image, ms).face_landmarks,
     ]
 
 
@@ -68,16 +67,17 @@ def main() -> None:
     parser.add_argument("pictures")
     parser.add_argument("--hand-task")
     parser.add_argument("--face-task")
-    parser.add_argument("--fps", type=float)
+    parser.add_argument("--video", action="store_true")
     args = parser.parse_args()
-    looks = by_tasks(args.hand_task, args.face_task, args.fps) if args.hand_task else by_solutions()
+    files = (args.hand_task, args.face_task)
+    looks = by_tasks(*files, args.video) if args.hand_task else by_solutions()
     with open(args.pictures) as lines:
-        paths = lines.read().splitlines()
-    for i, path in enumerate(paths):
+        pictures = [line.split(" ", 1) for line in lines.read().splitlines()]
+    for ms, path in pictures:
         image = np.ascontiguousarray(np.array(Image.open(path).convert("RGB")))
         scale = image.shape[1::-1]
         found = [
-            [np.array([[p.x, p.y] for p in one]) * scale for one in look(image, i)]
+            [np.array([[p.x, p.y] for p in one]) * scale for one in look(image, int(ms))]
             for look in looks
         ]
         boxes = [[[*p.min(0), *p.max(0)] for p in kind] for kind in found]

@@ -59,6 +59,7 @@ class Sought:
       point: (2,) px, of the wrist or the nose.
       picture: where it is.
       poses: of one person, whose it is.
+      time: s, of a video's frame.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Sought:
     point: np.ndarray
     picture: Path
     poses: Poses
+    time: float = 0.0
 
     def region(self, scale: float) -> ROI:
         """Where a model should look, ()."""
@@ -106,10 +108,8 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
       args: the command's.
       folder: for the frames of a video.
     """
-    fps = None
     if args.video:
-        media = read_media(args.video)
-        fps, sought = media.fps, list(in_frames(media, args.weights, folder))
+        sought = list(in_frames(read_media(args.video), args.weights, folder))
     else:
         sought = list(in_photographs(args.data, args.weights))
     counts = (f"{sum(one.kind == kind for one in sought)} {kind}s" for kind in ("hand", "face"))
@@ -129,9 +129,8 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
         save_image(contact_sheet(tiles, 8), Path(args.pictures))
     if args.peer.exists():
         tasks = args.hand_task and [args.hand_task, args.face_task]
-        print(
-            f"MediaPipe, whole pictures: {shares(sought, by_peer(args.peer, sought, tasks, fps))}"
-        )
+        answers = by_peer(args.peer, sought, tasks, video=args.video is not None)
+        print(f"MediaPipe, whole pictures: {shares(sought, answers)}")
 
 
 def in_photographs(data: str, weights: str) -> Iterator[Sought]:
@@ -164,10 +163,10 @@ def in_frames(media, weights: str, folder: Path) -> Iterator[Sought]:
         for i, side in enumerate(SIDES):
             (wrist,) = BLAZEPOSE.indices((f"{side}_wrist",))
             if visibility[wrist] > SEEN:
-                yield Sought("hand", i, points[wrist], path, poses)
+                yield Sought("hand", i, points[wrist], path, poses, frame.time)
         (nose,) = BLAZEPOSE.indices(("nose",))
         if visibility[nose] > SEEN:
-            yield Sought("face", 0, points[nose], path, poses)
+            yield Sought("face", 0, points[nose], path, poses, frame.time)
 
 
 def shares(sought: list[Sought], answers: list[bool]) -> str:
@@ -191,14 +190,16 @@ def tile(image: np.ndarray, roi: ROI, points: np.ndarray) -> np.ndarray:
 
 
 def by_peer(
-    peer: Path, sought: list[Sought], tasks: list[str] | None, fps: float | None
+    peer: Path, sought: list[Sought], tasks: list[str] | None, *, video: bool
 ) -> list[bool]:
     """Which of them MediaPipe sees in the whole pictures (``part_peer.py``)."""
-    pictures = sorted({one.picture for one in sought})
+    times = {one.picture: one.time for one in sought}
+    pictures = sorted(times)
     words = ["--hand-task", tasks[0], "--face-task", tasks[1]] if tasks else []
-    words += ["--fps", str(fps)] if fps else []
+    words += ["--video"] if video else []
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(map(str, pictures)))
+        # Frames with nothing sought are left out, and time goes on in them.
+        file.write("\n".join(f"{round(1000 * times[one])} {one}" for one in pictures))
         file.flush()
         done = subprocess.run(
             [peer / "bin" / "python", ROOT / "tools" / "part_peer.py", file.name, *words],

@@ -36,7 +36,7 @@ def check_length(frames: int) -> None:
     if frames > MOST_FRAMES:
         raise BlazePoseError(
             f"a C3D file holds {MOST_FRAMES} frames, and this is {frames}: track it in parts"
-            " (blazepose track --start S --end S --json FILE) and analyse each"
+            " (blazepose track --world --start S --end S --json FILE) and analyse each"
         )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Measuring:
 
     Attributes:
       angles: which, by name; None for all that the keypoints allow.
-      lean: whether ``trunk_lean`` is one of them, where there are hips and shoulders.
+      lean: whether ``trunk_lean`` is one of them; None where there are hips and shoulders.
       least: points below this confidence are not used.
       gap: s without knowledge that are bridged.
       method: of smoothing, of ``signals.METHODS``, or ``none``.
@@ -41,7 +41,7 @@ class Measuring:
     """
 
     angles: Mapping[str, JointAngle] | None = None
-    lean: bool = True
+    lean: bool | None = None
     least: float = LEAST_CONFIDENCE
     gap: float = 0.25
     method: str = "savgol"
@@ -67,21 +67,50 @@ def measure(recording: Recording, how: Measuring = Measuring()) -> dict[str, np.
     Returns:
       {``left_knee_deg`` as the image shows it, ``left_knee_deg_s`` degrees a second, and where the
       recording has metres ``left_knee_3d_deg``, ``left_knee_3d_deg_s``: (T,)}, and the same for
-      ``trunk_lean`` where there are hips and shoulders. All of a frame are filled and smoothed
-      alike.
+      ``trunk_lean``. All of a frame are filled and smoothed alike. Degrees lie in [0, 180], but
+      for ``trunk_lean_deg``, a direction in (-180, 180].
+
+    Raises:
+      BlazePoseError: what ``how`` asks for is of points that are not there.
     """
     found = {}
     for suffix, points in (("", recording.points), ("_3d", recording.world)):
         if points is None:
             continue
-        given = (points, recording.names, recording.confidence)
-        angles = joint_angles(*given, angles=how.angles, least=how.least)
-        if how.lean and {*HIPS, *SHOULDERS} <= set(recording.names):
-            angles[LEAN] = unwrapped(trunk_lean(*given, least=how.least))
+        angles = angles_in(points, recording.names, recording.confidence, how)
         for name, values in angles.items():
-            signal = _prepared(values, recording.times, how)
-            found[f"{name}{suffix}_deg"] = wrapped(signal) if name == LEAN else signal
-            found[f"{name}{suffix}_deg_s"] = rate_of_change(signal, recording.times)
+            turns = name == LEAN and points.shape[-1] == 2  # all the way round
+            signal = _prepared(unwrapped(values) if turns else values, recording.times, how)
+            # Smoothing overshoots.
+            degrees = wrapped(signal) if turns else np.clip(signal, 0, 180)
+            found[f"{name}{suffix}_deg"] = degrees
+            found[f"{name}{suffix}_deg_s"] = rate_of_change(
+                signal if turns else degrees, recording.times
+            )
+    return found
+
+
+def angles_in(
+    points: np.ndarray, names: Sequence[str], confidence: np.ndarray, how: Measuring = Measuring()
+) -> dict[str, np.ndarray]:
+    """The angles of frames as they are, ``trunk_lean`` among them.
+
+    Args:
+      points: (..., K, 2) px or (..., K, 3) metres.
+      names: K.
+      confidence: (..., K).
+      how: which angles, and of which points; nothing is filled or smoothed.
+
+    Returns:
+      {name: (...) degrees} as ``joint_angles`` and ``trunk_lean`` give them.
+
+    Raises:
+      BlazePoseError: what ``how`` asks for is of points that are not there.
+    """
+    given = (points, names, confidence)
+    found = joint_angles(*given, angles=how.angles, least=how.least)
+    if how.lean or (how.lean is None and {*HIPS, *SHOULDERS} <= set(names)):
+        found[LEAN] = trunk_lean(*given, least=how.least)
     return found
 
 
@@ -131,42 +160,45 @@ def repetitions_of(
       rest: as for ``count_repetitions``; None for what the joint usually does.
 
     Returns:
-      (T,) the signal, degrees or trunks, before its gaps are bridged (0.5 s or ``how.gap``) and it
-      is smoothed (0.25 s) to be counted in; Repetitions.
+      (T,) the signal, degrees or trunks, NaN where it is unknown: before its gaps are bridged
+      (0.5 s or ``how.gap``) and it is smoothed (0.25 s) to be counted in; Repetitions.
 
     Raises:
       BlazePoseError: neither an angle nor a point.
     """
-    given = (recording.points, recording.names, recording.confidence)
     kind, _, point = what.partition(":")
     if kind == "height" and point:
-        signal, least = _height(recording, point, how), LEAST_TRUNKS
+        both, least = _height(recording, point, how)[None], LEAST_TRUNKS
     else:
-        angles = joint_angles(*given, least=how.least)
-        if how.angles is not None:
-            angles |= joint_angles(*given, angles=how.angles, least=how.least)
-        both = [angles[n] for n in (f"left_{what}", f"right_{what}") if n in angles]
-        if what in angles:
-            both = [angles[what]]
-        if not both:
-            sides = {name.removeprefix("left_").removeprefix("right_") for name in angles}
-            known = sorted({*angles, *sides})
-            raise BlazePoseError(
-                f"{what!r} is no angle to count by: {suggestion(what, known)} There are"
-                f" {', '.join(known)}, and height:POINT"
-            )
-        if len(both) > 1:
-            both = [fill_gaps(side, recording.times, max(how.gap, BRIDGED)) for side in both]
-        signal, least = _mean(np.stack(both)), LEAST_DEGREES
+        both, least = _sides(recording, what, how), LEAST_DEGREES
+    known, gap = np.isfinite(both).any(0), max(how.gap, BRIDGED)
+    if len(both) > 1:
+        both = np.stack([fill_gaps(side, recording.times, gap) for side in both])
+    signal = _mean(both)
     joint = what.removeprefix("left_").removeprefix("right_")
     found = count_repetitions(
-        signal,
-        recording.times,
-        least=least,
-        rest=rest or REST_OF.get(joint, "auto"),
-        gap=max(how.gap, BRIDGED),
+        signal, recording.times, least=least, rest=rest or REST_OF.get(joint, "auto"), gap=gap
     )
-    return signal, found
+    return np.where(known, signal, np.nan), found
+
+
+def _sides(recording: Recording, what: str, how: Measuring) -> np.ndarray:
+    """(N, T) degrees of an angle, or of that of both sides."""
+    given = (recording.points, recording.names, recording.confidence)
+    angles = joint_angles(*given, least=how.least)
+    if how.angles is not None:
+        angles |= joint_angles(*given, angles=how.angles, least=how.least)
+    both = [angles[n] for n in (f"left_{what}", f"right_{what}") if n in angles]
+    if what in angles:
+        both = [angles[what]]
+    if not both:
+        sides = {name.removeprefix("left_").removeprefix("right_") for name in angles}
+        known = sorted({*angles, *sides})
+        raise BlazePoseError(
+            f"{what!r} is no angle to count by: {suggestion(what, known)} There are"
+            f" {', '.join(known)}, and height:POINT"
+        )
+    return np.stack(both)
 
 
 def _height(recording: Recording, point: str, how: Measuring) -> np.ndarray:

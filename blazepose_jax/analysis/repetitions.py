@@ -16,6 +16,9 @@ WHOLE = 0.5
 EDGE = 0.1
 # One that lasts less than this share of the median is none.
 QUICK = 0.3
+# The recording begins or ends at rest where the signal stays there for so many seconds, and for
+# this share of the time to the extreme, so that who is slow is not taken for who rests.
+STILL_S, STILL = 0.3, 0.15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +195,9 @@ def _excursions(
         depth = max(tops) - upright[turn]
         # Where the signal begins or ends on the way, that is no top, but how far it had come.
         is_cut = any(
-            t in (known[0], known[-1]) and max(tops) - upright[t] > EDGE * depth
+            t in (known[0], known[-1])
+            and max(tops) - upright[t] > EDGE * depth
+            and not _rests(upright, times, t, turn, EDGE * depth)
             for t in (before, after)
             if t is not None
         )
@@ -216,6 +221,15 @@ def _excursions(
             )
         )
     return found
+
+
+def _rests(signal: np.ndarray, times: np.ndarray, edge: int, turn: int, within: float) -> bool:
+    """Whether the signal stays where it begins or ends, and is not on its way to or from a turn."""
+    inwards = np.arange(edge, turn, 1 if edge < turn else -1)
+    stays = np.abs(signal[inwards] - signal[edge]) <= within
+    last = inwards[int(np.argmin(np.append(stays, False))) - 1]
+    seconds, whole = abs(times[[last, turn]] - times[edge])
+    return bool(seconds >= max(STILL_S, STILL * whole))
 
 
 def _last_above(signal: np.ndarray, start: int, stop: int, level: float) -> int:

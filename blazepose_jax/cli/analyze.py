@@ -1,5 +1,6 @@
 """``blazepose analyze``: a video, or the points of one, to angles, repetitions and a figure."""
 
+import contextlib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,24 +124,31 @@ def run(args: Namespace) -> None:
     measures = measure(recording, how)
     counted = {what: repetitions_of(recording, what, how, args.rest) for what in args.count}
     write(args, recording, measures, counted)
+    try:
+        if args.c3d:  # after the others, as it may be too long for that
+            write_c3d(args.c3d, recording, args.min_confidence)
+    except BlazePoseError:
+        with contextlib.suppress(BrokenPipeError):
+            print_report(recording, measures, counted)
+        raise
+    # After all files: whoever reads it may stop.
     print_report(recording, measures, counted)
-    if args.c3d:  # last, as it may be too long for that
-        write_c3d(args.c3d, recording, args.min_confidence)
     if stopped:
         raise Interrupted(
             f"interrupted: what is written is of the first {len(recording.times)} frames"
         )
 
 
-def angles_of(words: str | None) -> tuple[dict[str, JointAngle] | None, bool]:
-    """``--angles`` as {name: which}, None for all; and whether the trunk's lean is among them.
+def angles_of(words: str | None) -> tuple[dict[str, JointAngle] | None, bool | None]:
+    """``--angles`` as {name: which}, None for all; and whether the trunk's lean is among them, None
+    for where there are hips and shoulders.
 
     Raises:
       BlazePoseError: an unknown name, or an own angle that is not of three points or has the name
         of the trunk's lean.
     """
     if words is None:
-        return None, True
+        return None, None
     found, lean = {}, False
     for word in words.split(","):
         name, _, points = word.partition("=")

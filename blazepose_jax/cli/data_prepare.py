@@ -113,24 +113,48 @@ def prepare_coco(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared
 
 
 def prepare_lsp(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
-    """People of LSP's archive, of its folder, or of a folder with annotations of LSP's people."""
+    """People of LSP's archive, of its folder, or of a folder with annotations of LSP's people.
+
+    Raises:
+      BlazePoseError: bad data, or an option that the other kind of source has.
+    """
     source = source_of(args)
     if (source / "annotations.json").is_file():
+        if args.split != args.not_given["split"]:
+            raise BlazePoseError(
+                f"--split {args.split} is of LSP's archive, and {args.source!r} has an"
+                " annotations.json, all of whose people are read: leave it out, or choose by --only"
+            )
         return annotated(args, skeleton, read_folder(args, skeleton))
-    return annotated(args, skeleton, read_lsp(unpack(source, scratch), args.split, skeleton))
+    if args.images is not None:
+        raise BlazePoseError(
+            "--images is of a folder with annotations.json, and LSP's pictures lie in images/"
+            " beside joints.mat: leave it out"
+        )
+    data = read_lsp(unpack(source, scratch), args.split, skeleton)
+    return annotated(args, skeleton, nobody_dropped(args, data))
 
 
 def prepare_tfds(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
     """People of any TFDS data set, whose features ``--mapping`` names."""
     mapping = parse_mapping(args.mapping)
     data = read_tfds(str(source_of(args)), args.split, mapping, skeleton, scratch)
+    return annotated(args, skeleton, nobody_dropped(args, data))
+
+
+def nobody_dropped(args: Namespace, data: Annotations) -> Annotations:
+    """The people.
+
+    Raises:
+      BlazePoseError: somebody was dropped, which ``--strict`` does not allow.
+    """
     faults = {reason: ids for reason, ids in data.dropped.items() if reason != NOBODY}
     if args.strict and faults:
         raise BlazePoseError(
             f"{args.source}: {'; '.join(describe_dropped(faults).splitlines())};"
             " strict reading allows none to be dropped: repair the data or leave out --strict"
         )
-    return annotated(args, skeleton, data)
+    return data
 
 
 def prepare_rendered(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:

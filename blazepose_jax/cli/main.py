@@ -153,12 +153,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def is_abandoned(descriptor: int) -> bool:
-    """Whether an open file is a pipe that nobody reads any more, as of ``blazepose ... | head``."""
+    """Whether nobody reads an open pipe or socket any more, as of ``blazepose ... | head``."""
     if not hasattr(select, "poll"):  # on Windows; there it is likely the standard output
         return True
     poll = select.poll()
     poll.register(descriptor, 0)
-    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+    gone = select.POLLERR | select.POLLHUP | select.POLLNVAL
+    return any(event & gone for _, event in poll.poll(0))
 
 
 def is_standard_output(value: object) -> bool:

@@ -198,6 +198,7 @@ def run(args: Namespace) -> None:
         locate_weights(args)
         track_many.run(args, settings_of(args, not track_many.are_stills(args)))
         return
+    track_many.check_unasked(args)
     media = read_media(args.input[0], start=args.start, end=args.end, sequence=args.sequence)
     files = (args.json, args.csv, args.video)
     locate_weights(args)

@@ -23,6 +23,7 @@ from blazepose_jax.io.output_checks import check_outputs
 from blazepose_jax.io.results import CsvWriter, JsonWriter
 
 FORMATS = ("json", "csv")
+STANDARD = {"formats": "json", "slots": SLOTS}  # of options that one input does not read
 PARTS = ("hands", "face", "hand_model", "face_model")
 OF_FILES = {*SUFFIXES, ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".json", ".csv"}
 ALONE = ("json", "csv", "video", "mask")  # options that name the output of one input
@@ -35,22 +36,36 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--formats",
-        default="json",
+        default=STANDARD["formats"],
         metavar="NAMES",
         help=f"of --output: {', '.join(FORMATS)} or {','.join(FORMATS)} (default: json)",
     )
     parser.add_argument(
         "--slots",
         type=int,
-        default=SLOTS,
+        default=STANDARD["slots"],
         metavar="N",
-        help=f"of several inputs: how many at a time (default: {SLOTS})",
+        help=f"of several inputs: how many at a time (default: {STANDARD['slots']})",
     )
 
 
 def is_asked(args: Namespace) -> bool:
     """Whether the options are those of many inputs."""
     return len(args.input) > 1 or args.output is not None
+
+
+def check_unasked(args: Namespace) -> None:
+    """Refuse options of many inputs that nobody would read.
+
+    Raises:
+      BlazePoseError: one is given.
+    """
+    for option, standard in STANDARD.items():
+        if (value := getattr(args, option)) != standard:
+            raise BlazePoseError(
+                f"--{option} {value} is of several inputs, with --output DIR, and there is one:"
+                " leave it out, or give --output"
+            )
 
 
 def are_stills(args: Namespace) -> bool:

@@ -15,7 +15,9 @@ from blazepose_jax.inference.pipeline import find_in, look
 from blazepose_jax.inference.requirements import (
     any_square,
     check_squares,
+    check_state,
     required,
+    required_skeleton,
     settings_by_name,
 )
 from blazepose_jax.inference.settings import Settings
@@ -78,7 +80,7 @@ def track_batch(
     Args:
       detector: a detector network.
       pose: a pose network with a skeleton.
-      state: from ``initial_states``, leaves (S, ...); given away.
+      state: from ``initial_states``, with ``settings.max_people``; leaves (S, ...); given away.
       frames: pixels (S, P, 3) and size (S, 2).
       elapsed: (S,) seconds since each stream's previous frame, as for ``track``.
       ready: (S,) bool: the stream has a frame; the state of the others stays.
@@ -90,7 +92,11 @@ def track_batch(
 
     Returns:
       The states for the next frames, and Poses with leaves (S, N, ...).
+
+    Raises:
+      BlazePoseError: no pose net, or states of another number of keypoints or people.
     """
+    check_state(state, required_skeleton(pose), settings.max_people)
     streams, before = elapsed.shape[0], state
     state = jax.vmap(resized)(state, frames.size)
 
@@ -114,11 +120,12 @@ def track_batch(
     state = state.replace(detector_runs=state.detector_runs + wanted)
     joined = jax.vmap(partial(associate, settings=settings))(state, found)
     after, poses = _each(follow, (joined, frames, elapsed), ready, batched)
+    return jax.tree.map(partial(_where, ready), after, before), poses
 
-    def where_ready(new: Array, old: Array) -> Array:
-        return jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
-    return jax.tree.map(where_ready, after, before), poses
+def _where(ready: Array, new: Array, old: Array) -> Array:
+    """New rows of streams that are ready, old ones of the others."""
+    return jnp.where(ready.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
 
 def _each(

@@ -69,7 +69,7 @@ class JaxEngine:
         first: ROI | None = None,
     ) -> tuple[TrackState, Poses]:
         """One frame: ``inference.track``."""
-        return pipeline.track(
+        return pipeline.step(
             self._detector, self.pose, state, frame, elapsed, settings=self._settings, first=first
         )
 

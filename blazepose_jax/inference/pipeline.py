@@ -73,7 +73,7 @@ def track(
     Args:
       detector: a detector network; None is enough where ``first`` is given.
       pose: a pose network with a skeleton.
-      state: from ``initial_state`` or from the previous frame.
+      state: from ``initial_state(pose.skeleton, settings.max_people)`` or from the previous frame.
       frame: the image; a Frame, or a picture as ``to_frame`` takes it.
       elapsed: () seconds since the previous frame; 0, negative or NaN count as 1/30 s.
       settings: static.
@@ -83,8 +83,27 @@ def track(
       The state for the next frame, and Poses in image px.
 
     Raises:
-      BlazePoseError: no image, settings by position, no detector, squares of another shape, or a
-        state of another number of keypoints.
+      BlazePoseError: no image, settings by position, a missing network, squares of another shape,
+        or a state of another number of keypoints or people.
+    """
+    check_state(state, required_skeleton(pose), settings.max_people)
+    return step(detector, pose, state, frame, elapsed, settings=settings, first=first)
+
+
+@settings_by_name
+def step(
+    detector: Network | None,
+    pose: Network,
+    state: TrackState,
+    frame: Frame | Array,
+    elapsed: Array | float,
+    *,
+    settings: Settings,
+    first: ROI | None,
+) -> tuple[TrackState, Poses]:
+    """``track`` for engines, with as many slots as the state has.
+
+    Who looks into one square needs one slot, however many people the engine searches for.
     """
     frame = as_frame(frame)
     check_state(state, required_skeleton(pose))

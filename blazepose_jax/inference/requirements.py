@@ -72,17 +72,28 @@ def any_square() -> ROI:
     return ROI(np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.zeros(1, np.float32))
 
 
-def check_state(state: TrackState, skeleton: Skeleton) -> None:
-    """Check that a state is of a network's keypoints.
+def check_state(state: TrackState, skeleton: Skeleton, max_people: int | None = None) -> None:
+    """Check that a state is of a network's keypoints, and has the slots that are asked for.
+
+    Args:
+      state: leaves (..., N, ...).
+      skeleton: of the pose net.
+      max_people: N; None where any will do.
 
     Raises:
-      BlazePoseError: it is of another number of them.
+      BlazePoseError: it is of another number of keypoints or slots.
     """
-    count = np.shape(state.keypoints.raw)[-2]
+    count, slots = np.shape(state.keypoints.raw)[-2], np.shape(state.active)[-1]
+    remedy = "begin with initial_state(pose.skeleton, settings.max_people)"
     if count != len(skeleton.keypoints):
         raise BlazePoseError(
             f"the state is of {count} keypoints and the pose net of {len(skeleton.keypoints)}:"
-            " begin with initial_state(pose.skeleton)"
+            f" {remedy}"
+        )
+    if max_people not in (None, slots):
+        raise BlazePoseError(
+            f"the state has slots for {slots} people and max_people of the settings is"
+            f" {max_people}: {remedy}"
         )
 
 
@@ -102,12 +113,13 @@ def required(network: Network | None, kind: str) -> Network:
     return network
 
 
-def required_skeleton(pose: Network) -> Skeleton:
+def required_skeleton(pose: Network | None) -> Skeleton:
     """The skeleton of a pose net.
 
     Raises:
-      BlazePoseError: the net has none.
+      BlazePoseError: there is no net, or it has none.
     """
+    pose = required(pose, "pose net")
     if pose.skeleton is None:
         raise BlazePoseError("the pose net has no skeleton: its model.json must name its keypoints")
     return pose.skeleton

@@ -1,5 +1,6 @@
 """Many streams at once."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -20,6 +21,7 @@ SLOTS = 16
 # Seconds that a step waits for streams which have no frame yet: all that a slow one costs others.
 PATIENCE = 0.02
 POLL = 0.001
+_END = object()  # of a source, which may give None
 
 Source = str | Path | Media | Iterable[Picture] | Callable[[], Media]
 
@@ -73,7 +75,8 @@ def track_streams(
 
     Args:
       sources: names of videos as for ``read_media``, what it returned, functions that call it, or
-        iterables of Pictures. Any number; each is opened when a slot is free.
+        iterables of Pictures, whose times are as for ``Tracker``. Any number; each is opened when a
+        slot is free.
       weights: as for ``Tracker``.
       detector: as for ``Tracker``.
       settings: as for ``Tracker``; the same for all.
@@ -87,7 +90,8 @@ def track_streams(
 
     Raises:
       BlazePoseError: bad weights; no slot; one source in place of several. A source that cannot be
-        read, or that gives what is no image, raises nothing: its ``Ended`` holds the error.
+        read, that raises whatever, or that gives what is no Picture of an image, raises nothing:
+        its ``Ended`` holds the error.
     """
     if isinstance(sources, str | Path | Media) or not isinstance(sources, Iterable):
         raise BlazePoseError(f"sources is {sources!r:.80}: give a list of sources, also of one")
@@ -116,6 +120,23 @@ def check_slots(slots: int) -> None:
         raise BlazePoseError(f"slots is {slots}: it is a number of streams, 1 or more")
 
 
+@contextlib.contextmanager
+def _of_a_source() -> Iterator[None]:
+    """Name what goes wrong in a source, which is anybody's, as an error that ends its stream.
+
+    Raises:
+      BlazePoseError, OSError: whatever it is.
+    """
+    try:
+        yield
+    except (BlazePoseError, OSError):
+        raise
+    except Exception as error:
+        raise BlazePoseError(
+            f"a source fails ({type(error).__name__}: {error}): it must give Pictures"
+        ) from error
+
+
 class _Stream:
     """A source that is being read."""
 
@@ -123,13 +144,14 @@ class _Stream:
         """Open it; errors come at once, or with the frames.
 
         Raises:
-          BlazePoseError: unreadable, or no source.
+          BlazePoseError, OSError: unreadable, or no source.
         """
         self.number, self._time = number, math.nan
-        if isinstance(source, str | Path):
-            source = read_media(source)
-        elif callable(source):
-            source = source()
+        with _of_a_source():
+            if isinstance(source, str | Path):
+                source = read_media(source)
+            elif callable(source):
+                source = source()
         if not isinstance(source, Iterable):
             raise BlazePoseError(
                 f"a source is {source!r:.80}: give a name, what read_media returned, or Pictures"
@@ -148,20 +170,17 @@ class _Stream:
         """The next frame, and the seconds since the one before; None at the end.
 
         Raises:
-          BlazePoseError, OSError: whatever went wrong in the source, which is anybody's.
+          BlazePoseError, OSError: whatever went wrong in the source.
         """
-        try:
-            picture = next(self._pictures, None)
-            if picture is None:
+        with _of_a_source():
+            picture = next(self._pictures, _END)
+            if picture is _END:
                 return None
+            if not isinstance(picture, Picture):
+                raise BlazePoseError(f"a source gives {picture!r:.80}: it must give Pictures")
             picture = dataclasses.replace(picture, image=as_rgb(picture.image))
-        except (BlazePoseError, OSError):
-            raise
-        except Exception as error:
-            raise BlazePoseError(
-                f"a source fails ({type(error).__name__}: {error}): it must give Pictures"
-            ) from error
-        elapsed, self._time = picture.time - self._time, picture.time
+            now = math.nan if picture.time is None else float(picture.time)
+        elapsed, self._time = now - self._time, now
         return picture, elapsed
 
     def close(self) -> None:

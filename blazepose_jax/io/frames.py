@@ -19,14 +19,14 @@ def as_rgb(image: Array) -> np.ndarray:
 
     Args:
       image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, or uint16 of full range. Alpha is
-        dropped. Also an image of PIL's, as its pixels are stored.
+        dropped. Also an image of PIL's, as its pixels are stored: 8 bits, or ``I;16``.
 
     Returns:
       (H, W, 3) uint8.
 
     Raises:
-      BlazePoseError: another shape or type, no pixels, a file's name, or a value that jax.jit
-        traces.
+      BlazePoseError: another shape or type, no pixels or too many, a file's name, or a value that
+        jax.jit traces.
     """
     if isinstance(image, Tracer):
         raise BlazePoseError(
@@ -36,10 +36,13 @@ def as_rgb(image: Array) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         raise BlazePoseError(f"an image is the name {str(image)!r}: read it first, by read_image")
     mode = getattr(image, "mode", "RGB") if hasattr(image, "getbands") else "RGB"
-    if mode not in ("RGB", "RGBA", "L"):  # of a PIL image, whose array is no picture then
+    # Others of PIL's modes give an array that is no picture.
+    if mode not in ("RGB", "RGBA", "L") and not mode.startswith("I;16"):
+        # What PIL makes RGB of whole numbers and floats is white and black.
+        remedy = "read" if mode in ("I", "F") else "convert it to RGB, or read"
         raise BlazePoseError(
-            f"an image of PIL's has the mode {mode!r}: convert it to RGB, or read its file by"
-            " read_image, which also turns it as EXIF says"
+            f"an image of PIL's has the mode {mode!r}: {remedy} its file by read_image, which also"
+            " turns it as EXIF says"
         )
     image = np.asarray(image)
     if image.ndim == 2:
@@ -49,7 +52,13 @@ def as_rgb(image: Array) -> np.ndarray:
             f"an image has the shape {image.shape}: it must be (H, W), (H, W, 1), (H, W, 3) or "
             "(H, W, 4) with H and W at least 1"
         )
-    if image.dtype == np.uint16:
+    height, width, _ = image.shape
+    if height * width > LARGEST_CAPACITY:
+        raise BlazePoseError(
+            f"an image has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
+            "scale it down"
+        )
+    if image.dtype.newbyteorder("=") == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
         raise BlazePoseError(
@@ -116,15 +125,10 @@ def to_frame(image: Array) -> Frame:
       Frame with numpy leaves.
 
     Raises:
-      BlazePoseError: see ``as_rgb``; or too many pixels.
+      BlazePoseError: see ``as_rgb``.
     """
     rgb = as_rgb(image)
     height, width, _ = rgb.shape
-    if height * width > LARGEST_CAPACITY:
-        raise BlazePoseError(
-            f"an image has {width}x{height} pixels: at most {LARGEST_CAPACITY} are supported; "
-            "scale it down"
-        )
     pixels = pixel_buffer(capacity(height * width))
     pixels[: height * width] = rgb.reshape(-1, 3)
     return Frame(pixels, np.array([width, height], np.int32))

@@ -135,9 +135,19 @@ def _open(name: str, sequence: bool) -> Media:
 
 
 def local_path(name: str) -> str | None:
-    """The file or folder that an input names; None for a camera, a URL and standard input."""
-    scheme, separator, _ = name.partition("://")
+    """The file or folder that an input names; None for a camera, a URL and standard input.
+
+    Raises:
+      BlazePoseError: a file on another machine, which two slashes alone mean.
+    """
+    scheme, separator, rest = name.partition("://")
     if separator and scheme.lower() == "file":
+        machine, slash, _ = rest.partition("/")
+        if machine.lower() not in ("", "localhost") or not slash:
+            raise BlazePoseError(
+                f"{name!r} names a machine where a path is meant: write file:///path, with three"
+                " slashes"
+            )
         return url2pathname(urlsplit(name).path)
     return None if separator or name == "-" or name.startswith(PREFIX) else name
 
@@ -159,7 +169,7 @@ def is_sequence(name: str, *, sequence: bool = False) -> bool:
     Args: as for ``read_media``.
 
     Raises:
-      BlazePoseError: a folder without pictures, or a damaged picture.
+      BlazePoseError: a folder without pictures, a damaged picture, or a bad name.
     """
     local = local_path(name)
     if local is None:

@@ -293,9 +293,24 @@ def test_a_recording_longer_than_c3d_can_tell_is_refused_last(
     files = {name: tmp_path / f"a.{name}" for name in ("csv", "c3d")}
     words = [word for name, path in files.items() for word in (f"--{name}", path)]
     assert main(["analyze", str(points), *map(str, words)]) == 2
-    assert "a C3D file holds 100 frames, and this is 270" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "a C3D file holds 100 frames, and this is 270" in said.err
+    assert "blazepose track --world --start" in said.err, "without metres there is no C3D"
+    assert "270 frames, a person in 268" in said.out
     assert files["csv"].exists()
     assert not files["c3d"].exists()
+
+    def report(*words):
+        raise BrokenPipeError
+
+    # Whoever reads the report stops: that is no reason to say nothing, or to write nothing.
+    monkeypatch.setattr(analyze, "print_report", report)
+    assert main(["analyze", str(points), *map(str, words)]) == 2
+    assert "a C3D file holds 100 frames" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(analyze, "print_report", report)
+    main(["analyze", str(points), *map(str, words)])
+    assert files["c3d"].exists()
 
 
 def test_the_result_alone_goes_to_standard_output(points, tmp_path):

@@ -1,10 +1,13 @@
 """Columns of a recording: directions that turn round, sides that come and go."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from blazepose_jax.analysis.measures import Measuring, measure, repetitions_of, wrapped
 from blazepose_jax.analysis.recording import Recording
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.rendering.exercises import exercise_figures, repeated, usual_person
 from blazepose_jax.skeleton import BLAZEPOSE
 
@@ -46,6 +49,18 @@ def test_a_somersault_has_a_steady_rate():
     assert len(set(np.sign(rate))) == 1
 
 
+def test_angles_in_space_stay_where_angles_are():
+    """Smoothing overshoots; only a direction in the picture goes on behind 180 degrees."""
+    upside = np.where(np.arange(90) < 45, 0.0, 180.0)
+    made = recording(turned(upside))
+    metres = np.concatenate([made.points, np.zeros((90, 33, 1))], -1) / 300
+    found = measure(dataclasses.replace(made, world=metres))
+    assert np.all(found["trunk_lean_3d_deg"][47:] > 90)
+    for name, degrees in found.items():
+        if name.endswith("_deg") and name != "trunk_lean_deg":
+            assert 0 <= np.nanmin(degrees) <= np.nanmax(degrees) <= 180
+
+
 def test_directions_are_above_minus_180():
     np.testing.assert_allclose(
         wrapped(np.array([-180.0, 180, 181, -181, 540, 0])), [180, 180, -179, 179, 180, 0]
@@ -73,6 +88,14 @@ def test_a_side_that_comes_and_goes_is_no_movement(seconds):
     assert (found.counted, found.rejected) == ((), ())
 
 
+@pytest.mark.parametrize("what", ["knee", "left_knee"])
+def test_the_signal_is_unknown_where_no_side_is_known(what):
+    points, sure = lunge(60), np.full((60, 33), 0.9)
+    sure[20:26] = 0.1
+    signal, _ = repetitions_of(recording(points, sure), what)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(signal)), np.arange(20, 26))
+
+
 def test_real_repetitions_are_counted_while_a_side_comes_and_goes():
     depth = np.concatenate([np.zeros(20), repeated(6, 1.6, FPS, pause=0.4), np.zeros(20)])
     points = np.asarray(exercise_figures("squat", depth, usual_person(), 0.9).points)[..., :2]
@@ -89,3 +112,12 @@ def test_what_is_counted_need_not_be_measured():
     assert set(measure(made, how)) == {"trunk_lean_deg", "trunk_lean_deg_s"}
     assert set(measure(made, Measuring({}, lean=False))) == set()
     assert len(repetitions_of(made, "knee", how)[1].counted) == 3
+
+
+def test_a_lean_is_an_error_where_there_is_no_trunk_and_it_is_asked_for():
+    made = recording(lunge(9))
+    hand = dataclasses.replace(made, names=tuple(f"point_{i}" for i in range(33)))
+    assert measure(hand) == {}
+    assert measure(hand, Measuring({}, lean=False)) == {}
+    with pytest.raises(BlazePoseError, match="trunk_lean needs the point 'left_hip'"):
+        measure(hand, Measuring({}, lean=True))

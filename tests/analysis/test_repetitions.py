@@ -11,6 +11,7 @@ from blazepose_jax.skeleton import BLAZEPOSE
 FPS = 30.0
 JOINTS = {"squat": "knee", "push-up": "elbow", "jumping jack": "shoulder"}
 RESTS = {"squat": "high", "push-up": "high", "jumping jack": "low"}
+SQUAT = repeated(1, 1.6, FPS)
 
 
 def angle_of(name, depth, view=0.9, noise=0.004, seed=0):
@@ -96,6 +97,26 @@ def test_a_repetition_that_is_cut_on_its_way_back_is_none(back, at):
         assert [one.reason for one in found.rejected] == ["unfinished"] * (3 - whole)
         # How deep it was is known, too.
         assert all(abs(one.range - 80) < 6 for one in (*found.counted, *found.rejected))
+
+
+@pytest.mark.parametrize("at", ["end", "beginning"])
+def test_who_stands_still_lower_than_later_has_not_been_cut(at):
+    down, up = 163 - 83 * SQUAT[:24], 175 - 95 * SQUAT[24:]
+    standing = np.linspace(164, 163, 60)  # 2 s
+    later = np.tile(np.concatenate([np.full(12, 175), 175 - 95 * SQUAT]), 4)
+    signal = np.concatenate([standing, down, up, later, np.full(12, 175)])
+    found = count(signal if at == "beginning" else np.ascontiguousarray(signal[::-1]))
+    assert (len(found.counted), found.rejected) == (5, ())
+
+
+@pytest.mark.parametrize("at", ["end", "beginning"])
+def test_a_slow_repetition_that_is_cut_is_none(at):
+    depth = np.concatenate([np.zeros(15), repeated(3, 12.0, FPS)])
+    signal = 170 - 80 * depth
+    last = 15 + 2 * 360 + 180
+    cut = last + int(np.flatnonzero(signal[last:] >= 90 + 80 * 0.85)[0])
+    part = signal[:cut] if at == "end" else signal[:cut][::-1]
+    assert len(count(np.ascontiguousarray(part)).counted) == 2
 
 
 def test_a_bounce_at_the_bottom_is_part_of_its_repetition():

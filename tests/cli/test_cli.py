@@ -1,6 +1,9 @@
 import csv
 import json
+import os
+import pty
 import re
+import socket
 import subprocess
 import sys
 
@@ -14,7 +17,7 @@ from PIL import Image
 
 from blazepose_jax.cli import COMMANDS, models
 from blazepose_jax.cli.demo import clip as demo_clip
-from blazepose_jax.cli.main import build_parsers, main
+from blazepose_jax.cli.main import build_parsers, is_abandoned, main
 from blazepose_jax.cli.track import settings_of
 from blazepose_jax.inference import Settings, SmoothingConfig, timing
 from blazepose_jax.io.media import read_media
@@ -153,6 +156,21 @@ def test_what_the_system_refuses_is_one_line(capsys, random_weights, tmp_path):
     assert "cannot be read or written" in fails(
         capsys, "demo", "--output", tmp_path / "file" / "demo", "--source", random_weights
     )
+
+
+def test_a_pipe_or_socket_that_nobody_reads_is_known(tmp_path):
+    reader, pipe = os.pipe()
+    here, there = socket.socketpair()
+    terminal, line = pty.openpty()
+    with here, open(tmp_path / "file", "wb") as file:
+        healthy = (pipe, here.fileno(), line, file.fileno())
+        assert [is_abandoned(descriptor) for descriptor in healthy] == [False] * 4
+        os.close(reader)
+        there.close()
+        os.close(terminal)
+        assert [is_abandoned(descriptor) for descriptor in healthy] == [True] * 3 + [False]
+    os.close(pipe)
+    os.close(line)
 
 
 def test_output_over_the_input_is_refused(capsys, clip, random_weights):

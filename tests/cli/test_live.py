@@ -1,5 +1,6 @@
 """``blazepose live``."""
 
+import dataclasses
 import http.client
 import io
 import json
@@ -17,14 +18,17 @@ from helpers import ROOT, fails, gradient, shared, write_camera, write_clip
 from PIL import Image
 
 from blazepose_jax.analysis import read_recording
-from blazepose_jax.analysis.angles import JointAngle
+from blazepose_jax.analysis.angles import ANGLES, JointAngle
 from blazepose_jax.analysis.measures import Measuring
 from blazepose_jax.cli.live.server import TIME, make_server
 from blazepose_jax.cli.live.session import Session
 from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.tracker import Tracker
+from blazepose_jax.rendering.exercises import exercise_figures, usual_person
+from blazepose_jax.skeleton import BLAZEPOSE
 
+NECK = JointAngle("nose", "left_shoulder", "left_hip")
 EVERYBODY = Settings(min_detection_confidence=0.0, min_presence_confidence=0.0, search="none")
 
 
@@ -166,7 +170,9 @@ def test_a_camera_in_the_browser(released, tmp_path):
     if not (has_browser and shutil.which("node") and Path("/usr/bin/chromium").exists()):
         pytest.skip("the browser is not here: run `make clients`")
     film = write_camera(tmp_path / "camera.mjpeg", shared("data", "video", "pose_squats.mp4"))
-    session = Session(Tracker(released, runtime="litert"), "knee", tmp_path)
+    knees = {f"{side}_knee": ANGLES[f"{side}_knee"] for side in ("left", "right")}
+    how = Measuring({**knees, "neck": NECK}, lean=True)
+    session = Session(Tracker(released, runtime="litert"), "knee", tmp_path, how)
     with make_server(session, None, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://localhost:{server.server_address[1]}/"
@@ -186,6 +192,12 @@ def test_a_camera_in_the_browser(released, tmp_path):
     assert found["lost"] == 1
     assert found["people"] == 1
     assert found["shown"] > 10
+    shown = {name: list(map(int, degrees)) for name, *degrees in found["angles"]}
+    assert {name: len(degrees) for name, degrees in shown.items()} == {
+        "knee": 2,
+        "neck": 1,
+        "trunk_lean": 1,
+    }
     (recorded,) = tmp_path.glob("live_*.json")
     recording = read_recording(recorded)
     assert len(recording.times) > 10
@@ -209,13 +221,30 @@ def test_points_without_a_body_are_shown_and_not_counted(tracker, tmp_path):
     tracker.reset()
     session = Session(tracker, None, tmp_path)
     assert session.frame(jpeg(np.full((64, 64, 3), 90, np.uint8)), 0.0)["repetitions"] == 0
-    own = Measuring({"neck": JointAngle("nose", "left_shoulder", "left_hip")}, lean=False)
+    own = Measuring({"neck": NECK}, lean=False)
     tracker.reset()
     session = Session(tracker, "neck", tmp_path, own)
     (person,) = session.frame(jpeg(np.full((64, 64, 3), 90, np.uint8)), 0.0)["people"]
     assert set(person["angles"]) <= {"neck"}
     with pytest.raises(BlazePoseError, match="tail"):
         Session(tracker, None, tmp_path, Measuring({"a": JointAngle("tail", "nose", "nose")}))
+
+
+def test_angles_are_those_of_analyze(session, tracker, tmp_path, monkeypatch):
+    body = np.asarray(exercise_figures("squat", np.zeros(1), usual_person(), 0.9).points)[0]
+    person = {"id": 0, "keypoints": 300 * body, "confidence": np.ones(33)}
+    assert set(session._person(person)["angles"]) == {*ANGLES, "trunk_lean"}
+    tracker.reset()
+    how = Measuring({"neck": NECK}, lean=True)
+    shown = Session(tracker, "knee", tmp_path, how)._person(person)["angles"]
+    assert set(shown) == {"neck", "trunk_lean"}
+    assert abs(shown["trunk_lean"]) < 10
+    hand = dataclasses.replace(
+        BLAZEPOSE, keypoints=tuple(f"p{i}" for i in range(33)), bones=(), center=("p0",), up=("p1",)
+    )
+    monkeypatch.setattr(tracker, "skeleton", hand)
+    with pytest.raises(BlazePoseError, match="trunk_lean needs the point 'left_hip'"):
+        Session(tracker, None, tmp_path, Measuring({}, lean=True))
 
 
 def test_a_slow_counting_delays_the_next_by_seconds_at_most(session, monkeypatch):

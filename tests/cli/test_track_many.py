@@ -103,6 +103,13 @@ def test_options_that_do_not_fit(words, message, random_weights, tmp_path, monke
     assert message in fails(capsys, *words)
 
 
+def test_options_of_many_inputs_are_refused_for_one(clips, random_weights, tmp_path, capsys):
+    words = ("track", clips[0], "--json", tmp_path / "a.json", "--weights", random_weights)
+    assert "--formats csv is of several inputs" in fails(capsys, *words, "--formats", "csv")
+    assert "--slots 4 is of several inputs" in fails(capsys, *words, "--slots", 4)
+    assert not (tmp_path / "a.json").exists()
+
+
 def test_an_input_is_never_overwritten(random_weights, tmp_path, capsys):
     (tmp_path / "a.json").write_text("{}", encoding="utf-8")
     words = ("track", tmp_path / "a.json", "b", "--weights", random_weights, "--output", tmp_path)

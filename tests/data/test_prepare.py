@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import NAMES, standing
+from helpers import NAMES, fails, standing
 from PIL import Image
 
 from blazepose_jax.cli.main import main
@@ -21,6 +21,19 @@ def write_lsp(folder):
     savemat(folder / "joints.mat", {"joints": np.stack([person.T] * 4, -1)})
     for i in range(1, 5):
         Image.new("RGB", (220, 200), (90, 90, 90)).save(folder / "images" / f"im{i:04d}.jpg")
+
+
+def test_options_of_the_other_kind_of_source_are_refused(tmp_path, capsys):
+    write_lsp(tmp_path / "lsp")
+    words = ("data", "prepare", "lsp", "--source", tmp_path / "lsp", "--output", tmp_path / "out")
+    assert "--images is of a folder with" in fails(capsys, *words, "--images", tmp_path)
+    (tmp_path / "lsp" / "images" / "im0002.jpg").unlink()
+    said = fails(capsys, *words, "--strict")
+    assert "image file missing" in said
+    assert "strict reading allows none to be dropped" in said
+    (tmp_path / "lsp" / "annotations.json").write_text("{}")
+    assert "--split test is of LSP's archive" in fails(capsys, *words, "--split", "test")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", ["records", "tfds"])

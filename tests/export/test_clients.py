@@ -413,6 +413,50 @@ def test_browser_runs_our_nets_on_the_gpu(browse, name, own_tasks, astronaut, tm
     assert any("Graph successfully started running" in message for message in found["messages"])
 
 
+# A page without a browser, whose user chooses the GPU while a landmarker for the CPU is made.
+BUNDLE = """
+export const made = [];
+export const FilesetResolver = { forVisionTasks: async () => ({}) };
+export const PoseLandmarker = {
+  POSE_CONNECTIONS: [],
+  createFromOptions: async (files, { baseOptions: { delegate } }) => {
+    made.push(delegate);
+    const choice = document.getElementById("delegate");
+    if (choice.value === "CPU") Object.assign(choice, { value: "GPU" }).change();
+    return { close() {}, detect: () => ({ landmarks: [] }) };
+  },
+};
+"""
+DRIVER = """
+const element = () => ({
+  addEventListener(kind, action) { this[kind] = action; },
+  getContext: () => ({ drawImage() {} }), pause() {}, removeAttribute() {},
+});
+const elements = {};
+globalThis.document = { getElementById: (id) => (elements[id] ??= element()) };
+globalThis.location = { search: "" };
+globalThis.window = globalThis;
+globalThis.fetch = async () => ({ status: 404 });
+globalThis.Image = class { async decode() {} };
+await import("./app.mjs");
+await window.finished;
+await elements.file.change({ target: { files: [new Blob([], { type: "image/png" })] } });
+const { made } = await import("./vision/vision_bundle.mjs");
+console.log(elements.status.textContent, ...made);
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not here: run `make clients`")
+def test_a_delegate_that_is_chosen_while_another_is_made_is_taken(tmp_path):
+    (tmp_path / "vision").mkdir()
+    (tmp_path / "vision" / "vision_bundle.mjs").write_text(BUNDLE)
+    (tmp_path / "driver.mjs").write_text(DRIVER)
+    shutil.copy(ROOT / "tools" / "web" / "app.js", tmp_path / "app.mjs")
+    words = ["node", tmp_path / "driver.mjs"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert re.fullmatch(r"nobody, \d+ ms with start-up CPU GPU\n", done.stdout), done.stdout
+
+
 def test_web_command_says_what_is_missing(tmp_path, capsys, monkeypatch, weights):
     monkeypatch.setattr(web, "VISION", tmp_path / "nothing")
     assert main(["web", "--weights", str(weights["lite"])]) == 2

@@ -11,6 +11,8 @@ from PIL import Image
 
 import blazepose_jax as bp
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.inference import find_people
+from blazepose_jax.inference.batch import initial_states, track_batch
 from blazepose_jax.inference.jax_engine import JaxEngine
 from blazepose_jax.inference.litert_engine import LiteRTEngine
 from blazepose_jax.skeleton import COCO
@@ -135,8 +137,13 @@ def test_a_missing_network_is_named():
         bp.detect(None, PICTURE)
     with pytest.raises(BlazePoseError, match="the weights hold no detector"):
         bp.track(None, POSE, state(), PICTURE, 0.0)
-    with pytest.raises(BlazePoseError, match="the weights hold no pose net"):
-        bp.estimate(None, PICTURE, SQUARES)
+    for call in (
+        lambda: bp.estimate(None, PICTURE, SQUARES),
+        lambda: bp.track(DETECTOR, None, state(), PICTURE, 0.0),
+        lambda: find_people(DETECTOR, None, PICTURE),
+    ):
+        with pytest.raises(BlazePoseError, match="the weights hold no pose net"):
+            call()
 
 
 def test_the_front_door_has_what_the_functions_take_and_give():
@@ -167,6 +174,26 @@ def test_squares_of_lists_and_states_of_other_points_are_refused():
         bp.track(DETECTOR, POSE, other, PICTURE, 0.0)
 
 
+def test_a_state_has_the_slots_that_the_settings_ask_for():
+    three = bp.Settings(max_people=3)
+    said = "slots for 1 people and max_people of the settings is 3: begin with initial_state"
+    with pytest.raises(BlazePoseError, match=said):
+        bp.track(DETECTOR, POSE, state(), PICTURE, 0.0, settings=three)
+    with pytest.raises(BlazePoseError, match="slots for 3 people and max_people of the sett"):
+        jax.jit(lambda s: bp.track(DETECTOR, POSE, s, PICTURE, 0.0))(
+            bp.initial_state(bp.BLAZEPOSE, 3)
+        )
+    frames = bp.Frame(np.zeros((2, 2**16, 3), np.uint8), np.full((2, 2), 9, np.int32))
+    rows = (frames, np.zeros(2, np.float32), np.ones(2, bool), np.ones(2, bool))
+    states = initial_states(bp.BLAZEPOSE, 2)
+    with pytest.raises(BlazePoseError, match=said):
+        track_batch(DETECTOR, POSE, states, *rows, searched=2, settings=three, batched=False)
+    # An engine that searches for many looks into one square at the cost of one.
+    engine = JaxEngine(DETECTOR, POSE, three, "blobs")
+    one = jax.tree.map(lambda a: a[:1], SQUARES)
+    assert engine.step(state(), PICTURE, 0.0, first=one)[1].present.tolist() == [True]
+
+
 def test_int8_is_refused_where_jax_would_compute_otherwise():
     with pytest.raises(BlazePoseError, match="precision int8 is of the runtime litert"):
         bp.estimate(POSE, PICTURE, SQUARES, settings=bp.Settings(precision="int8"))
@@ -177,3 +204,14 @@ def test_pil_images_of_palettes_are_refused():
     same(bp.detect(DETECTOR, image), bp.detect(DETECTOR, PICTURE))
     with pytest.raises(BlazePoseError, match="has the mode 'P': convert it to RGB"):
         bp.detect(DETECTOR, image.convert("P"))
+
+
+def test_pil_images_of_16_bits_are_taken_and_of_no_range_refused():
+    grey = PICTURE[..., 0].astype(np.uint16) * 257
+    expected = bp.to_frame(PICTURE[..., 0])
+    same(bp.to_frame(Image.fromarray(grey)), expected)
+    size = grey.shape[::-1]
+    same(bp.to_frame(Image.frombytes("I;16B", size, grey.astype(">u2").tobytes())), expected)
+    for mode in ("I", "F"):  # of which PIL's convert makes black and white
+        with pytest.raises(BlazePoseError, match=f"has the mode '{mode}': read its file by"):
+            bp.to_frame(Image.fromarray(PICTURE[..., 0]).convert(mode))

@@ -2,9 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
+import part_presence
 import pytest
 from helpers import ROOT, fails
 from PIL import Image
@@ -18,6 +21,7 @@ from blazepose_jax.inference.regions import (
     face_roi,
     hand_rois,
 )
+from blazepose_jax.io.media import Picture
 from blazepose_jax.skeleton import BLAZEPOSE, Skeleton
 from blazepose_jax.structs import ROI, Poses
 
@@ -159,6 +163,27 @@ def test_a_face_is_seen_where_it_is_and_nowhere_else(astronaut):
     assert error.mean() < 4
     nothing = model(astronaut, ROI(np.array([60.0, 400.0]), np.float32(90.0), np.float32(0.0)))
     assert nothing.presence < 0.1
+
+
+def test_mediapipes_clock_goes_on_in_frames_with_nothing_to_see(tmp_path, monkeypatch):
+    poses = poses_of([np.full((33, 2), 20.0)])
+    nobody = poses.replace(present=np.array([False]))
+    seen = iter([poses, nobody, nobody, poses])
+    monkeypatch.setattr(part_presence, "Tracker", lambda *_, **__: lambda *_: next(seen))
+    monkeypatch.setattr(part_presence, "locate", str)
+    film = [Picture(i, i / 30, np.zeros((40, 40, 3), np.uint8)) for i in range(4)]
+    sought = list(part_presence.in_frames(film, "lite", tmp_path))
+
+    def peer(words, **how):
+        assert words[-1] == "--video"
+        listed.extend(Path(words[2]).read_text().splitlines())
+        return SimpleNamespace(stdout="@ [[[0, 0, 40, 40]], []]\n" * 2)
+
+    listed: list[str] = []
+    monkeypatch.setattr(part_presence.subprocess, "run", peer)
+    answers = part_presence.by_peer(tmp_path, sought, None, video=True)
+    assert listed == [f"0 {tmp_path / '000000.png'}", f"100 {tmp_path / '000003.png'}"]
+    assert answers == [one.kind == "hand" for one in sought]
 
 
 def test_other_files_are_refused(tmp_path):

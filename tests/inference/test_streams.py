@@ -181,13 +181,19 @@ def test_real_clips_together_in_threads(released):
             np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
 
 
-def test_what_is_no_source_and_what_is_no_picture_end_alone():
+def test_what_is_no_source_and_what_is_no_picture_end_alone(monkeypatch):
     def own():
         yield pictures(CLIPS[0])[0]
         raise ValueError("the decoder of somebody else")
 
+    def failing():
+        raise KeyError("no such camera")
+
+    monkeypatch.setattr("blazepose_jax.io.frames.LARGEST_CAPACITY", 400 * 300)
     no_image = [Picture(0, 0.0, np.zeros((9, 9, 3), np.float32))]
-    sources = [no_image, own(), None, 7, pictures(CLIPS[2]), [3]]
+    cut = [*pictures(CLIPS[0])[:1], None]
+    timed, large = Picture(0, "soon", CLIPS[0][0]), Picture(0, 0.0, blob_image(401, 300))
+    sources = [no_image, own(), None, 7, pictures(CLIPS[2]), [3], failing, cut, [timed], [large]]
     found, ended = together(engine(2), sources)
     assert "has the type float32" in str(ended[0])
     assert "a source fails (ValueError: the decoder of somebody else)" in str(ended[1])
@@ -195,7 +201,19 @@ def test_what_is_no_source_and_what_is_no_picture_end_alone():
     assert "a source is 7" in str(ended[3])
     assert ended[4] is None
     assert len(found[4]) == 4
-    assert "it must give Pictures" in str(ended[5])
+    assert "a source gives 3: it must give Pictures" in str(ended[5])
+    assert "a source fails (KeyError: 'no such camera')" in str(ended[6])
+    assert "a source gives None: it must give Pictures" in str(ended[7])
+    assert "a source fails (ValueError: could not convert string to float" in str(ended[8])
+    assert "401x300 pixels: at most 120000 are supported" in str(ended[9])
+
+
+def test_times_may_be_left_out_as_for_a_tracker():
+    tracker = bp.Tracker(Weights(DETECTOR, POSE, "blobs"), settings=SETTINGS)
+    found, ended = together(engine(1), [[Picture(i, None, im) for i, im in enumerate(CLIPS[0])]])
+    assert ended == {0: None}
+    for poses, image in zip(found[0], CLIPS[0], strict=True):
+        np.testing.assert_array_equal(poses.keypoints, tracker(image).keypoints)
 
 
 @pytest.mark.parametrize("sources", ["clip.mp4", 3])

@@ -509,6 +509,12 @@ class TestStreams:
         with pytest.raises(BlazePoseError, match="URLs of the kind gopher:// are not supported"):
             read_media("gopher://127.0.0.1/clip")
         assert read_media(f"file://{tmp_path}/clip.mp4").count == 5
+        assert read_media(f"file://localhost{tmp_path}/clip.mp4").count == 5
+        for name in ("file://clip.mp4", "file://clip[1].mp4", "file://", "file://other/clip.mp4"):
+            with pytest.raises(BlazePoseError, match="write file:///path, with three"):
+                read_media(name)
+            with pytest.raises(BlazePoseError, match="file:///path"):
+                is_sequence(name)
 
     def test_a_pipe(self, tmp_path):
         data = packets_with(tmp_path / "film.mkv", [100 * i for i in range(5)]).read_bytes()

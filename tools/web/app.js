@@ -5,8 +5,8 @@ const byId = (id) => document.getElementById(id);
 const [canvas, video, status] = ["canvas", "video", "status"].map(byId);
 const context = canvas.getContext("2d");
 const options = new URLSearchParams(location.search);
-let landmarker = null; // of the current running mode and delegate
-let mode = null;
+let landmarker = null;
+let made = { mode: null, delegate: null }; // how the landmarker was made
 let loading = Promise.resolve(); // one landmarker is made after the other
 let playing = 0; // grows with every new source; whatever runs for an older one sees it and ends
 let again = null; // shows the last source anew
@@ -17,23 +17,24 @@ function say(text, isError = false) {
 }
 
 function load(wanted) {
-  const made = loading.then(() => make(wanted));
-  loading = made.catch(() => {});
-  return made;
+  const ready = loading.then(() => make(wanted));
+  loading = ready.catch(() => {});
+  return ready;
 }
 
-async function make(wanted) {
-  if (landmarker && mode === wanted) return;
+async function make(mode) {
+  const delegate = byId("delegate").value; // which may be another before this one is made
+  if (landmarker && made.mode === mode && made.delegate === delegate) return;
   landmarker?.close();
   landmarker = null;
   say("loading…");
   const files = await FilesetResolver.forVisionTasks("./vision/wasm");
   landmarker = await PoseLandmarker.createFromOptions(files, {
-    baseOptions: { modelAssetPath: "./model.task", delegate: byId("delegate").value },
-    runningMode: wanted,
+    baseOptions: { modelAssetPath: "./model.task", delegate },
+    runningMode: mode,
     numPoses: 1,
   });
-  mode = wanted;
+  made = { mode, delegate };
 }
 
 function draw(source, width, height, poses) {
@@ -144,7 +145,6 @@ byId("file").addEventListener("change", (event) => openFile(event.target.files[0
 byId("webcam").addEventListener("click", openWebcam);
 byId("delegate").value = options.get("delegate") === "GPU" ? "GPU" : "CPU";
 byId("delegate").addEventListener("change", () => {
-  mode = null;
   if (again) guarded(again)();
 });
 

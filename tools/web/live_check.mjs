@@ -44,10 +44,11 @@ try {
   if (record) await page.click("#record");
   if (record) await page.waitForFunction(() => document.querySelector("#record").textContent === "Record");
   const stats = await page.evaluate(() => window.stats);
+  const angles = await page.$$eval("#angles tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
   const latencies = stats.latencies.slice(warm.latencies).sort((a, b) => a - b);
   const at = (share) => latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))];
   console.log(JSON.stringify({ shown: stats.shown - warm.shown, dropped: stats.dropped - warm.dropped, lost: stats.lost,
-    people: stats.people, repetitions: stats.repetitions, error: stats.error, median_ms: at(0.5), p95_ms: at(0.95),
+    people: stats.people, repetitions: stats.repetitions, error: stats.error, median_ms: at(0.5), p95_ms: at(0.95), angles,
     status: await page.textContent("#status"), elsewhere, messages: messages.slice(-10) }));
 } finally {
   await browser.close();

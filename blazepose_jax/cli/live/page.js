@@ -115,17 +115,26 @@ function draw({ people }) {
 
 const alpha = (sure) => 0.15 + 0.85 * Math.min(1, Math.max(0, (sure - 0.2) / 0.6));
 
+// A row of three texts for a joint, left and right; of two for an angle of no side.
+function rowsOf(angles) {
+  const side = /^(left|right)_/;
+  const [sided, others] = [true, false].map((is) => Object.keys(angles).filter((name) => side.test(name) === is));
+  const joints = [...new Set(sided.map((name) => name.replace(side, "")))];
+  return [
+    ...joints.map((joint) => [joint, angles[`left_${joint}`] ?? "", angles[`right_${joint}`] ?? ""]),
+    ...others.map((name) => [name, angles[name]]),
+  ];
+}
+
 let [frames, drops, since] = [0, 0, performance.now()];
 function report(ms, answer) {
   byId("repetitions").textContent = answer.repetitions;
   byId("rejected").textContent = answer.rejected ? `${answer.rejected} not counted` : "";
   const angles = answer.people[0]?.angles ?? {};
-  const joints = [...new Set(Object.keys(angles).map((name) => name.replace(/^(left|right)_/, "")))];
-  byId("angles").replaceChildren(...joints.map((joint) => {
+  byId("angles").replaceChildren(...rowsOf(angles).map((texts) => {
     const row = document.createElement("tr");
-    for (const text of [joint, angles[`left_${joint}`] ?? "", angles[`right_${joint}`] ?? ""]) {
-      row.append(Object.assign(document.createElement("td"), { textContent: text }));
-    }
+    for (const text of texts) row.append(Object.assign(document.createElement("td"), { textContent: text }));
+    if (texts.length === 2) row.lastChild.colSpan = 2;
     return row;
   }));
   frames += 1;

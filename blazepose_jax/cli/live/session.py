@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from blazepose_jax.analysis.angles import joint_angles
-from blazepose_jax.analysis.measures import Measuring, repetitions_of
+from blazepose_jax.analysis.measures import Measuring, angles_in, repetitions_of
 from blazepose_jax.analysis.recording import Recording
 from blazepose_jax.analysis.repetitions import Repetitions, count_repetitions
 from blazepose_jax.errors import BlazePoseError
@@ -83,7 +82,7 @@ class Session:
         # counting imports at its first signal would make the first picture wait.
         self._remember(0.0)
         self._recount()
-        joint_angles(np.zeros((len(self.names), 2)), self.names, angles=how.angles)
+        angles_in(np.zeros((len(self.names), 2)), self.names, np.ones(len(self.names)), how)
         times = np.arange(9.0)
         count_repetitions(times % 2, times, least=0.5)
         self._forget()
@@ -238,7 +237,7 @@ class Session:
 
     def _person(self, person: dict[str, Any]) -> dict[str, Any]:
         points, sure = np.array(person["keypoints"]), np.array(person["confidence"])
-        angles = joint_angles(points[:, :2], self.names, sure, angles=self._how.angles)
+        angles = angles_in(points[:, :2], self.names, sure, self._how)
         rows = np.concatenate([points[:, :2], sure[:, None]], -1).round(2)
         return {
             "id": person["id"],
