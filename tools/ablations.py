@@ -41,8 +41,8 @@ from blazepose_jax.inference import Settings, initial_state, track
 from blazepose_jax.inference.steps import pose_input
 from blazepose_jax.io.frames import to_frame
 from blazepose_jax.models import LayerConfig, create_model, create_network
+from blazepose_jax.rendering.background import background
 from blazepose_jax.rendering.person import render
-from blazepose_jax.rendering.scene import background
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI, Network, PoseOutputs, Variables
 from blazepose_jax.weights.loading import read_stored

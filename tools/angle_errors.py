@@ -26,10 +26,10 @@ from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.io.draw import contact_sheet, draw_poses, save_image
+from blazepose_jax.rendering.background import background
 from blazepose_jax.rendering.exercises import EXERCISES, exercise_figures
 from blazepose_jax.rendering.figure import draw_lengths
 from blazepose_jax.rendering.person import render_figure
-from blazepose_jax.rendering.scene import background
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 

@@ -25,8 +25,8 @@ from blazepose_jax.inference.engine import load_engine
 from blazepose_jax.inference.settings import Settings
 from blazepose_jax.inference.tracker import Tracker
 from blazepose_jax.io.draw import contact_sheet, draw_poses, save_image
+from blazepose_jax.rendering.background import background
 from blazepose_jax.rendering.person import render
-from blazepose_jax.rendering.scene import background
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 

@@ -1,5 +1,13 @@
-"""Pictures of nobody: rendered backgrounds, and corners cut out of photographs."""
+"""Pictures of nobody: rendered backgrounds, and corners cut out of photographs.
 
+    python tools/person_free.py DIR --source LSP_TRAIN [--leave-out FILE] [--count N]
+
+writes corners of annotated photographs as pictures, for ``data prepare rendered_people
+--backgrounds DIR``. They may show somebody whom nobody labelled. Of ``--leave-out``'s people the
+whole photographs are left out.
+"""
+
+import argparse
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +15,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from blazepose_jax.cli.people_lists import add_people_lists, choose_people, whole_pictures
 from blazepose_jax.data.annotations import Person, size_of
+from blazepose_jax.data.coco import read_annotations
+from blazepose_jax.io.draw import save_image
 from blazepose_jax.io.images import picture_size, read_image
 from blazepose_jax.rendering.scene import render_backgrounds
 
@@ -96,3 +107,27 @@ def distance(person: Person, start: np.ndarray, side: int) -> float:
     points = person.keypoints[person.visibility_flags > 0]
     outside = np.maximum(np.maximum(start - points, points - start - side), 0)
     return float(np.linalg.norm(outside, axis=-1).min())
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    add_people_lists(parser)
+    args = parser.parse_args()
+    everybody = read_annotations(args.source)
+    chosen, said = choose_people(everybody, args)
+    people, more = whole_pictures(chosen, everybody)
+    print("\n".join(said + more))
+    args.directory.mkdir(parents=True, exist_ok=True)
+    found = choose_corners(people.people, args.count, args.seed)
+    for number, corner in enumerate(found):
+        save_image(corner.pixels(), args.directory / f"{number:05d}.png")
+    print(f"wrote {len(found)} pictures to {args.directory}")
+
+
+if __name__ == "__main__":
+    main()

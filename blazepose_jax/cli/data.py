@@ -37,6 +37,7 @@ READ_BY = {
     "count": ("prepare rendered_people",),
     "size": ("prepare",),
     "seed": ("prepare rendered_people",),
+    "backgrounds": ("prepare rendered_people",),
 }
 
 
@@ -149,6 +150,11 @@ def add_choices(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of rendered_people (default: 0)"
+    )
+    parser.add_argument(
+        "--backgrounds",
+        metavar="DIR",
+        help="of rendered_people: pictures of nobody, before which they stand",
     )
 
 

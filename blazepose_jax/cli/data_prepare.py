@@ -18,6 +18,7 @@ from blazepose_jax.data.annotations import (
     describe_dropped,
     describe_renamed,
 )
+from blazepose_jax.data.backgrounds import read_backgrounds
 from blazepose_jax.data.coco import read_annotations
 from blazepose_jax.data.encode_people import encode_people
 from blazepose_jax.data.encode_scenes import by_image, encode_scenes
@@ -159,10 +160,13 @@ def nobody_dropped(args: Namespace, data: Annotations) -> Annotations:
 
 def prepare_rendered(args: Namespace, skeleton: Skeleton, scratch: Path) -> Prepared:
     """Rendered people, which have the 33 points whatever ``skeleton`` is."""
+    folder = args.backgrounds
+    pictures = None if folder is None else read_backgrounds(folder)
+    behind = "" if folder is None else f", before pictures of {Path(folder).name}"
     rows = progress(
-        rendered_rows(args.count, args.size, args.seed), args.count, args.name, "people"
+        rendered_rows(args.count, args.size, args.seed, pictures), args.count, args.name, "people"
     )
-    return Prepared(rows, BLAZEPOSE, f"rendered, seed {args.seed}")
+    return Prepared(rows, BLAZEPOSE, f"rendered, seed {args.seed}{behind}")
 
 
 def source_of(args: Namespace) -> Path:

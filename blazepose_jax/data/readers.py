@@ -5,10 +5,11 @@ from pathlib import Path
 
 import jax
 
+from blazepose_jax.data.backgrounds import read_backgrounds
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.protocols import HeldOut, Reader
 from blazepose_jax.data.rendered import Rendered, RenderedScenes, render_all
-from blazepose_jax.data.resident import read_records
+from blazepose_jax.data.resident import Resident, read_records
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.io.json_files import read_json
 
@@ -36,6 +37,8 @@ class DataConfig:
     people: int = 1_000_000
     # px of a rendered record; that of the records it is mixed with.
     size: int = 320
+    # Folder of pictures of nobody, before which they are rendered; "" for walls and boxes.
+    backgrounds: str = ""
 
 
 def cap_held_out(held_out: int, count: int) -> int:
@@ -137,20 +140,19 @@ def _open_records(config: DataConfig) -> tuple[Reader, HeldOut]:
 
 def _open_rendered(config: DataConfig, kind: str, keep: bool) -> tuple[Reader, HeldOut]:
     learn = _rendered(config, kind)
-    if kind == "detector":
-        return learn, RenderedScenes(config.held_out, config.size, HELD_OUT_SEED)
-    held_out = Rendered(config.held_out, config.size, HELD_OUT_SEED)
+    held_out = dataclasses.replace(learn, count=config.held_out, seed=HELD_OUT_SEED)
     if not keep or config.people > KEPT:
         return learn, held_out
-    return _kept(learn), render_all(held_out) if len(held_out) else held_out
+    return _kept(learn), _kept(held_out) if len(held_out) else held_out
 
 
 def _rendered(config: DataConfig, kind: str) -> Rendered | RenderedScenes:
     """Rendered people or scenes to learn from."""
-    scenes = kind == "detector"
-    return (RenderedScenes if scenes else Rendered)(config.people, config.size)
+    made = RenderedScenes if kind == "detector" else Rendered
+    pictures = read_backgrounds(config.backgrounds) if config.backgrounds else None
+    return made(config.people, config.size, pictures=pictures)
 
 
-def _kept(learn: Rendered | RenderedScenes) -> Reader:
+def _kept(reader: Rendered | RenderedScenes) -> Rendered | RenderedScenes | Resident:
     """Few people, who come again and again, rendered once."""
-    return render_all(learn) if isinstance(learn, Rendered) and len(learn) <= KEPT else learn
+    return render_all(reader) if isinstance(reader, Rendered) and len(reader) <= KEPT else reader

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TypeVar
 
 import jax
@@ -43,6 +44,7 @@ class Rendered:
       seed: of the people; another seed gives other people.
       skeleton: of the keypoints.
       name: for messages.
+      pictures: as for ``render_records``.
     """
 
     count: int
@@ -50,6 +52,7 @@ class Rendered:
     seed: int = 0
     skeleton: Skeleton = BLAZEPOSE
     name: str = "rendered people"
+    pictures: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -65,9 +68,17 @@ class Rendered:
         return _in_chunks(
             rows,
             lambda ids, at_once: render_records(
-                series_key(self.seed), ids, side=self.size, at_once=at_once
+                series_key(self.seed),
+                ids,
+                side=self.size,
+                at_once=at_once,
+                pictures=self._on_device,
             ),
         )
+
+    @cached_property
+    def _on_device(self) -> jax.Array | None:
+        return None if self.pictures is None else jnp.asarray(self.pictures)
 
     def apart(self) -> "Rendered":
         """As for ``Reader.apart``: there is no position."""
@@ -92,6 +103,7 @@ class RenderedScenes:
       skeleton: of the people.
       name: for messages.
       most: people in a scene.
+      pictures: as for ``render_records``.
     """
 
     count: int
@@ -100,6 +112,7 @@ class RenderedScenes:
     skeleton: Skeleton = BLAZEPOSE
     name: str = "rendered scenes"
     most: int = 3
+    pictures: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -115,9 +128,18 @@ class RenderedScenes:
         return _in_chunks(
             rows,
             lambda ids, at_once: render_scenes(
-                series_key(self.seed), ids, side=self.size, most=self.most, at_once=at_once
+                series_key(self.seed),
+                ids,
+                side=self.size,
+                most=self.most,
+                at_once=at_once,
+                pictures=self._on_device,
             ),
         )
+
+    @cached_property
+    def _on_device(self) -> jax.Array | None:
+        return None if self.pictures is None else jnp.asarray(self.pictures)
 
     def apart(self) -> "RenderedScenes":
         """As for ``Reader.apart``: there is no position."""
@@ -144,15 +166,18 @@ def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], B]) -
     return jax.tree.map(lambda *a: jnp.concatenate(a)[: len(rows)], *parts)
 
 
-def rendered_rows(count: int, size: int, seed: int = 0) -> Iterator[Row]:
+def rendered_rows(
+    count: int, size: int, seed: int = 0, pictures: np.ndarray | None = None
+) -> Iterator[Row]:
     """Rows of rendered people: those of ``labels.person_row``, and depth, world and mask.
 
     Args:
       count: of the people.
       size: R, px.
       seed: of the people.
+      pictures: as for ``render_records``.
     """
-    source = Rendered(count, size, seed)
+    source = Rendered(count, size, seed, pictures=pictures)
     for start in range(0, count, CHUNK_ON_CPU):
         batch = jax.device_get(source.take(np.arange(start, min(start + CHUNK_ON_CPU, count))))
         labels = from_rendered(batch)

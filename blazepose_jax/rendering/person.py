@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax import lax
 
 from blazepose_jax.geometry import rois
 from blazepose_jax.rendering import figure, kinematics, raster, shapes
+from blazepose_jax.rendering.background import cut_out, smooth_noise
 from blazepose_jax.rendering.body import build
 from blazepose_jax.skeleton import BLAZEPOSE
 
@@ -43,38 +43,28 @@ class Person(struct.PyTreeNode):
     angle: jax.Array  # () radians, of the ROI
 
 
-def smooth_noise(key: jax.Array, side: int, cells: int, channels: int = 1) -> jax.Array:
-    """(side, side, channels) in [-1, 1], with about ``cells`` bumps per side."""
-    coarse = jax.random.uniform(key, (cells, cells, channels), minval=-1.0)
-    place = np.linspace(0, cells - 1, side)
-    low = np.minimum(place.astype(int), cells - 2)
-    share = place - low
-    share = share * share * (3 - 2 * share)  # no edges where cells meet
-    for axis in (0, 1):
-        across = share[:, None, None] if axis == 0 else share[None, :, None]
-        coarse = (
-            jnp.take(coarse, low, axis) * (1 - across) + jnp.take(coarse, low + 1, axis) * across
-        )
-    return coarse
-
-
-def render(key: jax.Array, side: int, context: float) -> Person:
+def render(key: jax.Array, side: int, context: float, pictures: jax.Array | None = None) -> Person:
     """Draw one person.
 
     Args:
       key: random key.
       side: S, px.
       context: side of the picture over that of the ROI.
+      pictures: (N, P, P, 3) uint8, which clothes are made of; None for clothes of plain colours.
 
     Returns:
       Person.
     """
     of_figure, *others = jax.random.split(key, 4)
-    return render_figure(figure.draw_figure(of_figure), others, side, context)
+    return render_figure(figure.draw_figure(of_figure), others, side, context, pictures)
 
 
 def render_figure(
-    body: kinematics.Figure, keys: Sequence[jax.Array], side: int, context: float
+    body: kinematics.Figure,
+    keys: Sequence[jax.Array],
+    side: int,
+    context: float,
+    pictures: jax.Array | None = None,
 ) -> Person:
     """Draw one person whose pose is given.
 
@@ -83,6 +73,7 @@ def render_figure(
       keys: random, of clothes, distance and colours.
       side: as for ``render``.
       context: as for ``render``.
+      pictures: as for ``render``.
 
     Returns:
       Person.
@@ -110,7 +101,7 @@ def render_figure(
     pixels = jnp.clip(points[:, :2].astype(jnp.int32), 0, side - 1)
     sink = jnp.concatenate([jnp.full(stop - start, depth) for start, stop, depth in DEPTHS])
     visible = surface.depth[pixels[:, 1], pixels[:, 0]] > points[:, 2] - sink * scale
-    colours = lax.optimization_barrier(_paint(of_paint, view, clothes))
+    colours = lax.optimization_barrier(_paint(of_paint, view, clothes, pictures))
     return Person(
         colours,
         view.material >= 0,
@@ -170,9 +161,11 @@ def draw_colours(key: jax.Array) -> jax.Array:
     )
 
 
-def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Array:
+def _paint(
+    key: jax.Array, view: raster.Look, clothes: shapes.Clothes, pictures: jax.Array | None
+) -> jax.Array:
     """(S, S, 3) colours in [0, 255]: light on materials."""
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(key, 8)
     side = view.material.shape[0]
     is_cloth = (view.material == shapes.SHIRT) | (view.material == shapes.TROUSERS)
     # Folds turn the surface of cloth a little.
@@ -197,5 +190,11 @@ def _paint(key: jax.Array, view: raster.Look, clothes: shapes.Clothes) -> jax.Ar
     pattern = jnp.where(draw[1] < 0.33, stripes, (draw[1] < 0.66) & blotches)
     patterned = pattern & jnp.where(draw[2] < 0.7, view.material == shapes.SHIRT, is_cloth)
     colours = jnp.where(patterned[..., None], table[shapes.TRIM], colours)
+    if pictures is not None:
+        texture = cut_out(keys[6], side, pictures) / 128
+        share = jax.random.uniform(keys[7])
+        woven = colours * (1 - share + share * texture) + 20 * share * (texture - 1)
+        grained = colours * (0.85 + 0.15 * texture)
+        colours = jnp.where(is_cloth[..., None], woven, grained)
     gloss = jnp.where(is_cloth, 0.0, 25.0) * jnp.clip(facing, 0, 1) ** 12
     return jnp.clip(colours * shade[..., None] + gloss[..., None], 0, 255)

@@ -9,36 +9,9 @@ from jax import lax
 from blazepose_jax.batches import IGNORED, PERSON, PoseBatch, SceneBatch
 from blazepose_jax.codecs import alignment
 from blazepose_jax.geometry import rois, warp
-from blazepose_jax.rendering.person import Person, render, smooth_noise
+from blazepose_jax.rendering.background import background
+from blazepose_jax.rendering.person import Person, render
 from blazepose_jax.structs import ROI, Frame
-
-
-def background(key: jax.Array, side: int) -> jax.Array:
-    """(S, S, 3) in [0, 255]: a wall, perhaps a floor, boxes, and cloudy noise over all."""
-    *keys, grain = jax.random.split(key, 7)
-    y, x = jnp.mgrid[:side, :side] / side
-    base = jax.random.uniform(keys[0], (2, 3), minval=20.0, maxval=235.0)
-    base = base.mean(-1, keepdims=True) + (base - base.mean(-1, keepdims=True)) * 0.5
-    tilt = 0.2 * jax.random.normal(keys[1])
-    horizon = jax.random.uniform(keys[2], minval=0.35, maxval=1.3) + tilt * (x - 0.5)
-    image = jnp.where((y > horizon)[..., None], base[0], base[1])
-    colours = jax.random.uniform(keys[3], (8, 3), maxval=255.0)
-    colours = 0.5 * (colours + colours.mean(-1, keepdims=True))
-    boxes = jax.random.uniform(keys[4], (8, 4))
-    halves = 0.02 + 0.3 * boxes[:, 2:] ** 2
-    for i in range(8):
-        inside = (jnp.abs(x - boxes[i, 0]) < halves[i, 0]) & (
-            jnp.abs(y - boxes[i, 1]) < halves[i, 1]
-        )
-        image = jnp.where(inside[..., None], 0.35 * image + 0.65 * colours[i], image)
-    busy = jax.random.uniform(keys[5], minval=0.2, maxval=1.0)
-    octaves = (3, 8, 20, 48)
-    for i, (cells, pair) in enumerate(
-        zip(octaves, jax.random.split(grain, (len(octaves), 2)), strict=True)
-    ):
-        tint = 0.7 + 0.6 * jax.random.uniform(pair[0], (3,))
-        image += busy * 45 / (i + 1) * smooth_noise(pair[1], side, cells) * tint
-    return jnp.clip(image, 0, 255)
 
 
 def _photographed(images: jax.Array) -> jax.Array:
@@ -85,12 +58,14 @@ def _placed(other: Person, view: ROI) -> tuple[jax.Array, jax.Array]:
     return seen[..., :3], seen[..., 3] > 127
 
 
-def _render_both(keys: jax.Array, accompanied: jax.Array, side: int) -> tuple[Person, Person]:
+def _render_both(
+    keys: jax.Array, accompanied: jax.Array, side: int, pictures: jax.Array | None
+) -> tuple[Person, Person]:
     """A person and a companion, nothing where there is none.
 
     In a loop, or XLA would compile the drawing of a person twice: 20 of a record's 40 seconds.
     """
-    drawn = partial(render, side=side, context=rois.CONTEXT)
+    drawn = partial(render, side=side, context=rois.CONTEXT, pictures=pictures)
     shapes = jax.eval_shape(drawn, jax.random.key(0))
     nobody = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
@@ -104,11 +79,16 @@ def _render_both(keys: jax.Array, accompanied: jax.Array, side: int) -> tuple[Pe
 
 
 def _compose(
-    keys: list[jax.Array], person: Person, companion: Person, accompanied: jax.Array
+    keys: list[jax.Array],
+    person: Person,
+    companion: Person,
+    accompanied: jax.Array,
+    pictures: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(S, S, 3) image, (S, S) where the person is seen, (33,) which points are seen."""
     side = person.mask.shape[0]
-    image, seen = lax.optimization_barrier(background(keys[0], side)), person.mask
+    image = lax.optimization_barrier(background(keys[0], side, pictures))
+    seen = person.mask
     colours, mask = lax.cond(
         accompanied,
         lambda: _placed(companion, _beside(keys[3], side)),
@@ -136,7 +116,9 @@ def _compose(
     return jnp.clip(image, 0, 255), seen & ~before, person.visible & ~before[at[:, 1], at[:, 0]]
 
 
-def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
+def render_record(
+    key: jax.Array, side: int, pictures: jax.Array | None = None
+) -> dict[str, jax.Array]:
     """One record of a rendered person: fields of PoseBatch without batch axis.
 
     Pixels are float32; ``side`` and ``angle`` stand for the ROI.
@@ -144,14 +126,15 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
     Args:
       key: random key.
       side: R, px.
+      pictures: as for ``render_records``.
     """
     of_person, of_scene = jax.random.split(key)
     keys = list(jax.random.split(of_scene, 8))
     accompanied = jax.random.bernoulli(keys[1], 0.4)
     # Not stacked: JAX takes stacking for a use of the keys.
     pair = jnp.concatenate([of_person[None], keys[2][None]])
-    person, companion = _render_both(pair, accompanied, side)
-    image, seen, visible = _compose(keys, person, companion, accompanied)
+    person, companion = _render_both(pair, accompanied, side, pictures)
+    image, seen, visible = _compose(keys, person, companion, accompanied, pictures)
     return {
         "pixels": image,
         "keypoints": person.points,
@@ -166,7 +149,12 @@ def render_record(key: jax.Array, side: int) -> dict[str, jax.Array]:
 
 @partial(jax.jit, static_argnames=("side", "at_once"))
 def render_records(
-    key: jax.Array, ids: jax.Array, *, side: int, at_once: int | None = None
+    key: jax.Array,
+    ids: jax.Array,
+    *,
+    side: int,
+    at_once: int | None = None,
+    pictures: jax.Array | None = None,
 ) -> PoseBatch:
     """Records of rendered people, as prepared photographs give them.
 
@@ -176,12 +164,14 @@ def render_records(
       side: R, px.
       at_once: how many are rendered together, on accelerators; None for one after another, which
         saves the companions of those who have none.
+      pictures: (N, P, P, 3) uint8 of nobody, before which people stand and of which clothes are
+        made; None for walls and plain colours.
 
     Returns:
       PoseBatch of B records with depth, world and mask.
     """
     drawn = lax.map(
-        lambda i: render_record(jax.random.fold_in(key, i), side), ids, batch_size=at_once
+        lambda i: render_record(jax.random.fold_in(key, i), side, pictures), ids, batch_size=at_once
     )
     sides, angles, images = drawn.pop("side"), drawn.pop("angle"), drawn.pop("pixels")
     all_true = jnp.ones(ids.shape[0], bool)
@@ -196,7 +186,9 @@ def render_records(
     )
 
 
-def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
+def render_scene(
+    key: jax.Array, side: int, most: int, pictures: jax.Array | None = None
+) -> dict[str, jax.Array]:
     """One scene of up to ``most`` people: fields of SceneBatch without batch axis.
 
     Pixels are float32.
@@ -205,9 +197,10 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
       key: random key.
       side: R, px.
       most: N.
+      pictures: as for ``render_records``.
     """
     of_background, of_count, of_people = jax.random.split(key, 3)
-    image = lax.optimization_barrier(background(of_background, side))
+    image = lax.optimization_barrier(background(of_background, side, pictures))
     count = jax.random.choice(of_count, most + 1, p=jnp.array([0.08, *([0.92 / most] * most)]))
 
     def add(
@@ -215,7 +208,7 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         i, of_person = numbered
         keys = jax.random.split(of_person, 3)
-        person = render(keys[0], side, rois.CONTEXT)
+        person = render(keys[0], side, rois.CONTEXT, pictures)
         # The ROI takes a fifth of the picture to all of it; later people stand before earlier ones.
         zoom = jnp.exp(jax.random.uniform(keys[1], minval=jnp.log(0.8), maxval=jnp.log(4.0)))
         spot = jax.random.uniform(keys[2], (2,), minval=0.1, maxval=0.9)
@@ -241,7 +234,13 @@ def render_scene(key: jax.Array, side: int, most: int) -> dict[str, jax.Array]:
 
 @partial(jax.jit, static_argnames=("side", "most", "at_once"))
 def render_scenes(
-    key: jax.Array, ids: jax.Array, *, side: int, most: int, at_once: int | None = None
+    key: jax.Array,
+    ids: jax.Array,
+    *,
+    side: int,
+    most: int,
+    at_once: int | None = None,
+    pictures: jax.Array | None = None,
 ) -> SceneBatch:
     """Scenes of rendered people for a detector.
 
@@ -251,7 +250,9 @@ def render_scenes(
       SceneBatch of B scenes.
     """
     drawn = lax.map(
-        lambda i: render_scene(jax.random.fold_in(key, i), side, most), ids, batch_size=at_once
+        lambda i: render_scene(jax.random.fold_in(key, i), side, most, pictures),
+        ids,
+        batch_size=at_once,
     )
     return SceneBatch(
         pixels=_photographed(drawn.pop("pixels")), **drawn, weight=jnp.ones(ids.shape[0]), ids=ids

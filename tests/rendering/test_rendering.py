@@ -4,10 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+from blazepose_jax.cli.main import main
+from blazepose_jax.data.backgrounds import read_backgrounds
 from blazepose_jax.data.mixed import Mixed
 from blazepose_jax.data.rendered import Rendered, RenderedScenes
+from blazepose_jax.data.resident import read_records
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.rendering import figure, raster, shapes
+from blazepose_jax.rendering.background import background
 from blazepose_jax.skeleton import BLAZEPOSE
 
 COUNT, SIZE = 8, 160
@@ -129,3 +135,39 @@ def test_mixed_batches_know_what_is_true_of_whom(people):
     assert (batch.depth[:6] == 0).all()
     assert (batch.mask[6:] == 255).any()
     np.testing.assert_array_equal(batch.pixels[:6], people.pixels[:6])
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory):
+    """A red, a green and a blue picture, wide, high and square."""
+    folder = tmp_path_factory.mktemp("nobody")
+    for name, size, colour in zip("rgb", ((90, 40), (40, 90), (50, 50)), np.eye(3), strict=True):
+        pixels = np.tile((200 * colour).astype(np.uint8), (*size, 1))
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return folder
+
+
+def test_backgrounds_are_parts_of_the_pictures(nobody):
+    pictures = jnp.asarray(read_backgrounds(nobody))
+    assert pictures.shape == (3, 256, 256, 3)
+    keys = jax.random.split(jax.random.key(0), 20)
+    found = np.asarray(jax.jit(jax.vmap(lambda k: background(k, 32, pictures)))(keys))
+    shown = found.mean((1, 2))  # (20, 3)
+    assert set(shown.argmax(-1)) == {0, 1, 2}
+    # In other light, each of one colour.
+    assert (np.sort(shown, -1)[:, :2] == 0).all()
+    assert np.ptp(shown.max(-1)) > 40
+    with pytest.raises(BlazePoseError, match="is no folder: name one with pictures of nobody"):
+        read_backgrounds(nobody / "r.png")
+
+
+@pytest.mark.long
+def test_people_before_pictures_are_the_same_people(nobody, people, tmp_path):
+    words = ["data", "prepare", "rendered_people", "--count", "4", "--size", SIZE]
+    words += ["--backgrounds", nobody, "--output", tmp_path / "records"]
+    assert main([str(word) for word in words]) == 0
+    found = read_records(tmp_path / "records")
+    np.testing.assert_allclose(found.labels["keypoints"], people.keypoints[:4], atol=1e-3)
+    corners = found.pixels[:, :8, :8].reshape(4, -1, 3).mean(1)
+    assert (np.sort(corners, -1)[:, 1] < 40).all()
+    assert (corners.max(-1) > 80).all()

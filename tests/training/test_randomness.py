@@ -12,6 +12,7 @@ from blazepose_jax.codecs import anchors
 from blazepose_jax.data.rendered import series_key
 from blazepose_jax.rendering import figure, scene, shapes
 from blazepose_jax.rendering import person as person_module
+from blazepose_jax.rendering.background import background
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.structs import ROI
 from blazepose_jax.training import AugmentConfig, DetectorConfig, augment
@@ -180,7 +181,10 @@ def test_backgrounds_companions_and_scenes_use_every_key_once():
     key = series_key(0)
     jax.eval_shape(lambda k: scene.render_record(k, 64), key)
     jax.eval_shape(lambda k: scene.render_scene(k, 64, 2), key)
-    jax.eval_shape(lambda k: scene.background(k, 64), key)
+    jax.eval_shape(lambda k: background(k, 64), key)
+    pictures = jnp.zeros((3, 32, 32, 3), jnp.uint8)
+    jax.eval_shape(lambda k: scene.render_record(k, 64, pictures), key)
+    jax.eval_shape(lambda k: scene.render_scene(k, 64, 2, pictures), key)
     assert (jax.random.key_data(series_key(5)) != jax.random.key_data(jax.random.key(5))).any()
 
 
