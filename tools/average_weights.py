@@ -15,6 +15,7 @@ import numpy as np
 
 from blazepose_jax.cli.options import locate
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.models import FOLDED, create_model
 from blazepose_jax.weights import StoredNetwork, read_stored, save_weights
 
 
@@ -33,7 +34,11 @@ def average(start: StoredNetwork, end: StoredNetwork, share: float) -> StoredNet
         raise BlazePoseError(f"--share is {share}: it must lie between 0 and 1")
     start, end = start.folded(), end.folded()
     shapes = [jax.tree.map(np.shape, net.variables) for net in (start, end)]
-    same = [(net.model, net.arguments, net.skeleton) for net in (start, end)]
+    # As modules: one of the two may state arguments that are its network's defaults.
+    same = [
+        (net.model, create_model(net.spec, FOLDED, **net.arguments), net.skeleton)
+        for net in (start, end)
+    ]
     if same[0] != same[1] or shapes[0] != shapes[1]:
         raise BlazePoseError(
             f"{start.model} and {end.model} differ in their variables or points: average a net"

@@ -10,6 +10,7 @@ from helpers import scattered_pose_net
 
 from blazepose_jax.cli.options import locate
 from blazepose_jax.errors import BlazePoseError
+from blazepose_jax.models import ALL_HEADS, FIELDS
 from blazepose_jax.skeleton import BLAZEPOSE
 from blazepose_jax.weights import read_stored, save_weights
 
@@ -41,6 +42,18 @@ def test_nets_that_do_not_fit_and_shares_outside_are_errors():
         average(net, other, 0.5)
     with pytest.raises(BlazePoseError, match=r"--share is 1\.5"):
         average(net, net, 1.5)
+
+
+def test_what_a_run_states_of_its_network_may_be_the_default():
+    """Google's files state nothing."""
+    start = read_stored(locate("lite.lsp"))["pose"]
+    stated = {"keypoints": 39, "side": 256, "fields": FIELDS, "heads": ALL_HEADS}
+    for one, other in (({}, stated), (stated, {})):
+        nets = [dataclasses.replace(start, arguments=given) for given in (one, other)]
+        found = average(*nets, 0.5)
+        assert found.arguments == other
+    with pytest.raises(BlazePoseError, match="differ in their variables"):
+        average(start, dataclasses.replace(start, arguments={**stated, "side": 128}), 0.5)
 
 
 def test_detectors_are_averaged_where_one_has_no_pose_net(tmp_path):
