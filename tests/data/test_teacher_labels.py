@@ -13,7 +13,7 @@ from PIL import Image
 
 from blazepose_jax import training
 from blazepose_jax.batches import TRUST, TeacherBatch
-from blazepose_jax.cli.data_label import in_order
+from blazepose_jax.cli.label_sources import in_order
 from blazepose_jax.cli.main import main
 from blazepose_jax.data import run_lengths
 from blazepose_jax.data.annotations import TeacherLabels
