@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from blazepose_jax.errors import BlazePoseError
@@ -12,7 +14,7 @@ SIDE = 256  # px, in which they are kept
 MOST = 1_000  # pictures, of 200 KB each
 
 
-def read_backgrounds(folder: str | Path) -> np.ndarray:
+def read_backgrounds(folder: str | Path) -> jax.Array:
     """The middle squares of a folder's pictures; of more than ``MOST`` as many, evenly chosen.
 
     Args:
@@ -28,7 +30,7 @@ def read_backgrounds(folder: str | Path) -> np.ndarray:
         raise BlazePoseError(f"{str(folder)!r} is no folder: name one with pictures of nobody")
     files = list_pictures(Path(folder))
     chosen = np.unique(np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int))
-    return np.stack([_square(read_image(files[i])) for i in chosen])
+    return jnp.asarray(np.stack([_square(read_image(files[i])) for i in chosen]))
 
 
 def _square(image: np.ndarray) -> np.ndarray:

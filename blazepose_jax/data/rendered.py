@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import TypeVar
 
 import jax
@@ -52,7 +51,7 @@ class Rendered:
     seed: int = 0
     skeleton: Skeleton = BLAZEPOSE
     name: str = "rendered people"
-    pictures: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+    pictures: jax.Array | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -72,13 +71,9 @@ class Rendered:
                 ids,
                 side=self.size,
                 at_once=at_once,
-                pictures=self._on_device,
+                pictures=self.pictures,
             ),
         )
-
-    @cached_property
-    def _on_device(self) -> jax.Array | None:
-        return None if self.pictures is None else jnp.asarray(self.pictures)
 
     def apart(self) -> "Rendered":
         """As for ``Reader.apart``: there is no position."""
@@ -112,7 +107,7 @@ class RenderedScenes:
     skeleton: Skeleton = BLAZEPOSE
     name: str = "rendered scenes"
     most: int = 3
-    pictures: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+    pictures: jax.Array | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def kind(self) -> str:
@@ -133,13 +128,9 @@ class RenderedScenes:
                 side=self.size,
                 most=self.most,
                 at_once=at_once,
-                pictures=self._on_device,
+                pictures=self.pictures,
             ),
         )
-
-    @cached_property
-    def _on_device(self) -> jax.Array | None:
-        return None if self.pictures is None else jnp.asarray(self.pictures)
 
     def apart(self) -> "RenderedScenes":
         """As for ``Reader.apart``: there is no position."""
@@ -167,7 +158,7 @@ def _in_chunks(rows: np.ndarray, render: Callable[[jax.Array, int | None], B]) -
 
 
 def rendered_rows(
-    count: int, size: int, seed: int = 0, pictures: np.ndarray | None = None
+    count: int, size: int, seed: int = 0, pictures: jax.Array | None = None
 ) -> Iterator[Row]:
     """Rows of rendered people: those of ``labels.person_row``, and depth, world and mask.
 

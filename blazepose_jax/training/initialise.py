@@ -49,7 +49,7 @@ class Start:
     fresh_rows: tuple[str, ...] = ()
     has_roi_points: bool = False
 
-    def knows_no(self, skeleton: Skeleton) -> np.ndarray:
+    def fresh_in(self, skeleton: Skeleton) -> np.ndarray:
         """(K',) bool: rows of the network that learns which these weights do not predict.
 
         Where there are no weights it is none, as nothing is ahead of anything.

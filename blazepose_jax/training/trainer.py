@@ -83,7 +83,7 @@ class Trainer:
             groups=o.groups,
         )
         if self.task.skeleton is not None:
-            fresh = start.knows_no(self.task.skeleton)
+            fresh = start.fresh_in(self.task.skeleton)
             if fresh.any():
                 self.optimizer = optax.chain(self.optimizer, scale_rows(fresh, o.fresh_rows))
         check_batch_size(o.batch_size, jax.device_count(), o.accumulate)

@@ -148,7 +148,7 @@ def nobody(tmp_path_factory):
 
 
 def test_backgrounds_are_parts_of_the_pictures(nobody):
-    pictures = jnp.asarray(read_backgrounds(nobody))
+    pictures = read_backgrounds(nobody)
     assert pictures.shape == (3, 256, 256, 3)
     keys = jax.random.split(jax.random.key(0), 20)
     found = np.asarray(jax.jit(jax.vmap(lambda k: background(k, 32, pictures)))(keys))

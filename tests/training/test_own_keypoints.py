@@ -123,12 +123,12 @@ def test_roi_points_that_only_the_teacher_brings_are_new_rows():
     """The start has none, so that nothing is known of where to look next."""
     net = BLAZEPOSE.with_roi_points()
     none, all_roi = np.zeros(33 + len(net.auxiliary), bool), [33, 34]
-    assert Start("w", has_roi_points=True).knows_no(net).tolist() == none.tolist()
-    assert Start().knows_no(net).tolist() == none.tolist()
-    assert np.flatnonzero(Start("w").knows_no(net)).tolist() == all_roi
-    assert np.flatnonzero(Start("w", fresh_rows=("nose",)).knows_no(net)).tolist() == [0, *all_roi]
+    assert Start("w", has_roi_points=True).fresh_in(net).tolist() == none.tolist()
+    assert Start().fresh_in(net).tolist() == none.tolist()
+    assert np.flatnonzero(Start("w").fresh_in(net)).tolist() == all_roi
+    assert np.flatnonzero(Start("w", fresh_rows=("nose",)).fresh_in(net)).tolist() == [0, *all_roi]
     alone = dataclasses.replace(net, auxiliary=())
-    assert not Start("w").knows_no(alone).any()
+    assert not Start("w").fresh_in(alone).any()
 
 
 def test_rows_of_new_points_learn_faster():
