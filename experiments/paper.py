@@ -13,14 +13,15 @@ LSP and LSP Extended's training people, 6,812 of them, of whom 200 are held out.
 
 Results:
 
-- ``lite`` and ``full`` are written for a GPU and have not been run to their end.
+- ``lite`` and ``full`` at 256 px are written for a GPU and have not been run to their end.
 - ``lite_cpu``: 33 minutes on two x86-64 CPU cores with other work beside it (commit 40f59de, jax
   0.10.2, seed 0). On LSP's test half (1,000 people, ROI from the truth, regression decode): PCK@0.2
   of 12 joints 35.5, PCK@0.1 12.6, where the median training pose has 32.6 at 0.2. The loop's own
   PCK@0.2 on the people held out went 18.4, 19.1, 21.5, 26.6, 31.5, 32.7, 34.2, 35.9, 36.9, 36.7,
   37.2 at every 200th step.
 - ``lite_cpu`` by Heavy's labels, after rendered people: 42.7 / 16.3 in the same terms, in 21
-  minutes after 6 to 11 of rendered ones; experiments/README.md has the words and the curve.
+  minutes after 6 to 11 of rendered ones; ``full`` at 128 px likewise: 45.0 / 17.0, in 27 minutes
+  after 4. experiments/README.md has the words and the curves.
 - Over-fitting ``lite`` at 128 px on 16 people of LSP's training half, every field of ``augment``
   zero, ``optimizer.batch_size=16 optimizer.learning_rate=2e-3 optimizer.ema_decay=0.9
   model.momentum=0.9 data.held_out=0``: PCK@0.2 by regression on these 16 was 46 after 50 steps,
