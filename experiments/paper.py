@@ -21,7 +21,7 @@ Results:
   37.2 at every 200th step.
 - ``lite_cpu`` by Heavy's labels, after rendered people: 42.7 / 16.3 in the same terms, in 21
   minutes after 6 to 11 of rendered ones; ``full`` at 128 px likewise: 45.0 / 17.0, in 27 minutes
-  after 4. experiments/README.md has the words and the curves.
+  after 7. experiments/README.md has the words and the curves.
 - Over-fitting ``lite`` at 128 px on 16 people of LSP's training half, every field of ``augment``
   zero, ``optimizer.batch_size=16 optimizer.learning_rate=2e-3 optimizer.ema_decay=0.9
   model.momentum=0.9 data.held_out=0``: PCK@0.2 by regression on these 16 was 46 after 50 steps,
