@@ -26,6 +26,8 @@ from blazepose_jax.io.folders import list_pictures
 from blazepose_jax.skeleton import BLAZEPOSE
 
 NO_FINDER = "none"
+# Of a teacher's labels, a row a point.
+BY_POINT = ("keypoints", "visibility", "confidence", "depth", "world")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +119,7 @@ def in_order(data: Annotations, names: tuple[str, ...]) -> Annotations:
     def widened(person: Person) -> Person:
         teacher = person.teacher
         if teacher is not None:
-            fields = ("keypoints", "visibility", "confidence", "depth", "world")
-            new = {field: placed(getattr(teacher, field)) for field in fields}
+            new = {field: placed(getattr(teacher, field)) for field in BY_POINT}
             teacher = dataclasses.replace(teacher, **new)
         return dataclasses.replace(
             person,
@@ -149,9 +150,12 @@ def content_hash(photographs: Photographs) -> str:
             marks = person.id, person.data_set, person.group, person.eval_ok, person.knows_occlusion
             digest.update(repr((*marks, float(person.area))).encode())
             teacher = person.teacher
-            known = [] if teacher is None else [teacher.keypoints, *jax.tree.leaves(teacher.roi)]
-            box = [] if person.box_xyxy is None else [person.box_xyxy]
-            for values in (person.keypoints, person.visibility_flags, *box, *known):
+            known = [person.keypoints, person.visibility_flags]
+            known += [] if person.box_xyxy is None else [person.box_xyxy]
+            if teacher is not None:
+                known += [getattr(teacher, field) for field in BY_POINT]
+                known += [*jax.tree.leaves(teacher.roi), teacher.quality]
+            for values in known:
                 digest.update(np.asarray(values, np.float32).tobytes())
         for box in photographs.others.get(path, []):
             digest.update(np.asarray(box, np.float32).tobytes())

@@ -9,6 +9,7 @@ import numpy as np
 from blazepose_jax.batches import PoseBatch, SceneBatch, TeacherBatch
 from blazepose_jax.data.labels import Batch
 from blazepose_jax.data.protocols import Reader
+from blazepose_jax.errors import BlazePoseError
 from blazepose_jax.geometry import rois
 from blazepose_jax.skeleton import Skeleton
 
@@ -59,8 +60,16 @@ class Mixed:
         """The batch of a step, whose last rows are rendered.
 
         Args: as for ``Reader.batch``.
+
+        Raises:
+          BlazePoseError: a single row, which cannot be of each kind.
         """
         rows = range(size) if rows is None else rows
+        if len(rows) < 2:
+            raise BlazePoseError(
+                f"a process has {len(rows)} of the {size} people of a batch, and data.rendered"
+                " wants one of each kind: give a larger optimizer.batch_size"
+            )
         # At least one of each, also where a process or a look at the data takes few rows.
         drawn = min(max(round(self.share * len(rows)), 1), len(rows) - 1)
         # Each kind counts its own, so that an epoch of either leaves nobody out.

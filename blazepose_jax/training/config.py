@@ -229,7 +229,9 @@ def configure(experiment: str, words: Sequence[str]) -> Config:
         return changed
     count = count_records(changed.data.records)
     suited = next((overrides for size, overrides in changed.sizes if count <= size), ())
-    return override(override(config, suited), words)
+    changed = override(override(config, suited), words)
+    check_config(changed)  # shares are of the batch that suits the data
+    return changed
 
 
 def load_experiment(name: str) -> Config:

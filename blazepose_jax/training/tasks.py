@@ -12,6 +12,7 @@ from blazepose_jax.batches import PoseBatch, SceneBatch
 from blazepose_jax.data.protocols import Reader
 from blazepose_jax.errors import BlazePoseError, check_name
 from blazepose_jax.models import LayerConfig, spec_of
+from blazepose_jax.models.layers import CONVOLUTIONS
 from blazepose_jax.skeleton import Skeleton
 from blazepose_jax.structs import Array, Network, Variables
 from blazepose_jax.training.augment import NO_AUGMENTATION
@@ -231,7 +232,8 @@ def layer_config(model: ModelConfig) -> LayerConfig:
       BlazePoseError: an unknown normalisation or convolution, or one for export alone.
     """
     check_name(model.norm, ("batch", "frozen", "folded"), "model.norm")
-    check_name(model.convolution, ("auto", "xla", "cpu", "gpu"), "model.convolution")
+    learning = [name for name in CONVOLUTIONS if name != "tflite"]
+    check_name(model.convolution, learning, "model.convolution")
     return LayerConfig(
         "folded" if model.norm == "folded" else "batch",
         jnp.bfloat16 if model.bfloat16 else jnp.float32,

@@ -286,6 +286,8 @@ def mixed_with_itself(records, share):
 def test_a_share_leaves_somebody_of_each_kind(records, share, rendered):
     _, mixed = mixed_with_itself(records, share)
     assert (mixed.batch(0, 8, 0).ids > 1000).sum() == rendered
+    with pytest.raises(BlazePoseError, match="a process has 1 of the 2 people of a batch"):
+        mixed.batch(0, 2, 0, rows=range(1))
 
 
 def test_every_epoch_of_a_mixture_has_everybody(records):

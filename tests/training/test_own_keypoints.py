@@ -244,6 +244,9 @@ def test_what_a_sets_size_suggests_yields_to_the_command_line(tmp_path, records)
     assert (suited.steps, suited.batch_size) == (40, 4)
     mine = configure(str(path), ["optimizer.batch_size=16"]).optimizer
     assert (mine.steps, mine.batch_size) == (40, 16)
+    # A share must leave somebody of each kind in the batch that suits.
+    with pytest.raises(BlazePoseError, match=r"data\.rendered is 0\.1, which is 0 of the 4"):
+        configure(str(path), ["data.rendered=0.1"])
 
 
 @pytest.fixture(scope="module")
